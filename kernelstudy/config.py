@@ -1,0 +1,300 @@
+"""The schema of a study: what can be set, of what type, and what goes together.
+
+Everything here is plain data. Hydra fills it from `conf/` and the command line; `check` holds it to
+what can be run and answers with one sentence that names the key.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from kernelstudy.handcrafted import names as bank_names
+
+# The names of what the other rooms implement, so that a config is checked without importing JAX;
+# the tests hold each list to its implementation.
+INITS = (
+    "lecun_normal",
+    "lecun_uniform",
+    "he_normal",
+    "he_uniform",
+    "glorot_normal",
+    "glorot_uniform",
+    "orthogonal",
+    "sobel",
+    "prewitt",
+    "gabor",
+)
+DATA_SETS = ("mnist5k",)
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+METRICS = ("best_abs_cos", "r2_sobel", "r2_sobel_centered", "r2_prewitt", "odd")
+KERNEL_SIZES = (3, 5, 7, 9, 11)
+
+
+class ConfigError(ValueError):
+    """The user's input is wrong; the message is one sentence that names the key."""
+
+
+@dataclass
+class Arm:
+    """One condition; its networks differ from each other in the seed alone."""
+
+    init: str = MISSING
+    scale: float = 1.0
+    first_layer: str = "learned"
+    # `Any`, for YAML reads a bare `true` as a boolean
+    labels: Any = "true"
+    inputs: str = "natural"
+
+    @property
+    def name(self) -> str:
+        """`he_normal`, `he_normal*0.1`, `sobel/frozen`, `he_normal/shuffled`, ..."""
+        scale = "" if self.scale == 1 else f"*{self.scale:g}"
+        parts = [
+            self.init + scale,
+            *(["frozen"] if self.first_layer == "frozen" else []),
+            *(["shuffled"] if self.labels == "shuffled" else []),
+            *([self.inputs] if self.inputs != "natural" else []),
+        ]
+        return "/".join(parts)
+
+
+@dataclass
+class Data:
+    name: str = "mnist5k"
+
+
+@dataclass
+class Model:
+    kernel_size: int = 3
+    width: int = 16
+    depth: int = 2
+    deep_width: int = 32
+    activation: str = "relu"
+
+
+@dataclass
+class Optim:
+    name: str = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+
+
+@dataclass
+class Bank:
+    """What is looked for, declared before the run: the kernels and the primary measure."""
+
+    kernels: list[str] = field(default_factory=list)
+    metric: str = "r2_sobel_centered"
+
+
+@dataclass
+class Study:
+    """A study: arms x seeds, trained as one population."""
+
+    name: str = "study"
+    arms: list[Arm] = MISSING
+    seeds: Any = 10
+    steps: int = 400
+    batch_size: int = 128
+    log_points: int = 24
+    data: Data = field(default_factory=Data)
+    model: Model = field(default_factory=Model)
+    optim: Optim = field(default_factory=Optim)
+    bank: Bank = field(default_factory=Bank)
+    impl: str = "auto"
+    # Where and on what it runs; none of it changes the result.
+    runs_dir: str = "results/runs"
+    devices: int | None = None
+
+    @property
+    def seed_list(self) -> list[int]:
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    @property
+    def log_steps(self) -> list[int]:
+        """Step 0, then log-spaced steps up to the last, `log_points` in all if there are so many."""
+        wanted = min(self.log_points - 1, self.steps)
+        for points in range(wanted, 100 * wanted + 2):  # close steps round to one: ask for more
+            spaced = np.unique(np.geomspace(1, self.steps, points).round().astype(int))
+            if len(spaced) >= wanted:
+                break
+        # Rounding can jump over the number wanted; then the surplus goes from the dense start.
+        return [0, *spaced[len(spaced) - wanted :].tolist()]
+
+
+NOT_IN_ID = ("runs_dir", "devices")
+
+
+def register() -> None:
+    """Make the schema known to Hydra as `schema`."""
+    ConfigStore.instance().store(name="schema", node=Study)
+
+
+def from_hydra(config: DictConfig) -> Study:
+    """The checked study behind a composed config.
+
+    Raises:
+        ConfigError: for anything that cannot be run.
+    """
+    if OmegaConf.is_missing(config, "arms"):
+        raise ConfigError("arms: nothing to train; choose an experiment, for instance +exp=mnist")
+    for index, arm in enumerate(config.arms):
+        if OmegaConf.is_missing(arm, "init"):
+            raise ConfigError(f"arms[{index}].init: must be given, one of {_listed(INITS)}")
+    study = OmegaConf.to_object(config)
+    assert isinstance(study, Study)
+    for arm in study.arms:
+        arm.labels = str(arm.labels).lower()
+    check(study)
+    return study
+
+
+def check(study: Study) -> None:
+    """Raise ConfigError for the first setting that cannot be run."""
+    if not study.name or any(c in study.name for c in '/\\\0\n"<>') or study.name.startswith("."):
+        raise ConfigError(f"name: {study.name!r} must be usable as the name of a directory")
+    _check_seeds(study.seeds)
+    for key in ("steps", "batch_size"):
+        _at_least(key, getattr(study, key), 1)
+    _at_least("log_points", study.log_points, 2)
+    for index, arm in enumerate(study.arms):
+        if arm.first_layer == "frozen" and study.model.depth < 1:
+            raise ConfigError(
+                f"arms[{index}].first_layer: nothing to freeze, for model.depth is "
+                f"{study.model.depth}; it must be at least 1"
+            )
+    for key in ("width", "depth", "deep_width"):
+        _at_least(f"model.{key}", getattr(study.model, key), 1)
+    if study.devices is not None:
+        _at_least("devices", study.devices, 1)
+    _one_of("data.name", study.data.name, DATA_SETS)
+    _one_of("model.kernel_size", study.model.kernel_size, KERNEL_SIZES)
+    _one_of("model.activation", study.model.activation, ACTIVATIONS)
+    _one_of("optim.name", study.optim.name, OPTIMIZERS)
+    _one_of("impl", study.impl, ("auto", "lax", "gemm"))
+    _positive("optim.learning_rate", study.optim.learning_rate)
+    _fraction("optim.momentum", study.optim.momentum)
+    if not 0 <= study.optim.weight_decay < math.inf:
+        raise ConfigError(f"optim.weight_decay: {study.optim.weight_decay} must be 0 or more")
+    if study.optim.weight_decay and study.optim.name == "adam":
+        raise ConfigError("optim.weight_decay: adam has none; use optim.name=adamw")
+    if study.optim.momentum and study.optim.name != "sgd":
+        raise ConfigError(f"optim.momentum: {study.optim.name} has none; use optim.name=sgd")
+    _one_of("bank.metric", study.bank.metric, METRICS)
+    if not study.bank.kernels:
+        raise ConfigError("bank.kernels: must name at least one hand-crafted kernel")
+    for kernel in study.bank.kernels:
+        _one_of("bank.kernels", kernel, bank_names())
+    _check_arms(study.arms)
+
+
+def _check_seeds(seeds: Any) -> None:
+    is_count = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0
+    is_list = (
+        isinstance(seeds, list)
+        and len(seeds) > 0
+        and all(isinstance(s, int) and not isinstance(s, bool) and 0 <= s < 2**31 for s in seeds)
+        and len(set(seeds)) == len(seeds)
+    )
+    if not (is_count or is_list):
+        raise ConfigError(
+            f"seeds: {seeds!r} must be a positive whole number or a list of distinct seeds from 0"
+        )
+
+
+def _check_arms(arms: list[Arm]) -> None:
+    if not arms:
+        raise ConfigError("arms: must list at least one arm, for instance {init: he_normal}")
+    for index, arm in enumerate(arms):
+        key = f"arms[{index}]"
+        _one_of(f"{key}.init", arm.init, INITS)
+        _positive(f"{key}.scale", arm.scale)
+        _one_of(f"{key}.first_layer", arm.first_layer, ("learned", "frozen"))
+        _one_of(f"{key}.labels", arm.labels, ("true", "shuffled"))
+        _one_of(f"{key}.inputs", arm.inputs, ("natural",))
+    names = [arm.name for arm in arms]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"arms: {name} is listed {names.count(name)} times")
+
+
+def check_against_data(study: Study, *, examples: int, image_shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError for a setting that the data cannot serve."""
+    if study.batch_size > examples:
+        raise ConfigError(
+            f"batch_size: {study.batch_size} is more than the {examples:,} training examples of "
+            f"{study.data.name}"
+        )
+    side = min(image_shape[:2])
+    if study.model.kernel_size > side:
+        raise ConfigError(
+            f"model.kernel_size: {study.model.kernel_size} is larger than the images of "
+            f"{study.data.name}, {image_shape[0]} x {image_shape[1]}"
+        )
+
+
+def near_miss(word: str, allowed: Iterable[str]) -> str:
+    """' (did you mean X?)' or nothing."""
+    close = difflib.get_close_matches(word, list(allowed), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def explain(error: Exception) -> str:
+    """One sentence for an error of Hydra, OmegaConf or our own."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ConfigError):
+        return text
+    key = getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None)
+    if found := re.search(r"Could not (?:override|append) '([^']+)'", text):
+        key = found[1].split("=")[0].lstrip("+~")
+    if key and re.search(r"Key '[^']*' (?:is )?not in|No match in the defaults list", text):
+        parent = key.rpartition(".")[0]
+        siblings = [k for k in known_keys() if k.rpartition(".")[0] == parent]
+        hint = near_miss(key, known_keys())
+        return f"{key}: no such key; allowed are {_listed(siblings or known_keys())}{hint}"
+    text = re.sub(r"\s*(?:full_key|object_type|reference_type)[:=].*", "", text)
+    return f"{key}: {text}" if key and key not in text else text
+
+
+def known_keys(prefix: str = "", schema: type = Study) -> list[str]:
+    """All dotted keys of the schema."""
+    keys = []
+    for entry in fields(schema):
+        keys.append(prefix + entry.name)
+        if isinstance(entry.type, type) and is_dataclass(entry.type):
+            keys += known_keys(f"{prefix}{entry.name}.", entry.type)
+    return keys
+
+
+def _listed(allowed: Iterable[Any]) -> str:
+    return ", ".join(str(a) for a in allowed)
+
+
+def _one_of(key: str, value: Any, allowed: Iterable[Any]) -> None:
+    if value not in allowed:
+        hint = near_miss(str(value), (str(a) for a in allowed))
+        raise ConfigError(f"{key}: {value!r} is not one of {_listed(allowed)}{hint}")
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{key}: {value} must be a whole number of at least {least}")
+
+
+def _positive(key: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ConfigError(f"{key}: {value} must be a finite number above 0")
+
+
+def _fraction(key: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ConfigError(f"{key}: {value} must be from 0 up to, not including, 1")

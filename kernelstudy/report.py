@@ -1,0 +1,201 @@
+"""python -m kernelstudy.report RUN [--out DIR]: (re)build a run's report. Needs no JAX."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from kernelstudy import runs
+from kernelstudy.analysis import study, tables
+from kernelstudy.reporting import answer, curves, galleries, page, style
+from kernelstudy.reporting.page import Figure, Page
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command; exit status 0 done, 2 wrong input."""
+    parser = argparse.ArgumentParser(prog="python -m kernelstudy.report", description=__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory of a finished run")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN)")
+    given = parser.parse_args(words)
+    try:
+        written = build(given.run, out=given.out)
+    except runs.RunError as error:
+        print(f"kernelstudy: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"kernelstudy: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    print(f"report: {written}")
+    return 0
+
+
+def build(run: Path, *, out: Path | None = None) -> Path:
+    """Measure a finished run and write analysis.zarr, tables/, figures/, report.md and report.html.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        RunError: where `run` cannot be read.
+    """
+    out = run if out is None else out
+    trajectory = runs.read_trajectory(run)
+    settings, provenance = runs.read_config(run), runs.read_provenance(run)
+    bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
+
+    analysis = study.measure(trajectory, bank)
+    runs.write_dataset(out / runs.ANALYSIS, analysis)
+    found = {
+        "summary": tables.summary(analysis),
+        "tests": tables.tests(analysis),
+        "kernels": tables.kernels(trajectory, bank),
+    }
+    for name, table in found.items():
+        runs.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
+    draw(trajectory, analysis, bank, metric, out / "figures")
+    return page.write(compose(trajectory, analysis, found, settings, provenance), out)
+
+
+def draw(
+    trajectory: xr.Dataset, analysis: xr.Dataset, bank: list[str], metric: str, folder: Path
+) -> None:
+    """All figures of a report."""
+    others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
+    style.save(curves.answer(analysis, metric), folder, "answer")
+    style.save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
+    style.save(curves.sectors(analysis), folder, "sectors")
+    style.save(curves.performance(analysis), folder, "performance")
+    if "a_pop" in analysis:
+        style.save(curves.population_a(analysis), folder, "a_pop")
+    for name, update in (("matches", False), ("matches_update", True)):
+        style.save(galleries.matches(trajectory, bank, update=update), folder, name)
+    scales = galleries.kernel_scales(trajectory)
+    for index, arm in enumerate(trajectory["arm"].values):
+        kernels = galleries.kernels_over_time(trajectory, str(arm), scales)
+        style.save(kernels, folder, f"kernels_{index}")
+        style.save(galleries.feature_maps(trajectory, str(arm)), folder, f"feature_maps_{index}")
+
+
+def compose(
+    trajectory: xr.Dataset,
+    analysis: xr.Dataset,
+    found: dict[str, pd.DataFrame],
+    settings: dict,
+    provenance: dict,
+) -> Page:
+    """What the report says, in words."""
+    data, metric, last = provenance["data"], settings["bank"]["metric"], settings["steps"]
+    arms, seeds = [str(a) for a in analysis["arm"].values], analysis.sizes["seed"]
+    used = ", ".join(str(entry) for entry in analysis["entry"].values)
+    shape = " x ".join(map(str, data["image_shape"]))
+    facts = [
+        ("Data", f"{data['name']}: {data['source']}"),
+        (
+            "",
+            f"{data['train']:,} training and {data['test']:,} test images of {shape}, "
+            f"{data['classes']} classes, sha256 {data['sha256'][:16]}",
+        ),
+        (
+            "Networks",
+            f"{len(arms)} arms x {seeds} seeds = {len(arms) * seeds}, {last:,} steps of "
+            f"{settings['batch_size']} images, on {provenance['device']}",
+        ),
+        ("Declared", f"bank {used}; primary measure {metric}; final step {last:,}"),
+    ]
+    notes = [n for n in (answer.refusal(analysis), answer.diverged(analysis)) if n]
+    final = found["summary"][found["summary"]["step"] == last].drop(columns="step")
+    tested = found["tests"][found["tests"]["step"] == last].drop(columns="step")
+    return Page(
+        title=f"{settings['name']}: do the learned kernels look hand-crafted?",
+        facts=facts,
+        answer=answer.sentences(analysis, found["summary"], found["tests"], metric),
+        notes=notes,
+        lead=Figure(
+            "answer",
+            "Primary measure of every network at the final step beside chance",
+            "Every network at the final step. Grey: what random kernels give. Left, the kernels; right, "
+            "what training added to them, which is where learning shows while the kernels move little.",
+        ),
+        sections=_sections(arms, "a_pop" in analysis),
+        tables=[("Summary", final), ("Tests", tested)],
+        method=_method(settings, used),
+        reproduce=shlex.join(shlex.split(provenance["command"])),
+        provenance=provenance,
+    )
+
+
+def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure]]]:
+    numbered = list(enumerate(arms))
+    a_pop = Figure(
+        "a_pop",
+        "The number a against step",
+        "a = 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 Scharr. Bars: 95% interval over networks. Crosses: "
+        "unresolved, the networks share no direction.",
+    )
+    return [
+        (
+            "Kernels over time",
+            "The first seed's kernels of each arm. One symmetric colour scale for W and one for W − W₀, "
+            "over all arms.",
+            [Figure(f"kernels_{i}", f"Kernels of {arm} over time", arm) for i, arm in numbered],
+        ),
+        (
+            "Similarity over time",
+            "Lines: mean over networks with its 95% interval. Grey: the middle 95% of networks made of "
+            "random kernels, and their mean.",
+            [
+                Figure("similarity", "Similarity against step", "Above W, below the update W − W₀."),
+                Figure(
+                    "sectors",
+                    "Shares of the symmetry sectors against step",
+                    "A kernel's energy divides exactly into these sectors. Dotted: chance, each "
+                    "sector's part of the dimensions.",
+                ),
+                *([a_pop] if with_a else []),
+            ],
+        ),
+        (
+            "Matches",
+            "A gallery of best matches proves nothing: the best of many random kernels looks good too. So "
+            "each arm shows its best, median and worst kernel, and its best before any training.",
+            [
+                Figure("matches", "Matches of the kernels", "Kernels W; p is of the best over the bank."),
+                Figure("matches_update", "Matches of the update", "The same for W − W₀."),
+            ],
+        ),
+        (
+            "Deeper: layer 2 over training",
+            "Feature maps of held-out digits after the activation. Each channel keeps one scale over time.",
+            [
+                Figure(f"feature_maps_{i}", f"Layer-2 feature maps of {arm} over training", arm)
+                for i, arm in numbered
+            ],
+        ),
+        (
+            "Accuracy",
+            "Whether the networks learned their task.",
+            [Figure("performance", "Accuracy and loss against step", "Mean and 95% interval.")],
+        ),
+    ]
+
+
+def _method(settings: dict, used: str) -> list[str]:
+    return [
+        f"Declared before the run: bank {used}; primary measure {settings['bank']['metric']}; final step "
+        f"{settings['steps']:,}. All else is description.",
+        "The unit of inference is the network (seed). Intervals are Student's over networks; p is the exact "
+        "sign-flip test's; q is Benjamini and Hochberg's within each arm and step.",
+        "N0: kernels of isotropic noise. N1: the same networks at step 0 (the update is held against their "
+        "initial kernels). Arms are paired: seed s sees the same batches and starts with the same other "
+        "layers in every arm.",
+        "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
+        "1% of the largest norm in the network).",
+        "Training loss is the mean of the minibatches since the log point before, taken before each update.",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Figures, tables and pages out of measured runs. No JAX here."""

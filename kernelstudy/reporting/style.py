@@ -1,0 +1,78 @@
+"""One look for all figures, and how a figure is written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from kernelstudy.runs import replacing
+
+# Okabe & Ito (2008): told apart with any colour vision.
+ARM_COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#56B4E9",
+    "#8C6D1F",
+    "#666666",
+)
+SECTOR_COLOURS = {
+    "dc": "#666666",
+    "isotropic": "#E69F00",
+    "b1": "#56B4E9",
+    "b2": "#CC79A7",
+    "odd": "#D55E00",
+}
+SECTOR_LABELS = {
+    "dc": "mean (DC)",
+    "isotropic": "isotropic (Laplacian-like)",
+    "b1": "B1 (xx − yy)",
+    "b2": "B2 (xy)",
+    "odd": "odd (gradient-like)",
+}
+CHANCE = "#9aa0a6"
+DIVERGING = "PuOr_r"  # symmetric about zero, told apart with any colour vision
+MAPS = "magma"
+
+_RC = {
+    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "kernelstudy",  # the same figure gives the same file
+}
+
+
+def colour_of(index: int) -> str:
+    return ARM_COLOURS[index % len(ARM_COLOURS)]
+
+
+@contextlib.contextmanager
+def styled() -> Iterator[None]:
+    """The look, for the figures made inside the block."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def save(figure: Figure, folder: Path, name: str) -> Path:
+    """Write <name>.png and <name>.svg, each whole or not at all; the PNG's path."""
+    for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 160})):
+        with styled(), replacing(folder / f"{name}{suffix}") as temporary:
+            figure.savefig(temporary, **options)
+    return folder / f"{name}.png"

@@ -1,0 +1,213 @@
+"""python -m kernelstudy.run +exp=mnist [key=value ...]: train, measure, report."""
+
+import logging
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from kernelstudy import config, report, runs
+from kernelstudy.config import ConfigError, Study
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from kernelstudy.training.data import Images
+
+
+def conf_dir() -> Path:
+    """conf/ of the installed package, or of the checkout it runs from."""
+    package = Path(__file__).parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def main() -> None:
+    """Run the command; exit status 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
+    words = sys.argv[1:]
+    # What a debug config sets must win over the experiment's own, wherever it stands.
+    debug = [w for w in words if w.startswith(("+debug=", "++debug="))]
+    experiments = [w for w in words if w.startswith(("+exp=", "++exp="))]
+    rest = [w for w in words if w not in debug + experiments]
+    multirun = bool({"-m", "--multirun"} & {*words})
+    config.register()
+    with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place:
+        if multirun and not any(w.startswith("hydra.sweep.dir=") for w in words):
+            rest.append(f"hydra.sweep.dir={place}")  # Hydra insists on leaving a file there
+        sys.argv[1:] = experiments + debug + rest
+        command = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+        try:
+            command(_job)()
+        except _Told as told:
+            sys.exit(told.status)
+        except (HydraException, OmegaConfBaseException, ConfigError) as error:
+            sys.exit(_tell(config.explain(error), 2))
+        except KeyboardInterrupt:
+            sys.exit(_tell("interrupted; the same command starts this run again", 130))
+
+
+class _Told(Exception):
+    """A job failed and said so already."""
+
+    def __init__(self, status: int):
+        self.status = status
+
+
+def _tell(message: str, status: int) -> int:
+    print(f"kernelstudy: {message}", file=sys.stderr)
+    return status
+
+
+def _job(settings: DictConfig) -> None:
+    """One job: a single run, or one of a sweep, which goes on to its other jobs if this one fails."""
+    try:
+        run(config.from_hydra(settings))
+    except (ConfigError, runs.RunError) as error:
+        status = _tell(str(error), 2)
+    except Exception as error:
+        traceback.print_exc()
+        status = _tell(f"failed: {type(error).__name__}", 1)
+    else:
+        return
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise _Told(status)
+    sys.exit(status)
+
+
+def run(study: Study) -> Path:
+    """Train, measure and report `study`, or only report it if it has been trained before.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        ConfigError: where the settings cannot be run on the data; nothing is left behind.
+    """
+    config.check(study)
+    place = runs.run_dir(study)
+    if runs.is_done(place):
+        print(f"run: {place} is finished; making its report again", flush=True)
+    else:
+        _train(study, place)
+    page = report.build(place)
+    print(f"report: {page}", flush=True)
+    return place
+
+
+def _train(study: Study, place: Path) -> None:
+    from kernelstudy.training.data import DataError, load
+
+    start = time.perf_counter()
+    try:
+        data = load(study.data.name)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    config.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)
+    print(f"data: {data.describe()}", flush=True)
+    devices = _start_jax(study)
+    nets = len(study.arms) * len(study.seed_list)
+    print(
+        f"run: {place}: {len(study.arms)} arms x {len(study.seed_list)} seeds = {nets} networks, "
+        f"{study.steps:,} steps of {study.batch_size} images, on {devices}",
+        flush=True,
+    )
+    runs.start(place, study)
+    try:
+        loaded = time.perf_counter()
+        trajectory = _with_progress(study, data, place, nets)
+        trained = time.perf_counter()
+        runs.finish(
+            place,
+            trajectory,
+            {
+                "command": " ".join(["python -m kernelstudy.run", *_words()]),
+                "data": data.facts,
+                "device": devices,
+                "seconds": {
+                    "start": round(loaded - start, 1),
+                    "train": round(trained - loaded, 1),
+                },
+                "net_images": nets * study.steps * study.batch_size,
+                **runs.environment(),
+            },
+        )
+    except Exception:
+        runs.write_text(place / runs.FAILED, traceback.format_exc())
+        raise
+
+
+def _words() -> list[str]:
+    """The command line's own overrides; of a sweep, this job's."""
+    return [w for w in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+
+
+def _start_jax(study: Study) -> str:
+    """Import JAX with the devices that the study asks for, and say which they are."""
+    for name in ("jax", "absl", "orbax"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    import jax
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not chosen and "JAX_NUM_CPU_DEVICES" not in os.environ:
+        try:
+            jax.config.update("jax_num_cpu_devices", study.devices or cores or 1)
+        except RuntimeError:
+            pass  # an earlier job of this process has started JAX already
+    found = jax.local_devices()
+    if study.devices and study.devices > len(found):
+        raise ConfigError(f"devices: {study.devices} is more than the {len(found)} there are")
+    used = found[: study.devices]
+    return f"{len(used)} x {used[0].device_kind}"
+
+
+def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.Dataset":
+    """Train with a progress bar on the terminal (none elsewhere) and metrics.jsonl on disk."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn
+
+    from kernelstudy.training.population import train_population
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("step"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[accuracy]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
+        began: list[float] = []
+
+        def on_step(step: int, accuracy: float) -> None:
+            now = time.perf_counter()
+            began.append(now)  # the first call ends compilation, so rates count from there
+            rate = ""
+            if len(began) > 1:
+                done = (step - 1) * nets * study.batch_size
+                rate = f"{done / (now - began[0]):,.0f} net-images/s"
+            progress.update(
+                bar, completed=step, rate=rate, accuracy=f"mean accuracy {accuracy:.1%}"
+            )
+
+        return train_population(
+            study, data, on_step=on_step, on_log=lambda record: runs.append_metrics(place, record)
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training populations of small CNNs: data, model, initialisers, the compiled loop."""
