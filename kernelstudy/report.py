@@ -48,15 +48,17 @@ def build(run: Path, *, out: Path | None = None) -> Path:
 
     analysis = study.measure(trajectory, bank)
     runs.write_dataset(out / runs.ANALYSIS, analysis)
+    verdicts = study.verdicts(trajectory, bank, settings["arms"])
     found = {
         "summary": tables.summary(analysis),
         "tests": tables.tests(analysis),
+        "ladder": tables.ladder(verdicts),
         "kernels": tables.kernels(trajectory, bank),
     }
     for name, table in found.items():
         runs.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
     draw(trajectory, analysis, bank, metric, out / "figures")
-    return page.write(compose(trajectory, analysis, found, settings, provenance), out)
+    return page.write(compose(analysis, verdicts, found, settings, provenance), out)
 
 
 def draw(
@@ -80,8 +82,8 @@ def draw(
 
 
 def compose(
-    trajectory: xr.Dataset,
     analysis: xr.Dataset,
+    verdicts: answer.Verdicts,
     found: dict[str, pd.DataFrame],
     settings: dict,
     provenance: dict,
@@ -92,11 +94,10 @@ def compose(
     used = ", ".join(str(entry) for entry in analysis["entry"].values)
     shape = " x ".join(map(str, data["image_shape"]))
     facts = [
-        ("Data", f"{data['name']}: {data['source']}"),
         (
-            "",
-            f"{data['train']:,} training and {data['test']:,} test images of {shape}, "
-            f"{data['classes']} classes, sha256 {data['sha256'][:16]}",
+            "Data",
+            f"{data['name']}, {data['train']:,} training and {data['test']:,} test images of {shape}, "
+            f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}",
         ),
         (
             "Networks",
@@ -111,7 +112,8 @@ def compose(
     return Page(
         title=f"{settings['name']}: do the learned kernels look hand-crafted?",
         facts=facts,
-        answer=answer.sentences(analysis, found["summary"], found["tests"], metric),
+        headline=answer.headline(verdicts, arms, settings["arms"]),
+        answer=answer.sentences(analysis, found["summary"], found["tests"], verdicts, metric),
         notes=notes,
         lead=Figure(
             "answer",
@@ -120,7 +122,7 @@ def compose(
             "what training added to them, which is where learning shows while the kernels move little.",
         ),
         sections=_sections(arms, "a_pop" in analysis),
-        tables=[("Summary", final), ("Tests", tested)],
+        tables=[("The ladder of chance", found["ladder"]), ("Summary", final), ("Tests", tested)],
         method=_method(settings, used),
         reproduce=shlex.join(shlex.split(provenance["command"])),
         provenance=provenance,
@@ -188,8 +190,13 @@ def _method(settings: dict, used: str) -> list[str]:
         f"{settings['steps']:,}. All else is description.",
         "The unit of inference is the network (seed). Intervals are Student's over networks; p is the exact "
         "sign-flip test's; q is Benjamini and Hochberg's within each arm and step.",
-        "N0: kernels of isotropic noise. N1: the same networks at step 0 (the update is held against their "
-        "initial kernels). Arms are paired: seed s sees the same batches and starts with the same other "
+        "The ladder of chance, each rung with the networks' differences from it: N0, kernels of isotropic "
+        "noise; N1, the same networks at step 0 (in the table of tests the update is held against their "
+        "initial kernels); N2, the same kernels with their taps permuted; N3, Gaussian kernels with the "
+        "layer's own energies on the images' principal patch axes; N4, the arm that differs in shuffled "
+        "labels alone. Above N0 and N1: structured. Also above N2: spatially structured, which is what "
+        "'derivative-like' needs. Also above N3: beyond image statistics, and only there is an operator "
+        "named, if the interval of a holds its a and no other's. 'Unresolved' is an answer. Arms are paired: seed s sees the same batches and starts with the same other "
         "layers in every arm.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
         "1% of the largest norm in the network).",

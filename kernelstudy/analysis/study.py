@@ -15,10 +15,13 @@ import xarray as xr
 from kernelstudy import handcrafted
 
 from .gradients import derivative_fit
+from .layer import live_kernels
 from .nulls import isotropic, r2_distribution
 from .population import population_a_interval
 from .sectors import SECTORS, sector_energies
 from .similarity import best_match, colour_spatial, cosine, steered_r2
+from .theory import a_pca
+from .verdict import Verdict, judge
 
 # Of the shape of a network's kernels; each can be held against chance.
 SHAPE_MEASURES = (
@@ -30,9 +33,6 @@ SHAPE_MEASURES = (
     "best_abs_cos",
 )
 DELTA = "delta_"
-# Kernels below this share of the largest norm in their network count as dead and are left out of
-# averages over kernels: 1% (Gavrikov & Keuper 2022, section 3).
-LIVE = 0.01
 NULL_NETWORKS = 4000
 
 Bank = Mapping[str, np.ndarray]
@@ -55,12 +55,6 @@ def spatial_kernels(trajectory: xr.Dataset) -> np.ndarray:
     if kernels.sizes["cin"] == 1:
         return np.moveaxis(values[..., 0, :], -1, -3)
     return colour_spatial(np.nan_to_num(values)).spatial
-
-
-def live_kernels(kernels: np.ndarray) -> np.ndarray:
-    """Which kernels (..., channel, k, k) have at least 1% of their network's largest norm."""
-    norm = np.linalg.norm(kernels, axis=(-2, -1))
-    return (norm > 0) & (norm >= LIVE * norm.max(-1, keepdims=True))
 
 
 def mean_over_live(values: np.ndarray, live: np.ndarray) -> np.ndarray:
@@ -147,7 +141,7 @@ def measure(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Dataset:
     Returns, for W and with `delta_` for W - W0 (NaN where there is no update, or the network
     diverged): the `SHAPE_MEASURES` (arm, seed, step); abs_cos and abs_cos_centered (arm, seed,
     step, entry), means over live kernels; a_pop, a_pop_low, a_pop_high, a_pop_gap, a_pop_resolved,
-    a_pop_reason (arm, step) over networks, for 3 x 3; movement, train_loss, test_accuracy (arm,
+    a_pop_reason (arm, step) over networks and a_pca of the images, for 3 x 3; movement, train_loss, test_accuracy (arm,
     seed, step); live_kernels (arm, seed, step); and N0 as null_mean, null_low, null_high (measure).
     """
     kernels = spatial_kernels(trajectory)
@@ -175,8 +169,56 @@ def measure(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Dataset:
         values = trajectory[name].transpose(*net).values.astype(float)
         found[name] = (net, np.where(kept[..., None], values, np.nan))
     found["diverged"] = (("arm", "seed"), ~kept)
+    if size == 3:
+        found["a_pca"] = ((), a_pca(trajectory["patch_eigenvalue"], _patch_axes(trajectory)))
     coords = {name: trajectory[name] for name in net} | {"entry": list(bank)}
     return xr.merge([xr.Dataset(found, coords=coords), chance(size, channels, bank)])
+
+
+def verdicts(
+    trajectory: xr.Dataset, bank_names: list[str], arms: list[dict]
+) -> dict[tuple[str, str], Verdict]:
+    """`judge` at the final step: (arm, 'W') and (arm, 'update') -> its verdict.
+
+    `arms`: the arms' settings, in the trajectory's order. N4 is held against the arm that differs in
+    shuffled labels alone, where the study has one. The update of a frozen layer has no entry.
+    """
+    kernels = spatial_kernels(trajectory)
+    kept = ~trajectory["diverged"].values
+    kernels = np.where(kept[:, :, None, None, None, None], kernels, np.nan)
+    final, start = kernels[:, :, -1], kernels[:, :, 0]
+    shared = {
+        "patch_basis": _patch_axes(trajectory),
+        "bank": usable_bank(bank_names, kernels.shape[-1]),
+    }
+    found = {}
+    for row, arm in enumerate(trajectory["arm"].values):
+        control = _control_of(row, arms)
+        for part, base in (("W", 0.0), ("update", start)):
+            values = final - base
+            if not np.any(np.nan_to_num(values[row])):
+                continue
+            found[str(arm), part] = judge(
+                values[row],
+                start=start[row] if part == "W" else None,
+                controls=None if control is None else values[control],
+                **shared,
+            )
+    return found
+
+
+def _control_of(row: int, arms: list[dict]) -> int | None:
+    """The arm that is arm `row` but for shuffled labels; None if there is none, or it is one."""
+    if arms[row]["labels"] == "shuffled":
+        return None
+    wanted = arms[row] | {"labels": "shuffled"}
+    return next((i for i, arm in enumerate(arms) if arm == wanted), None)
+
+
+def _patch_axes(trajectory: xr.Dataset) -> np.ndarray:
+    """The images' principal patch axes as (k*k, k*k), a row each."""
+    axes = trajectory["patch_basis"].transpose("component", "ky", "kx").values
+    return axes.reshape(len(axes), -1)
 
 
 def _population_a(kernels: np.ndarray, kept: np.ndarray, prefix: str) -> dict[str, tuple]:

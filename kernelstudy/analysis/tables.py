@@ -1,4 +1,4 @@
-"""The three tidy tables of a run: summary, tests, kernels."""
+"""The tidy tables of a run: summary, tests, ladder, kernels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import xarray as xr
 
 from .inference import FEWEST, benjamini_hochberg, sign_flip_test, t_interval
 from .study import DELTA, SHAPE_MEASURES, final_matches
+from .verdict import Verdict
 
 SUMMARY_COLUMNS = ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]
 TESTS_COLUMNS = ["arm", "step", "measure", "null", "n", "diff", "ci_low", "ci_high", "p", "q"]
@@ -15,6 +16,10 @@ KERNELS_COLUMNS = [
     *("arm", "seed", "channel", "norm", "live", "dc", "isotropic", "b1", "b2", "odd"),
     *("theta", "a", "purity", "best", "best_abs_cos", "p_best", "q_best"),
     *("r2_sobel", "r2_sobel_centered"),
+]
+LADDER_COLUMNS = [
+    *("arm", "part", "null", "measure", "n", "value", "chance"),
+    *("diff", "ci_low", "ci_high", "p", "passed"),
 ]
 _PLAIN = ("movement", "train_loss", "test_accuracy")
 
@@ -78,6 +83,16 @@ def tests(analysis: xr.Dataset) -> pd.DataFrame:
     family = table.groupby(["arm", "step"])["p"]
     table["q"] = family.transform(lambda p: benjamini_hochberg(p.to_numpy()))
     return _in_order(table, analysis)
+
+
+def ladder(verdicts: dict[tuple[str, str], Verdict]) -> pd.DataFrame:
+    """Every rung of every verdict at the final step; `part` is W or update."""
+    rows = [
+        (arm, part, r.null, r.measure, r.n, r.value, r.chance, r.difference, r.low, r.high, r.p, r.passed)
+        for (arm, part), verdict in verdicts.items()
+        for r in verdict.rungs
+    ]
+    return pd.DataFrame(rows, columns=LADDER_COLUMNS)
 
 
 def kernels(trajectory: xr.Dataset, bank_names: list[str]) -> pd.DataFrame:

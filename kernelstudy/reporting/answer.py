@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from kernelstudy.analysis.gradients import OPERATORS, phi_of_a
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.study import DELTA
+from kernelstudy.analysis.verdict import TIERS, UNRESOLVED, Verdict
+
+Verdicts = dict[tuple[str, str], Verdict]  # by (arm, 'W' or 'update')
 
 METRIC_WORDS = {
     "r2_sobel_centered": "R² with the steered Sobel pair (mean removed)",
@@ -19,10 +21,64 @@ METRIC_WORDS = {
 }
 
 
+def headline(verdicts: Verdicts, names: list[str], arms: list[dict]) -> list[str]:
+    """The answer in a few sentences, over the arms that learned their first layer from true labels.
+
+    `names` and `arms`: every arm's name and settings, as the study lists them.
+    """
+    learned = [
+        name
+        for name, arm in zip(names, arms, strict=True)
+        if arm["labels"] == "true" and arm["first_layer"] == "learned"
+    ]
+    lines = []
+    for part, words in (("update", "What training adds (the update W − W₀)"), ("W", "The kernels W")):
+        judged = {arm: verdicts[arm, part] for arm in learned if (arm, part) in verdicts}
+        if not judged:
+            continue
+        if all(v.derivative_like is None for v in judged.values()):
+            lines.append(f"{words}: no verdict below {FEWEST} networks an arm.")
+            continue
+        yes = [arm for arm, v in judged.items() if v.derivative_like]
+        beyond = [arm for arm in yes if judged[arm].tier == TIERS[-1]]
+        text = f"{words} is" if part == "update" else f"{words} are"
+        text += f" derivative-like beyond chance in {len(yes)} of {len(judged)} arms"
+        text += f" ({', '.join(yes)})" if yes and len(yes) < len(judged) else ""
+        if yes:
+            more = f"in {len(beyond)} ({', '.join(beyond)})" if beyond else "in none"
+            text += f", and more so than the statistics of the images imply {more}"
+        started = [a for a, v in judged.items() if not v.derivative_like and _was_so_already(v)]
+        if started:
+            text += f"; in {', '.join(started)} they were so from the start and became no more so"
+        lines.append(text + ".")
+    judged = {key: v for key, v in verdicts.items() if key[0] in learned}
+    named = [f"{arm} ({part}): {v.operator}" for (arm, part), v in judged.items() if _named(v)]
+    lines.append(
+        "Named operators: " + "; ".join(named) + "."
+        if named
+        else "No named operator (Sobel, Prewitt, ...) can be called for any of them: see a below."
+    )
+    return lines
+
+
+def _named(verdict: Verdict) -> bool:
+    return verdict.operator != UNRESOLVED
+
+
+def _was_so_already(verdict: Verdict) -> bool:
+    """Above isotropic chance, but not above its own start."""
+    passed = {rung.null: rung.passed for rung in verdict.rungs}
+    return bool(passed["N0"]) and passed.get("N1") is False
+
+
 def sentences(
-    analysis: xr.Dataset, summary: pd.DataFrame, tests: pd.DataFrame, metric: str
+    analysis: xr.Dataset,
+    summary: pd.DataFrame,
+    tests: pd.DataFrame,
+    verdicts: Verdicts,
+    metric: str,
 ) -> list[tuple[str, list[str]]]:
-    """(arm, its sentences) for every arm: W, then W - W0, then which operator, then accuracy."""
+    """(arm, its sentences) for every arm: W, the update, which operator, accuracy."""
     step = int(analysis["step"][-1])
     final = summary[summary["step"] == step].set_index(["arm", "measure"])
     tested = tests[tests["step"] == step].set_index(["arm", "measure", "null"])
@@ -36,12 +92,26 @@ def sentences(
             _of_kernels(analysis, final, tested, arm, metric, chance),
             _of_update(analysis, final, tested, arm, metric, chance),
         ]
+        for place, part in enumerate(("W", "update")):
+            if (arm, part) in verdicts:
+                lines[place] += " " + _tier(verdicts[arm, part])
         if "a_pop" in analysis:
-            lines.append(_operator(analysis, arm))
+            lines.append(_operator(analysis, verdicts, arm))
         accuracy = final.loc[(arm, "test_accuracy")]
         lines.append(f"Test accuracy {_interval(accuracy, percent=True)}.")
         found.append((arm, lines))
     return found
+
+
+def _tier(verdict: Verdict) -> str:
+    if verdict.derivative_like is None:
+        return f"No verdict: {verdict.rungs[0].reason}."
+    if _was_so_already(verdict):
+        return "Verdict: above chance, but so it was at the start, and training added nothing to it."
+    if not verdict.derivative_like:
+        return f"Verdict: not shown to be derivative-like (tier: {verdict.tier})."
+    more = "more than" if verdict.tier == TIERS[-1] else "not shown to be more than"
+    return f"Verdict: derivative-like beyond chance, {more} the statistics of the images imply."
 
 
 def refusal(analysis: xr.Dataset) -> str:
@@ -100,27 +170,24 @@ def _of_update(analysis, final, tested, arm, metric, chance) -> str:
     )
 
 
-def _operator(analysis: xr.Dataset, arm: str) -> str:
-    """Which named operators the intervals of a hold; 'unresolved' is an answer."""
+def _operator(analysis: xr.Dataset, verdicts: Verdicts, arm: str) -> str:
+    """a with its interval beside the images' own; 'unresolved' is an answer."""
     last = analysis.sel(arm=arm).isel(step=-1)
     parts = []
-    for prefix, name in (("", "W"), (DELTA, "W − W₀")):
+    for prefix, part, name in (("", "W", "W"), (DELTA, "update", "W − W₀")):
         a, low, high = (float(last[f"{prefix}a_pop{end}"]) for end in ("", "_low", "_high"))
-        if np.isnan(a):
+        if np.isnan(a) or (arm, part) not in verdicts:
             continue
-        if not bool(last[f"{prefix}a_pop_resolved"]):
-            parts.append(f"a of {name} unresolved ({str(last[f'{prefix}a_pop_reason'].values)})")
-            continue
-        held = [o for o, value in OPERATORS.items() if _holds(low, high, value)]
-        told = " and ".join(held) if held else "none of the named operators"
-        parts.append(f"a of {name} {a:.2f} [{_a(low)}, {_a(high)}], which holds {told}")
-    return "Which operator: " + "; ".join(parts) + "." if parts else "Which operator: no gradients."
-
-
-def _holds(low: float, high: float, a: float) -> bool:
-    """Whether the interval of a, which may run through infinity, holds `a`."""
-    low, high, a = (float(phi_of_a(value)) for value in (low, high, a))
-    return np.mod(a - low, np.pi) <= np.mod(high - low, np.pi)
+        verdict = verdicts[arm, part]
+        interval = f" [{_a(low)}, {_a(high)}]" if bool(last[f"{prefix}a_pop_resolved"]) else ""
+        called = verdict.operator if _named(verdict) else f"unresolved: {verdict.reason}"
+        parts.append(f"a of {name} = {_a(a)}{interval} ({called})")
+    if not parts:
+        return "Which operator: there are no gradients."
+    return (
+        f"Which operator: {'; '.join(parts)}. The images' own patches have "
+        f"a = {float(analysis['a_pca']):.2f}; Prewitt is 1, Sobel 2."
+    )
 
 
 def _a(value: float) -> str:

@@ -25,6 +25,13 @@ LABELS = {
     "best_abs_cos": "best |cos| over the bank",
     "odd": "share of the odd (gradient-like) sector",
 }
+SHORT_LABELS = {
+    "r2_sobel_centered": "R², steered Sobel, centred",
+    "r2_sobel": "R², steered Sobel",
+    "r2_prewitt": "R², steered Prewitt",
+    "best_abs_cos": "best |cos| over the bank",
+    "odd": "odd (gradient-like) share",
+}
 OF_KERNELS, OF_UPDATE = "kernels W", "update W − W₀"
 
 
@@ -61,7 +68,7 @@ def answer(analysis: xr.Dataset, metric: str) -> Figure:
         axes[0].plot([], [], "D", ms=6, color="grey", label="mean, 95% interval")
         axes[0].fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        figure.supxlabel(LABELS[metric] + f", step {int(last['step'])}", fontsize=9)
+        figure.suptitle(f"{LABELS[metric]}, step {int(last['step']):,}", x=0.01, ha="left")
     return figure
 
 
@@ -77,7 +84,7 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
                 axis.axhline(null["null_mean"], color=CHANCE, lw=1.2)
                 _lines(axis, analysis, prefix + measure)
                 axis.set_ylim(0, 1.02)
-            axes[0, column].set_title(LABELS[measure])
+            axes[0, column].set_title(SHORT_LABELS[measure])
         for axis, name in zip(axes[:, 0], (OF_KERNELS, OF_UPDATE), strict=True):
             axis.set_ylabel(name)
         axes[0, 0].fill_between(
@@ -146,6 +153,8 @@ def population_a(analysis: xr.Dataset) -> Figure:
                 if axis is axes[1]:
                     label = f" {name}"
                     axis.annotate(label, (1, phi), xycoords=("axes fraction", "data"), fontsize=8)
+            images = float(phi_of_a(analysis["a_pca"]))
+            axis.axhline(images, color="black", lw=1.2, ls="--", label="the images' own patches")
             for row, arm in enumerate(analysis["arm"].values):
                 of_arm = analysis.sel(arm=arm)
                 resolved = of_arm[f"{prefix}a_pop_resolved"].values

@@ -30,7 +30,7 @@ def kernels_over_time(trajectory: xr.Dataset, arm: str, scales: tuple[float, flo
     steps = shown_steps(len(values))
     channels = min(values.shape[1], SHOWN_CHANNELS)
     with styled():
-        figure = Figure(figsize=(1.2 + 0.42 * channels, 0.9 + 0.24 * len(steps)))
+        figure = Figure(figsize=(9, 0.7 + 3.6 * len(steps) / channels))
         blocks = figure.subplots(1, 2)
         updates = values - values[:1]
         for axis, stack, scale, title in zip(
@@ -38,14 +38,16 @@ def kernels_over_time(trajectory: xr.Dataset, arm: str, scales: tuple[float, flo
         ):
             image = _tiled(stack[steps, :channels])
             shown = axis.imshow(image, cmap=DIVERGING, vmin=-scale or -1, vmax=scale or 1)
-            axis.set_title(f"{title}  (colours ±{scale:.2g})")
+            axis.set_title(title)
             _bare(axis)
             height = image.shape[0] / len(steps)
             axis.set_yticks(
                 (np.arange(len(steps)) + 0.5) * height - 0.5,
                 [f"{int(s):,}" for s in trajectory["step"].values[steps]],
             )
-            figure.colorbar(shown, ax=axis, fraction=0.03, pad=0.02).outline.set_visible(False)
+            bar = figure.colorbar(shown, ax=axis, fraction=0.03, pad=0.02, ticks=[-scale, 0, scale])
+            bar.ax.set_yticklabels([f"{-scale:.2g}", "0", f"{scale:.2g}"])
+            bar.outline.set_visible(False)
         blocks[0].set_ylabel("step")
         figure.supxlabel(
             f"{channels} of {values.shape[1]} kernels of {arm}, seed "
@@ -72,17 +74,21 @@ def matches(trajectory: xr.Dataset, bank_names: list[str], *, update: bool) -> F
         ("best at step 0, untrained", trajectory, 0, 1.0),
     ]
     with styled():
-        figure = Figure(figsize=(8.2, 0.5 + 1.22 * len(arms)))
-        axes = figure.subplots(len(arms), 8, squeeze=False)
+        figure = Figure(figsize=(9, 0.4 + 1.3 * len(arms)))
+        # an empty column between the pairs keeps each kernel with its match
+        widths = [1, 1, 0.25] * len(columns)
+        axes = figure.subplots(len(arms), len(widths), squeeze=False, width_ratios=widths)
+        for gap in axes[:, 2::3].flat:
+            gap.axis("off")
         for column, (name, source, step, rank) in enumerate(columns):
             found = final_matches(source, bank_names, step=step)
             for row, arm in enumerate(arms):
-                left, right = axes[row, 2 * column], axes[row, 2 * column + 1]
+                left, right = axes[row, 3 * column : 3 * column + 2]
                 _pair(left, right, found.sel(arm=arm), rank, bank)
                 if row == 0:
                     left.set_title(name, fontsize=8.5)
         for row, arm in enumerate(arms):
-            axes[row, 0].set_ylabel(arm, fontsize=8.5)
+            axes[row, 0].set_ylabel(arm.replace("/", "/\n"), fontsize=8.5)
     return figure
 
 
@@ -116,7 +122,7 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
     channels = min(maps.sizes["channel"], SHOWN_CHANNELS)
     probes = list(range(min(2, maps.sizes["probe"])))
     with styled():
-        figure = Figure(figsize=(9, 0.5 + len(probes) * (0.3 + 0.5 * len(steps))))
+        figure = Figure(figsize=(9, 0.5 + len(probes) * 7.4 * len(steps) / channels))
         blocks = figure.subplots(len(probes), 2, squeeze=False, width_ratios=(1, 6))
         for (picture, axis), probe in zip(blocks, probes, strict=True):
             _bare(picture)

@@ -29,7 +29,8 @@ class Page:
 
     title: str
     facts: list[tuple[str, str]]
-    answer: list[tuple[str, list[str]]]
+    headline: list[str]
+    answer: list[tuple[str, list[str]]]  # arm, its sentences
     notes: list[str]
     lead: Figure
     sections: list[tuple[str, str, list[Figure]]]  # title, text, figures

@@ -77,22 +77,17 @@ def load(name: str) -> Images:
                 file_format=FILE_FORMAT,
                 download_config=tfds.download.DownloadConfig(compute_stats="skip"),
             )
-        parts = {
-            split: _arrays(
-                tfds.data_source(
-                    name,
-                    split=split,
-                    data_dir=place,
-                    download=False,
-                    builder_kwargs={"file_format": FILE_FORMAT},
-                )
-            )
-            for split in ("train", "test")
-        }
     except OSError as error:
         raise DataError(
-            f"data.name: {name} cannot be packed or read in {place} ({error.strerror or error}); "
+            f"data.name: {name} cannot be packed in {place} ({error.strerror or error}); "
             "KERNELSTUDY_DATA_DIR names another place"
+        ) from error
+    try:
+        parts = {split: _read(name, split, place) for split in ("train", "test")}
+    except Exception as error:  # whatever a damaged file makes TFDS and its readers raise
+        raise DataError(
+            f"data.name: {name} in {place} cannot be read ({str(error).splitlines()[0]}); "
+            "delete it there, and it is packed again"
         ) from error
     digest = content_hash(*parts["train"], *parts["test"])
     if digest != mnist5k.SHA256:
@@ -111,8 +106,14 @@ def content_hash(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _arrays(source: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(N, H, W, C) uint8 images and (N,) int32 labels of a TFDS data source."""
+def _read(name: str, split: str, place: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(N, H, W, C) uint8 images and (N,) int32 labels of one split of a packed set."""
+    import tensorflow_datasets as tfds
+
+    options = {"file_format": FILE_FORMAT}
+    source: Any = tfds.data_source(
+        name, split=split, data_dir=place, download=False, builder_kwargs=options
+    )
     # Without TensorFlow TFDS yields PIL images.
     examples = [(np.asarray(example["image"]), example["label"]) for example in source]
     images = np.stack([image for image, _ in examples])

@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from kernelstudy.analysis import patch_pca
 from kernelstudy.config import Study
+from kernelstudy.training import initializers
 from kernelstudy.training.data import Images
 from kernelstudy.training.train import (
     STEPS_A_CALL,
     Net,
-    State,
     Task,
-    Train,
+    first_kernel_shape,
     make_population,
     make_train,
 )
@@ -25,6 +26,7 @@ from kernelstudy.training.train import (
 PROBES = 8
 # Streams of random numbers that belong to a seed, apart from its parameters'.
 _ORDER, _LABELS = 0, 1
+_FIRST_LAYER = 1
 
 
 def train_population(
@@ -52,7 +54,8 @@ def train_population(
         taken before its update (at step 0: of the first minibatch); test_accuracy (arm, seed, step);
         diverged (arm, seed) bool; feature_map (arm, step, probe, y, x, channel) float16, layer 2 of
         the first seed's network after the activation, before pooling; probe_image
-        (probe, row, column, colour) and probe_label (probe).
+        (probe, row, column, colour) and probe_label (probe); patch_eigenvalue (component) and
+        patch_basis (component, ky, kx) of the training images, colours averaged.
     """
     devices = choose_devices(study)
     train = make_train(study, data)
@@ -66,7 +69,9 @@ def train_population(
         return np.asarray(values)[: len(nets)].reshape(*grid, *values.shape[1:])
 
     task = population.share(_task(study, data))
-    state, net = population.place((_initial_state(study, train, filled), _nets(study, filled)))
+    probes = data.test_images[probe_rows(data.test_labels)]
+    state = population.init(*_initial_values(study, data, filled))
+    state, net = population.place((state, _nets(study, filled)))
     orders = [
         batch_order(seed, len(data.train_labels), study.batch_size) for seed in study.seed_list
     ]
@@ -84,8 +89,8 @@ def train_population(
             on_step(len(losses), float(accuracies[-1].mean()))
         kernels.append(on_grid(state.params["convs"][0]["kernel"][...]))
         accuracies.append(on_grid(population.evaluate(state, task)))
-        firsts = [jax.tree.map(lambda leaf, i=i: leaf[i * grid[1]], state) for i in range(grid[0])]
-        maps.append(np.stack([population.feature_maps(first, task) for first in firsts]))
+        of_first_seed = jax.tree.map(lambda leaf: on_grid(leaf)[:, 0], state.params)
+        maps.append(np.asarray(population.feature_maps(of_first_seed, probes)))
         on_log(
             {
                 "step": step,
@@ -99,6 +104,8 @@ def train_population(
     edges = [0, *study.log_steps]
     mean_loss = [_mean_loss(losses, a, b) for a, b in itertools.pairwise(edges)]
     mean_loss[0] = losses[0]
+    size = study.model.kernel_size
+    eigenvalues, axes = patch_pca(data.train_images.mean(-1), size)
     grid_dims, image_dims = ("arm", "seed"), ("probe", "row", "column", "colour")
     return xr.Dataset(
         {
@@ -113,7 +120,9 @@ def train_population(
                 ("arm", "step", "probe", "y", "x", "channel"),
                 np.stack(maps, 1).astype(np.float16),
             ),
-            "probe_image": (image_dims, np.asarray(task.probes)),
+            "probe_image": (image_dims, probes),
+            "patch_eigenvalue": ("component", eigenvalues),
+            "patch_basis": (("component", "ky", "kx"), axes.reshape(-1, size, size)),
             "probe_label": ("probe", data.test_labels[probe_rows(data.test_labels)]),
         },
         coords={
@@ -140,18 +149,22 @@ def _task(study: Study, data: Images) -> Task:
         label_sets=jnp.asarray(np.stack([data.train_labels, *shuffled])),
         test_images=jnp.asarray(data.test_images),
         test_labels=jnp.asarray(data.test_labels),
-        probes=jnp.asarray(data.test_images[probe_rows(data.test_labels)]),
     )
 
 
-def _initial_state(study: Study, train: Train, nets: list[tuple[int, int]]) -> State:
-    """Stacked over networks; a seed's key depends on the seed alone, so arms start paired."""
+def _initial_values(
+    study: Study, data: Images, nets: list[tuple[int, int]]
+) -> tuple[jax.Array, jax.Array]:
+    """Keys and first-layer kernels of networks; both depend on the seed alone, so arms are paired."""
     keys = jnp.stack([jax.random.key(seed) for seed in study.seed_list])
-    by_arm = [
-        jax.jit(jax.vmap(lambda key, arm=arm: train.init(key, arm)))(keys) for arm in study.arms
-    ]
+    own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, _FIRST_LAYER)
+    shape = first_kernel_shape(study, data)
+    kernels = []
+    for arm in study.arms:
+        draw = initializers.first_layer(arm.init, arm.scale)
+        kernels.append(jnp.stack([draw(key, shape, jnp.float32) for key in own]))
     arms, rows = np.array(nets).T
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves)[arms, rows], *by_arm)
+    return keys[rows], jnp.stack(kernels)[arms, rows]
 
 
 def _mean_loss(losses: list[np.ndarray], start: int, stop: int) -> np.ndarray:

@@ -17,13 +17,16 @@ from flax import nnx
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from kernelstudy.config import Arm, Study
-from kernelstudy.training import initializers, ops
+from kernelstudy.config import Study
+from kernelstudy.training import ops
 from kernelstudy.training.data import Images
 from kernelstudy.training.model import CNN
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
 STEPS_A_CALL = 16
+
+# For what runs seldom: compiling JAX's random bits with all optimisations takes 10 seconds.
+_COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class State(NamedTuple):
@@ -48,22 +51,21 @@ class Task(NamedTuple):
     label_sets: Array  # (rows, N)
     test_images: Array
     test_labels: Array
-    probes: Array  # (P, H, W, C)
 
 
 class Train(NamedTuple):
     """The functions of one network, all pure.
 
-    init(key, arm) -> State
+    init(key, first kernel (kh, kw, cin, width)) -> State
     advance(state, net, task, order (seeds, STEPS_A_CALL, batch), steps) -> State, losses
     evaluate(state, task) -> test accuracy
-    feature_maps(state, task) -> maps of the probes in the second layer (the last, if there is one)
+    feature_maps(params, probes (P, H, W, C)) -> their maps in layer 2 (in 1, where that is all)
     """
 
-    init: Callable[[Array, Arm], State]
+    init: Callable[[Array, Array], State]
     advance: Callable[[State, Net, Task, Array, Array], tuple[State, Array]]
     evaluate: Callable[[State, Task], Array]
-    feature_maps: Callable[[State, Task], Array]
+    feature_maps: Callable[[Any, Array], Array]
 
 
 def make_train(study: Study, data: Images) -> Train:
@@ -72,7 +74,7 @@ def make_train(study: Study, data: Images) -> Train:
     on_cpu = table is ops.GEMM
     optimizer = make_optimizer(study)
 
-    def build(key: Array, arm: Arm) -> CNN:
+    def build(key: Array, first_kernel: Array) -> CNN:
         return CNN(
             image_shape=data.image_shape,
             classes=data.classes,
@@ -81,14 +83,15 @@ def make_train(study: Study, data: Images) -> Train:
             deep_width=study.model.deep_width,
             depth=study.model.depth,
             activation=study.model.activation,
-            first_init=initializers.first_layer(arm.init, arm.scale),
+            first_init=lambda *_: first_kernel,
             rngs=nnx.Rngs(key),
         )
 
-    graph = nnx.graphdef(nnx.eval_shape(lambda: build(jax.random.key(0), study.arms[0])))
+    any_kernel = jnp.zeros(first_kernel_shape(study, data))
+    graph = nnx.graphdef(nnx.eval_shape(lambda: build(jax.random.key(0), any_kernel)))
 
-    def init(key: Array, arm: Arm) -> State:
-        params = nnx.state(build(key, arm), nnx.Param)
+    def init(key: Array, first_kernel: Array) -> State:
+        params = nnx.state(build(key, first_kernel), nnx.Param)
         return State(params, optimizer.init(params))
 
     def loss_sum(params: Any, images: Array, labels: Array) -> Array:
@@ -139,11 +142,17 @@ def make_train(study: Study, data: Images) -> Train:
         parts = (images.reshape(-1, chunk, *images.shape[1:]), labels.reshape(-1, chunk))
         return lax.map(correct, parts).sum() / count
 
-    def feature_maps(state: State, task: Task) -> Array:
-        maps = nnx.merge(graph, state.params).feature_maps(task.probes, table)
+    def feature_maps(params: Any, probes: Array) -> Array:
+        maps = nnx.merge(graph, params).feature_maps(probes, table)
         return maps[min(1, len(maps) - 1)]
 
     return Train(init, advance, evaluate, feature_maps)
+
+
+def first_kernel_shape(study: Study, data: Images) -> tuple[int, int, int, int]:
+    """(kh, kw, cin, cout) of the first layer."""
+    size = study.model.kernel_size
+    return size, size, data.image_shape[-1], study.model.width
 
 
 def make_optimizer(study: Study) -> optax.GradientTransformation:
@@ -167,14 +176,15 @@ class Population(NamedTuple):
     """`Train` over a leading axis of networks, compiled, with the networks shared out over devices.
 
     place(tree) -> the tree with that axis on the devices; share(tree) -> the tree on every device.
-    feature_maps is still that of one network.
+    init and feature_maps run on one device.
     """
 
     place: Callable[[Any], Any]
     share: Callable[[Any], Any]
     advance: Callable[[State, Net, Task, Array, Array], tuple[State, Array]]
     evaluate: Callable[[State, Task], Array]
-    feature_maps: Callable[[State, Task], Array]
+    init: Callable[[Array, Array], State]
+    feature_maps: Callable[[Any, Array], Array]
 
 
 def make_population(train: Train, devices: list[Any]) -> Population:
@@ -206,5 +216,9 @@ def make_population(train: Train, devices: list[Any]) -> Population:
         share=lambda tree: jax.device_put(tree, NamedSharding(mesh, everywhere)),
         advance=over_nets(train.advance, 2, 3, donate=True),
         evaluate=over_nets(train.evaluate, 1, 1),
-        feature_maps=jax.jit(train.feature_maps),
+        init=jax.jit(jax.vmap(train.init), compiler_options=_COMPILE_QUICKLY),
+        feature_maps=jax.jit(
+            lambda params, probes: lax.map(lambda p: train.feature_maps(p, probes), params),
+            compiler_options=_COMPILE_QUICKLY,
+        ),
     )

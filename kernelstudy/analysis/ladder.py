@@ -1,0 +1,160 @@
+"""The ladder of chance: a layer's gradient share against each null model, network by network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arrays import as_bank, as_kernels, rows, unit_rows
+from .gradients import gradient_moments
+from .inference import FEWEST, sign_flip_test, t_interval
+from .nulls import permute_taps
+from .similarity import cosine
+
+
+class Rung(NamedTuple):
+    """One comparison with chance, over networks.
+
+    `value` and `chance`: means over networks of the measure and of what the null gives it;
+    `difference` with its t-interval `low`, `high`; `p` two-sided, NaN if refused. `passed`: the
+    difference is positive and p <= level; None where it cannot be decided, and `reason` says why.
+    """
+
+    null: str
+    measure: str
+    n: int
+    value: float
+    chance: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    passed: bool | None
+    reason: str
+
+
+def gradient_plane(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The declared derivative: Sobel x and y at an odd `size`, Sobel 3x3 smoothed by binomials."""
+    if size < 3 or size % 2 == 0:
+        raise ValueError(f"gradient_plane needs an odd size of at least 3, not {size}")
+    smooth, slope = np.array([1.0, 2.0, 1.0]), np.array([-1.0, 0.0, 1.0])
+    for _ in range((size - 3) // 2):
+        smooth, slope = (np.convolve(v, [1.0, 2.0, 1.0]) for v in (smooth, slope))
+    gx = np.outer(smooth, slope)
+    return gx, gx.T
+
+
+def permutation_p(
+    kernels: ArrayLike, gx: ArrayLike, gy: ArrayLike, *, draws: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """N2 kernel by kernel: p of the steered R2 among the same kernel's permuted taps.
+
+    kernels: (..., kh, kw) -> (...), (1+b)/(1+draws); NaN for a zero kernel. A constant kernel has p
+    1.
+    """
+    kernels = as_kernels(kernels)
+    axes = plane_axes(kernels, gx, gy)
+    observed = plane_r2(kernels, axes)
+    rng = np.random.default_rng(seed)
+    count = np.zeros(observed.shape)
+    for _ in range(draws):
+        count += plane_r2(permute_taps(kernels, rng), axes) >= observed - 1e-12
+    return np.where(np.isnan(observed), np.nan, (1 + count) / (1 + draws))
+
+
+def plane_axes(kernels: np.ndarray, gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
+    """Orthonormal columns (kh*kw, 2) of span{gx, gy}."""
+    return np.linalg.qr(rows(as_bank({"gx": gx, "gy": gy}, kernels.shape)).T)[0]
+
+
+def plane_r2(kernels: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """`steered_r2` with the plane's axes at hand."""
+    return np.sum((unit_rows(kernels) @ axes) ** 2, axis=-1)
+
+
+def permuted_mean(kernels: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """The mean R2 over all permutations of a kernel's taps, exactly.
+
+    A permutation leaves the mean's share where it is and spreads the rest over the d - 1 others.
+    """
+    d = axes.shape[0]
+    in_mean = np.sum(axes.sum(axis=0) ** 2) / d
+    dc = unit_rows(kernels).sum(axis=-1) ** 2 / d
+    return dc * in_mean + (1 - dc) * (axes.shape[1] - in_mean) / (d - 1)
+
+
+def live_mean(values: np.ndarray, live: np.ndarray) -> np.ndarray:
+    """Mean over a network's live kernels; NaN where there are none."""
+    count = live.sum(axis=-1)
+    total = np.sum(np.where(live, values, 0.0), axis=-1)
+    return total / np.where(count > 0, count, np.nan)
+
+
+def _concentration(r2: np.ndarray, live: np.ndarray) -> np.ndarray:
+    kept = np.where(live, r2, 0.0)
+    total = kept.sum(axis=-1)
+    return np.sum(kept**2, axis=-1) / np.where(total > 0, total, np.nan)
+
+
+def against_draws(
+    measure: str, values: np.ndarray, drawn: np.ndarray, live: np.ndarray, level: float
+) -> Rung:
+    """N3: drawn networks as large as each network, for a ratio depends on their number."""
+    summary = _concentration if measure == "concentration" else live_mean
+    counts = live.sum(axis=-1)
+    chance = np.full(len(live), np.nan)
+    for count in np.unique(counts[counts > 0]):
+        nets = drawn[: len(drawn) // count * count].reshape(-1, count)
+        chance[counts == count] = np.nanmean(summary(nets, np.ones_like(nets, dtype=bool)))
+    return compare("N3", measure, summary(values, live), chance, level)
+
+
+def _purity(kernels: np.ndarray) -> np.ndarray:
+    """The purity of `derivative_fit` alone: this runs on thousands of drawn kernels."""
+    z, trace = gradient_moments(kernels)
+    return 0.5 + np.abs(z) / (2 * np.where(trace > 0, trace, np.inf))
+
+
+def n3_details(
+    kernels: np.ndarray,
+    drawn: np.ndarray,
+    live: np.ndarray,
+    bank: Mapping[str, ArrayLike] | None,
+    level: float,
+) -> list[Rung]:
+    """Purity (3x3) and best |cos| over a bank against N3."""
+    found = []
+    if kernels.shape[-1] == 3:
+        mine, theirs = (_purity(k) for k in (kernels, drawn))
+        found.append(against_draws("purity", mine, theirs, live, level))
+    if bank:
+        mine, theirs = (np.abs(cosine(k, bank)).max(axis=-1) for k in (kernels, drawn))
+        found.append(against_draws("best_abs_cos", mine, theirs, live, level))
+    return found
+
+
+def no_rung(null: str, measure: str) -> Rung:
+    """A rung that nothing can be said on."""
+    nan = float("nan")
+    return Rung(null, measure, 0, nan, nan, nan, nan, nan, nan, None, "no live kernels")
+
+
+def compare(null: str, measure: str, value: np.ndarray, chance: np.ndarray, level: float) -> Rung:
+    """Compare networks' values with chance; those without live kernels (NaN) are left out."""
+    known = np.isfinite(value) & np.isfinite(chance)
+    value, chance = value[known], chance[known]
+    n = len(value)
+    if n == 0:
+        return no_rung(null, measure)
+    difference = value - chance
+    mean = float(difference.mean())
+    low, high = (float(v) for v in t_interval(difference, level=1 - level))
+    p, passed, reason = float("nan"), None, f"a test over networks needs {FEWEST}, here are {n}"
+    if n >= FEWEST:
+        p = float(sign_flip_test(difference))
+        passed, reason = bool(mean > 0 and p <= level), ""
+    means = float(value.mean()), float(chance.mean())
+    return Rung(null, measure, n, *means, mean, low, high, p, passed, reason)

@@ -1,0 +1,103 @@
+"""The two tables of operations are the same mathematics, in value and gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.signal import correlate2d
+
+from kernelstudy.training.ops import GEMM, LAX
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+def images(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    x = rng.standard_normal(shape)
+    if kind == "constant":  # MNIST's background: whole windows tie
+        x[:, : shape[1] // 2] = -0.42
+    if kind == "ties":
+        x = np.round(x)
+    return x
+
+
+def test_the_worked_example():
+    """K slid along I gives [[154, 157], [200, 233]]."""
+    image = np.array([[9, 8, 7, 6], [5, 4, 3, 2], [1, 2, 3, 4], [5, 6, 7, 8]], float)
+    kernel = np.arange(1.0, 10).reshape(3, 3)
+    for ops in (LAX, GEMM):
+        x = ops.enter(jnp.asarray(image[None, :, :, None]))
+        y = np.asarray(ops.leave(ops.conv(x, jnp.asarray(kernel[:, :, None, None]))))
+        np.testing.assert_allclose(y[0, 1:-1, 1:-1, 0], [[154, 157], [200, 233]])
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize(("cin", "cout"), [(1, 1), (3, 5)])
+def test_convolutions_agree(size, cin, cout):
+    rng = np.random.default_rng(size)
+    x = jnp.asarray(rng.standard_normal((3, 13, 12, cin)))
+    kernel = jnp.asarray(rng.standard_normal((size, size, cin, cout)))
+    weight = jnp.asarray(rng.standard_normal((3, 13, 12, cout)))
+
+    def total(ops, x, kernel):
+        return (ops.leave(ops.conv(ops.enter(x), kernel)) * weight).sum()
+
+    found = [jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1))(x, kernel) for ops in (LAX, GEMM)]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10), *found)
+
+
+def test_convolution_is_scipys_correlation():
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((2, 9, 8)), rng.standard_normal((5, 5))
+    expected = [correlate2d(image, kernel, mode="same") for image in x]
+    for ops in (LAX, GEMM):
+        y = ops.leave(ops.conv(ops.enter(jnp.asarray(x[..., None])), jnp.asarray(kernel[..., None, None])))
+        np.testing.assert_allclose(np.asarray(y)[..., 0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["random", "constant", "ties"])
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (2, 7, 9, 1), (1, 2, 2, 1)])
+def test_pools_agree_first_tie_wins(kind, shape):
+    rng = np.random.default_rng(1)
+    x = jnp.asarray(images(kind, shape, rng))
+    weight = jnp.asarray(rng.standard_normal((shape[0], shape[1] // 2, shape[2] // 2, shape[3])))
+
+    def total(ops, x):
+        return (ops.leave(ops.pool(ops.enter(x))) * weight).sum()
+
+    found = [jax.value_and_grad(lambda a, o=ops: total(o, a))(x) for ops in (LAX, GEMM)]
+    jax.tree.map(np.testing.assert_array_equal, *found)
+
+
+def test_pool_gradient_of_a_constant_image_goes_to_one_place():
+    for ops in (LAX, GEMM):
+        gradient = jax.grad(lambda x, o=ops: o.leave(o.pool(o.enter(x))).sum())(jnp.ones((1, 2, 2, 1)))
+        np.testing.assert_array_equal(np.asarray(gradient)[0, :, :, 0], [[1, 0], [0, 0]])
+
+
+def test_ops_agree_with_pytorch():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(2)
+    # Quarters add without rounding, so that what ties in one library ties in the other.
+    x, kernel = (np.round(4 * rng.standard_normal(s)) / 4 for s in [(2, 8, 8, 3), (3, 3, 3, 4)])
+    x[:, :4] = -0.5
+    inputs = [torch.tensor(a, requires_grad=True) for a in (x, kernel)]
+    y = torch.nn.functional.conv2d(
+        inputs[0].permute(0, 3, 1, 2), inputs[1].permute(3, 2, 0, 1), padding="same"
+    )
+    loss = torch.nn.functional.max_pool2d(y, 2).square().sum()
+    loss.backward()
+
+    def total(ops, x, kernel):
+        return (ops.pool(ops.conv(ops.enter(x), kernel)) ** 2).sum()
+
+    for ops in (LAX, GEMM):
+        value, grads = jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1))(
+            jnp.asarray(x), jnp.asarray(kernel)
+        )
+        np.testing.assert_allclose(value, loss.item(), rtol=1e-12)
+        for ours, theirs in zip(grads, inputs, strict=True):
+            np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-9, atol=1e-10)
