@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from kernelstudy.handcrafted import names as bank_names
 
@@ -150,7 +151,12 @@ def from_hydra(config: DictConfig) -> Study:
     for index, arm in enumerate(config.arms):
         if OmegaConf.is_missing(arm, "init"):
             raise ConfigError(f"arms[{index}].init: must be given, one of {_listed(INITS)}")
-    study = OmegaConf.to_object(config)
+    # Merging into the schema once more refuses keys that '+' has appended to it.
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+        study = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Study), plain))
+    except OmegaConfBaseException as error:
+        raise ConfigError(explain(error)) from error
     assert isinstance(study, Study)
     for arm in study.arms:
         arm.labels = str(arm.labels).lower()
@@ -192,8 +198,13 @@ def check(study: Study) -> None:
     _one_of("bank.metric", study.bank.metric, METRICS)
     if not study.bank.kernels:
         raise ConfigError("bank.kernels: must name at least one hand-crafted kernel")
+    known, size = bank_names(), study.model.kernel_size
     for kernel in study.bank.kernels:
-        _one_of("bank.kernels", kernel, bank_names())
+        if kernel not in known:
+            hint = near_miss(kernel, known) or "; kernelstudy.names() lists them"
+            raise ConfigError(f"bank.kernels: {kernel!r} is none of the {len(known)} kernels{hint}")
+    if not set(study.bank.kernels) & set(bank_names(size)):
+        raise ConfigError(f"bank.kernels: none of them exists at model.kernel_size={size}")
     _check_arms(study.arms)
 
 
@@ -248,21 +259,34 @@ def near_miss(word: str, allowed: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """One sentence for an error of Hydra, OmegaConf or our own."""
-    text = " ".join(str(error).split())
     if isinstance(error, ConfigError):
-        return text
-    key = getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None)
-    if found := re.search(r"Could not (?:override|append) '([^']+)'", text):
-        key = found[1].split("=")[0].lstrip("+~")
-    if key and re.search(r"Key '[^']*' (?:is )?not in|No match in the defaults list", text):
-        parent = key.rpartition(".")[0]
+        return str(error)
+    outer = _one_line(error)
+    found = re.search(r"Could not (?:override|append(?: value)?(?: to config)?) '([^'=]+)", outer)
+    key = found[1].strip("+~") if found else ""
+    while error.__cause__ is not None:  # Hydra wraps what OmegaConf says of the matter
+        error = error.__cause__
+    text = _one_line(error)
+    inner = str(getattr(error, "full_key", None) or key)
+    key = inner if inner.startswith(key) else f"{key}.{inner}"
+    if re.search(r"^Key '[^']*' (?:is )?not in|No match in the defaults list", text):
+        unindexed = re.sub(r"\[\d+\]", "", key)
+        parent = unindexed.rpartition(".")[0]
         siblings = [k for k in known_keys() if k.rpartition(".")[0] == parent]
-        hint = near_miss(key, known_keys())
+        hint = near_miss(unindexed, siblings or known_keys())
         return f"{key}: no such key; allowed are {_listed(siblings or known_keys())}{hint}"
-    text = re.sub(r"\s*(?:full_key|object_type|reference_type)[:=].*", "", text)
-    return f"{key}: {text}" if key and key not in text else text
+    if option := re.search(r"Could not find '(\w+)/([^']*)' Available options in '\w+': (.*)", text):
+        group, wrong, allowed = option[1], option[2], option[3].split()
+        return f"{group}: {wrong!r} is not one of {_listed(allowed)}{near_miss(wrong, allowed)}"
+    return f"{key}: {text}" if key and not text.startswith(key) else text
+
+
+def _one_line(error: BaseException) -> str:
+    """An error's message without OmegaConf's and Hydra's further lines on types and places."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.split(r" (?:full_key:|object_type=|reference_type=|Config search path:|See https:)", text)[0]
 
 
 def known_keys(prefix: str = "", schema: type = Study) -> list[str]:
@@ -270,6 +294,8 @@ def known_keys(prefix: str = "", schema: type = Study) -> list[str]:
     keys = []
     for entry in fields(schema):
         keys.append(prefix + entry.name)
+        if entry.name == "arms":
+            keys += known_keys(f"{prefix}arms.", Arm)
         if isinstance(entry.type, type) and is_dataclass(entry.type):
             keys += known_keys(f"{prefix}{entry.name}.", entry.type)
     return keys
@@ -281,13 +307,13 @@ def _listed(allowed: Iterable[Any]) -> str:
 
 def _one_of(key: str, value: Any, allowed: Iterable[Any]) -> None:
     if value not in allowed:
-        hint = near_miss(str(value), (str(a) for a in allowed))
+        hint = near_miss(value, map(str, allowed)) if isinstance(value, str) else ""
         raise ConfigError(f"{key}: {value!r} is not one of {_listed(allowed)}{hint}")
 
 
 def _at_least(key: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{key}: {value} must be a whole number of at least {least}")
+    if not least <= value < 2**31:
+        raise ConfigError(f"{key}: {value} must be a whole number from {least} to {2**31 - 1:,}")
 
 
 def _positive(key: str, value: float) -> None:

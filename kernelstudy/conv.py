@@ -64,19 +64,19 @@ def correlate(
     if impl not in IMPLS:
         raise ValueError(f"impl must be one of {', '.join(IMPLS)}, not {impl!r}")
     x, k = _real("images", images), _real("kernels", kernels)
-    x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
     _check_shapes(x.shape, k.shape, padding)
-    k = _as_layer(k).astype(x.dtype)
+    kh, kw, channels, K = _layer_shape(k.shape)
     if impl == "auto":
-        impl = _choose(k.shape)
+        few = kh * kw * channels <= SHIFT_TAPS and channels <= SHIFT_CHANNELS
+        impl = "shift" if few and jax.default_backend() == "cpu" else "lax"
     if out is None:
         return _correlate(x, k, padding, impl)
-    lost = (k.shape[0] - 1, k.shape[1] - 1) if padding == "valid" else (0, 0)
     H, W = _plane(x.shape)
-    shape = (*x.shape[:1][: x.ndim - 2], H - lost[0], W - lost[1], k.shape[-1])
-    if out.shape != shape or out.dtype != x.dtype:
+    lost = (kh - 1, kw - 1) if padding == "valid" else (0, 0)
+    shape, dtype = (*x.shape[:1][: x.ndim - 2], H - lost[0], W - lost[1], K), _float_type(x.dtype)
+    if out.shape != shape or out.dtype != dtype:
         raise ValueError(
-            f"out must be of shape {shape} and type {x.dtype}, not {out.shape} and {out.dtype}"
+            f"out must be of shape {shape} and type {dtype}, not {out.shape} and {out.dtype}"
         )
     return _correlate_into(x, k, padding, impl, out)
 
@@ -94,8 +94,7 @@ def convolve(
     Arguments, result and errors are those of `correlate`.
     """
     k = _real("kernels", kernels)
-    axes = (0, 1) if k.ndim == 4 else (-2, -1)
-    flipped = jnp.flip(k, axes) if k.ndim >= 2 else k
+    flipped = k[::-1, ::-1] if k.ndim == 4 else k[..., ::-1, ::-1] if k.ndim > 1 else k
     return correlate(images, flipped, padding=padding, impl=impl, out=out)
 
 
@@ -154,6 +153,9 @@ def spread(images: ArrayLike) -> Array:
 
 
 def _maps(x: Array, k: Array, padding: Padding, impl: Impl, out: Array | None = None) -> Array:
+    k = k.reshape(_layer_shape(k.shape)) if k.ndim == 2 else k
+    k = jnp.moveaxis(k, 0, -1)[:, :, None] if k.ndim == 3 else k
+    x, k = x.astype(_float_type(x.dtype)), k.astype(_float_type(x.dtype))
     stack = x.reshape(-1, *x.shape[-2:], 1) if x.ndim < 4 else x
     has_interior = stack.shape[1] >= k.shape[0] and stack.shape[2] >= k.shape[1]
     if out is not None and impl == "shift" and padding != "valid" and has_interior:
@@ -225,16 +227,16 @@ def _pad(x: Array, k: Array, padding: Padding) -> Array:
     return jnp.pad(x, widths, mode="reflect" if padding == "reflect" else "constant")
 
 
-def _choose(layer: tuple[int, ...]) -> Impl:
-    few = np.prod(layer[:3]) <= SHIFT_TAPS and layer[2] <= SHIFT_CHANNELS
-    return "shift" if few and jax.default_backend() == "cpu" else "lax"
+def _layer_shape(kernels: tuple[int, ...]) -> tuple[int, ...]:
+    """(kh, kw) or (K, kh, kw) as (kh, kw, 1, K)."""
+    if len(kernels) == 4:
+        return kernels
+    return (*kernels[-2:], 1, kernels[0] if len(kernels) == 3 else 1)
 
 
-def _as_layer(k: Array) -> Array:
-    """(kh, kw) or (K, kh, kw) -> (kh, kw, 1, K)."""
-    if k.ndim == 4:
-        return k
-    return jnp.moveaxis(k.reshape(-1, *k.shape[-2:]), 0, -1)[:, :, None]
+def _float_type(dtype: np.dtype) -> np.dtype:
+    kept = jnp.issubdtype(dtype, jnp.floating)
+    return jax.dtypes.canonicalize_dtype(dtype if kept else np.float32)
 
 
 def _plane(image_shape: tuple[int, ...]) -> tuple[int, int]:
@@ -243,10 +245,12 @@ def _plane(image_shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _real(name: str, values: ArrayLike) -> Array:
-    array = jnp.asarray(values)
-    if jnp.iscomplexobj(array):
+    # NumPy arrays go to jit as they are: each jnp call outside it would cost a dispatch.
+    array = values if isinstance(values, jax.Array) else np.asarray(values)
+    kinds = (jnp.floating, jnp.integer, np.bool_)
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in kinds):
         raise ValueError(f"{name} must be real numbers, not {array.dtype}")
-    return array
+    return array  # pyright: ignore[reportReturnType]
 
 
 def _check_shapes(image: tuple[int, ...], layer: tuple[int, ...], padding: Padding) -> None:

@@ -34,9 +34,9 @@ def main(argv: list[str] | None = None) -> int:
             print(explain())
             return 0
         kernels = bank(options.bank, options.size)
-        out = _writable(options.out, options.image)
         title, image = _input(options.image)
         check_padding(options.padding, image.shape, (options.size, options.size))
+        out = _writable(options.out, options.image)
     except ValueError as error:
         print(f"kernelstudy.filter: {error}", file=sys.stderr)
         return 2
@@ -124,11 +124,11 @@ def _writable(out: Path, image: Path | None) -> Path:
     """`out`, if a figure can be written there."""
     if out.suffix.lower() not in FORMATS:
         raise InputError(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
-    if out.is_dir():
-        raise InputError(f"--out {out} is a directory: name a file")
-    if image is not None and image.exists() and out.exists() and out.samefile(image):
-        raise InputError(f"--out {out} would overwrite the image itself: name another file")
     try:
+        if out.is_dir():
+            raise InputError(f"--out {out} is a directory: name a file")
+        if image is not None and out.exists() and out.samefile(image):
+            raise InputError(f"--out {out} would overwrite the image itself: name another file")
         out.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=out.parent):
             return out
@@ -162,11 +162,11 @@ def read(path: Path) -> NDArray[np.float32]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            grey = _from_pillow(path)
+            grey = _decode(path)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(f"{path} has more than {LIMIT:,} pixels: scale it down") from error
     except UnidentifiedImageError as error:
-        grey = _from_tifffile(path, error)
+        raise InputError(f"{path} is not an image that can be read: PNG, JPEG, TIFF") from error
     except Exception as error:  # a decoder may answer damaged bytes with any exception
         raise InputError(f"{path} is truncated or damaged: {error}") from error
     if not np.isfinite(grey).all():
@@ -174,8 +174,10 @@ def read(path: Path) -> NDArray[np.float32]:
     return grey
 
 
-def _from_pillow(path: Path) -> NDArray[np.float32]:
+def _decode(path: Path) -> NDArray[np.float32]:
     with Image.open(path) as file:
+        if file.format == "TIFF" and file.mode.startswith("RGB") and _depth(file) > 8:
+            return _deep_colour(path)
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):
             values = np.asarray(image).astype(np.float32)
@@ -186,36 +188,30 @@ def _from_pillow(path: Path) -> NDArray[np.float32]:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         if image.mode in ("1", "L"):
-            return _luma(np.asarray(image.convert("L"))[..., None], 255)
+            return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
         return _luma(np.asarray(image.convert("RGB")), 255)
 
 
-def _from_tifffile(path: Path, refused: Exception) -> NDArray[np.float32]:
-    """What Pillow does not read of TIFF: 16-bit colour."""
+def _depth(file: Image.Image) -> int:
+    bits_per_sample = 258  # the TIFF tag
+    return max(getattr(file, "tag_v2", {}).get(bits_per_sample, (8,)))
+
+
+def _deep_colour(path: Path) -> NDArray[np.float32]:
+    """A TIFF of 16-bit colour, of which Pillow would keep 8 bits."""
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            if page.imagewidth * page.imagelength > LIMIT:
-                raise InputError(f"{path} has more than {LIMIT:,} pixels: scale it down")
-            pixels = page.asarray()
-            pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
-    except InputError:
-        raise
-    except tifffile.TiffFileError:
-        raise InputError(f"{path} is not an image that can be read: PNG, JPEG, TIFF") from refused
-    except Exception as error:
-        raise InputError(f"{path} is truncated or damaged: {error}") from error
-    white = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
-    return _luma(pixels.reshape(*pixels.shape[:2], -1), white)
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        pixels = page.asarray()
+    pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+    return _luma(pixels, np.iinfo(pixels.dtype).max)
 
 
 def _luma(pixels: np.ndarray, white: float) -> NDArray[np.float32]:
-    """(H, W, channels) to grey levels between 0 and 1; channels after the third are left out."""
-    weights = LUMA if pixels.shape[-1] >= 3 else (1.0,)
+    """(H, W, 3 or more) to grey levels between 0 and 1; channels after the third are left out."""
     grey = np.zeros(pixels.shape[:2], np.float32)
-    for channel, weight in enumerate(weights):
+    for channel, weight in enumerate(LUMA):
         grey += pixels[..., channel] * np.float32(weight / white)
     return grey
 

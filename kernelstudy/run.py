@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from kernelstudy import config, report, runs
 from kernelstudy.config import ConfigError, Study
@@ -35,26 +34,37 @@ def conf_dir() -> Path:
 def main() -> None:
     """Run the command; exit status 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
-    words = sys.argv[1:]
-    # What a debug config sets must win over the experiment's own, wherever it stands.
-    debug = [w for w in words if w.startswith(("+debug=", "++debug="))]
-    experiments = [w for w in words if w.startswith(("+exp=", "++exp="))]
-    rest = [w for w in words if w not in debug + experiments]
-    multirun = bool({"-m", "--multirun"} & {*words})
     config.register()
     with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place:
-        if multirun and not any(w.startswith("hydra.sweep.dir=") for w in words):
-            rest.append(f"hydra.sweep.dir={place}")  # Hydra insists on leaving a file there
-        sys.argv[1:] = experiments + debug + rest
+        sys.argv[1:] = _arranged(sys.argv[1:], place)
+        unknown = get_args_parser().parse_known_args()[1]
+        if unknown:
+            sys.exit(_tell(f"{unknown[0]}: no such option; --help lists what can be set", 2))
         command = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
         try:
             command(_job)()
         except _Told as told:
             sys.exit(told.status)
-        except (HydraException, OmegaConfBaseException, ConfigError) as error:
-            sys.exit(_tell(config.explain(error), 2))
         except KeyboardInterrupt:
             sys.exit(_tell("interrupted; the same command starts this run again", 130))
+        except Exception as error:  # jobs tell of their own, so this is Hydra on its input
+            sys.exit(_tell(config.explain(error), 2))
+
+
+def _arranged(words: list[str], place: str) -> list[str]:
+    """The command line in the order that Hydra needs: options, experiment, debug, the rest.
+
+    What a debug config sets wins over the experiment's own, wherever it stands. Hydra insists on
+    leaving a file in a sweep's directory: in `place`, unless another is given.
+    """
+    overrides = [w for w in words if "=" in w and not w.startswith("-")]
+    options = [w for w in words if w not in overrides]
+    experiment = [w for w in overrides if w.startswith(("+exp=", "++exp="))]
+    debug = [w for w in overrides if w.startswith(("+debug=", "++debug="))]
+    rest = [w for w in overrides if w not in experiment + debug]
+    if not any(w.startswith("hydra.sweep.dir=") for w in rest):
+        rest.append(f"hydra.sweep.dir={place}")
+    return options + experiment + debug + rest
 
 
 class _Told(Exception):

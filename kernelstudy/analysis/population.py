@@ -76,15 +76,15 @@ def population_a_interval(
     their mean. The interval is all directions about which the networks' sideways components could
     be symmetric: it inverts the two-sided sign-flip test over networks (typical values: Hartigan
     1969, JASA 64:1303), over all patterns up to n = 14 networks, `draws` random ones (from `seed`)
-    beyond. Why not percentiles of resampled networks: with 10 of them they cover about 87% at a
-    nominal 95% (results/calibration), while this holds its level at any n, however unequal the
-    networks' energies.
+    beyond. Percentiles of resampled networks undercover with 10 of them (results/calibration says
+    by how much); this holds its level at any n, however unequal the networks' energies.
 
     'Unresolved' is an answer: fewer than 6 networks (no two-sided p < .05 exists), no direction
     that the networks share (sign-flip p of |mean vector| above 1 - level, as for isotropic
     kernels), or an interval of half the circle. For one network pass its kernels as (channel, 1, 3,
     3): the interval then speaks about that network's kernels and nothing else. Blind to: as
-    `population_a`; a mixture of two operators gives an a between them.
+    `population_a`; a mixture of two operators gives an a between them; and what all networks share:
+    one training set moves them all alike, and no number of seeds shows that.
     """
     check_level(level)
     z, trace = gradient_moments(kernels)
