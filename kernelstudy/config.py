@@ -125,7 +125,7 @@ class Study:
         """Step 0, then log-spaced steps up to the last, `log_points` in all if there are so many."""
         wanted = min(self.log_points - 1, self.steps)
         for points in range(wanted, 100 * wanted + 2):  # close steps round to one: ask for more
-            spaced = np.unique(np.geomspace(1, self.steps, points).round().astype(int))
+            spaced = np.unique(np.geomspace(self.steps, 1, points).round().astype(int))
             if len(spaced) >= wanted:
                 break
         # Rounding can jump over the number wanted; then the surplus goes from the dense start.
@@ -277,7 +277,9 @@ def explain(error: BaseException) -> str:
         siblings = [k for k in known_keys() if k.rpartition(".")[0] == parent]
         hint = near_miss(unindexed, siblings or known_keys())
         return f"{key}: no such key; allowed are {_listed(siblings or known_keys())}{hint}"
-    if option := re.search(r"Could not find '(\w+)/([^']*)' Available options in '\w+': (.*)", text):
+    if option := re.search(
+        r"Could not find '(\w+)/([^']*)' Available options in '\w+': (.*)", text
+    ):
         group, wrong, allowed = option[1], option[2], option[3].split()
         return f"{group}: {wrong!r} is not one of {_listed(allowed)}{near_miss(wrong, allowed)}"
     return f"{key}: {text}" if key and not text.startswith(key) else text
@@ -286,7 +288,9 @@ def explain(error: BaseException) -> str:
 def _one_line(error: BaseException) -> str:
     """An error's message without OmegaConf's and Hydra's further lines on types and places."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return re.split(r" (?:full_key:|object_type=|reference_type=|Config search path:|See https:)", text)[0]
+    return re.split(
+        r" (?:full_key:|object_type=|reference_type=|Config search path:|See https:)", text
+    )[0]
 
 
 def known_keys(prefix: str = "", schema: type = Study) -> list[str]:

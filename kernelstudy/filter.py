@@ -97,7 +97,8 @@ def _draw(
             shown[names[0]] = maps.block_mean(full[..., 0], step)
         else:
             # A Gabor kernel's small answer to the mean grey would tint all of its map.
-            small = maps.block_strongest(full - stack.sum(axis=(1, 2)) * image.mean(), step)
+            constant = (stack.sum(axis=(1, 2)) * image.mean()).astype(np.float32)
+            small = maps.block_strongest(full - constant, step)
             shown |= {name: small[..., i] for i, name in enumerate(names)}
     pooled = f"Shown: the strongest response of {step} x {step} px."
     figure = maps.feature_maps(

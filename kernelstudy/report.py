@@ -1,6 +1,7 @@
 """python -m kernelstudy.report RUN [--out DIR]: (re)build a run's report. Needs no JAX."""
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -33,7 +34,9 @@ def main(words: list[str] | None = None) -> int:
 
 
 def build(run: Path, *, out: Path | None = None) -> Path:
-    """Measure a finished run and write analysis.zarr, tables/, figures/, report.md and report.html.
+    """Measure a finished run and write tables/, figures/, report.md and report.html into `out`.
+
+    Into the run's own directory (the default) also analysis.zarr, elsewhere provenance.json.
 
     Returns:
         The path of report.html.
@@ -47,7 +50,10 @@ def build(run: Path, *, out: Path | None = None) -> Path:
     bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
 
     analysis = study.measure(trajectory, bank)
-    runs.write_dataset(out / runs.ANALYSIS, analysis)
+    if out == run:
+        runs.write_dataset(out / runs.ANALYSIS, analysis)
+    else:  # a report on its own still says where it comes from
+        runs.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     verdicts = study.verdicts(trajectory, bank, settings["arms"])
     found = {
         "summary": tables.summary(analysis),
@@ -149,7 +155,9 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
             "Lines: mean over networks with its 95% interval. Grey: the middle 95% of networks made of "
             "random kernels, and their mean.",
             [
-                Figure("similarity", "Similarity against step", "Above W, below the update W − W₀."),
+                Figure(
+                    "similarity", "Similarity against step", "Above W, below the update W − W₀."
+                ),
                 Figure(
                     "sectors",
                     "Shares of the symmetry sectors against step",
@@ -164,7 +172,11 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
             "A gallery of best matches proves nothing: the best of many random kernels looks good too. So "
             "each arm shows its best, median and worst kernel, and its best before any training.",
             [
-                Figure("matches", "Matches of the kernels", "Kernels W; p is of the best over the bank."),
+                Figure(
+                    "matches",
+                    "Matches of the kernels",
+                    "Kernels W; p is of the best over the bank.",
+                ),
                 Figure("matches_update", "Matches of the update", "The same for W − W₀."),
             ],
         ),
@@ -196,8 +208,8 @@ def _method(settings: dict, used: str) -> list[str]:
         "layer's own energies on the images' principal patch axes; N4, the arm that differs in shuffled "
         "labels alone. Above N0 and N1: structured. Also above N2: spatially structured, which is what "
         "'derivative-like' needs. Also above N3: beyond image statistics, and only there is an operator "
-        "named, if the interval of a holds its a and no other's. 'Unresolved' is an answer. Arms are paired: seed s sees the same batches and starts with the same other "
-        "layers in every arm.",
+        "named, if the interval of a holds its a and no other's. 'Unresolved' is an answer.",
+        "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
         "1% of the largest norm in the network).",
         "Training loss is the mean of the minibatches since the log point before, taken before each update.",

@@ -1,5 +1,6 @@
 """python -m kernelstudy.run +exp=mnist [key=value ...]: train, measure, report."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -67,7 +68,7 @@ def _arranged(words: list[str], place: str) -> list[str]:
     return options + experiment + debug + rest
 
 
-class _Told(Exception):
+class _Told(Exception):  # noqa: N818 (no error: the user knows already)
     """A job failed and said so already."""
 
     def __init__(self, status: int):
@@ -159,7 +160,7 @@ def _train(study: Study, place: Path) -> None:
 
 def _words() -> list[str]:
     """The command line's own overrides; of a sweep, this job's."""
-    return [w for w in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def _start_jax(study: Study) -> str:
@@ -171,10 +172,9 @@ def _start_jax(study: Study) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not chosen and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        try:
+        # An earlier job of this process may have started JAX already, with its devices.
+        with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", study.devices or cores or 1)
-        except RuntimeError:
-            pass  # an earlier job of this process has started JAX already
     found = jax.local_devices()
     if study.devices and study.devices > len(found):
         raise ConfigError(f"devices: {study.devices} is more than the {len(found)} there are")
@@ -185,8 +185,13 @@ def _start_jax(study: Study) -> str:
 def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.Dataset":
     """Train with a progress bar on the terminal (none elsewhere) and metrics.jsonl on disk."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     from kernelstudy.training.population import train_population
 

@@ -52,7 +52,8 @@ from .similarity import (
     steered_r2,
 )
 from .theory import a_pca, patch_pca, predicted_profile, predicted_update
-from .verdict import TIERS, UNRESOLVED, Verdict, claims, judge
+from .verdict import TIERS, UNRESOLVED, Verdict, judge
+from .wording import claims
 
 __all__ = [
     "OPERATORS",

@@ -176,7 +176,7 @@ def gabor_fit(kernels: ArrayLike, *, draws: int = 200, seed: int = 0, refine: in
     frequency by scipy.optimize from the `refine` best of some hundred starts. p = (1+b)/(1+B) from
     `draws` isotropic kernels fitted the same way (0: no p, faster): eight free numbers fit about
     half of 5x5 noise, so R2 means nothing without it. Some 50 ms a kernel, and once for every null
-    kernel. Source: Daugman 1985, eq. 1. Blind to: several waves in one kernel; below half a cycle
+    kernel. Source: Daugman 1985. Blind to: several waves in one kernel; below half a cycle
     in the envelope, frequency and sigma trade off against each other.
     """
     kernels = as_square(kernels)

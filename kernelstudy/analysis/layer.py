@@ -175,7 +175,7 @@ def match_seeds(a: ArrayLike, b: ArrayLike) -> SeedMatch:
 def cka(x: ArrayLike, y: ArrayLike) -> float:
     """Linear centred kernel alignment of two sets of features for the same inputs, in [0, 1].
 
-    x: (inputs, p), y: (inputs, q). Source: Kornblith et al. 2019, eq. 5. NaN if either is constant.
+    x: (inputs, p), y: (inputs, q). Source: Kornblith et al. 2019. NaN if either is constant.
     Blind to: rotations and overall scale, on purpose; small directions (it weighs by variance).
     """
     first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)

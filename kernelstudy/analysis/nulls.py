@@ -19,8 +19,8 @@ def isotropic(n: int, size: int, rng: np.random.Generator | int) -> np.ndarray:
 def cos2_distribution(d: int):
     """Law of cos^2 between a fixed direction and an isotropic one in `d` dimensions (frozen scipy).
 
-    Beta(1/2, (d-1)/2) (Muirhead 1982, th. 1.5.7). d = k*k for raw kernels, k*k - 1 for centred ones
-    against zero-mean operators.
+    Beta(1/2, (d-1)/2) (Muirhead 1982, section 1.5). d = k*k for raw kernels, k*k - 1 for centred
+    ones against zero-mean operators.
     """
     return r2_distribution(1, d)
 
@@ -28,7 +28,7 @@ def cos2_distribution(d: int):
 def r2_distribution(k: int, d: int):
     """Law of the share of an isotropic direction's energy in `k` of `d` dimensions (frozen scipy).
 
-    Beta(k/2, (d-k)/2), mean k/d (Muirhead 1982, th. 1.5.7). ValueError unless 0 < k < d.
+    Beta(k/2, (d-k)/2), mean k/d (Muirhead 1982, section 1.5). ValueError unless 0 < k < d.
     """
     if not 0 < k < d:
         raise ValueError(f"r2_distribution needs 0 < k < d, not k={k}, d={d}")

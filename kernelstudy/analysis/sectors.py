@@ -12,8 +12,8 @@ from .arrays import as_square
 SECTORS = ("dc", "isotropic", "b1", "b2", "odd")
 
 # Characters of D4 over (identity, 180 degrees, +-90 degrees, mirrors in x or y, mirrors in a
-# diagonal), in front of them dim/8: Serre, Linear Representations of Finite Groups (1977), 5.3 and
-# eq. 2.6 (th. 8).
+# diagonal), in front of them dim/8: Serre, Linear Representations of Finite Groups (1977),
+# sections 5.3 and 2.6 (theorem 8).
 _CHARACTERS = {
     "a1": (1, 1, 1, 1, 1),
     "b1": (1, 1, -1, 1, -1),
@@ -85,10 +85,10 @@ def sectors(kernels: ArrayLike) -> np.ndarray:
     square.
 
     The sectors are the isotypic parts of the k x k grid under D4, from the projector
-    (dim/8) * sum_g character(g) g (Serre 1977, th. 8): **dc** the mean; **isotropic** the rest of
-    A1 (Laplacian, centre-surround); **b1** like xx - yy; **b2** like xy; **odd** the E part, which
-    changes sign under a half turn (every gradient). They are orthogonal and unchanged by sign,
-    scale, quarter turns and reflections. For k = 3 their dimensions are 1, 2, 1, 1, 4 and the
+    (dim/8) * sum_g character(g) g (Serre 1977, theorem 8): **dc** the mean; **isotropic** the rest
+    of A1 (Laplacian, centre-surround); **b1** like xx - yy; **b2** like xy; **odd** the E part,
+    which changes sign under a half turn (every gradient). They are orthogonal and unchanged by
+    sign, scale, quarter turns and reflections. For k = 3 their dimensions are 1, 2, 1, 1, 4 and the
     shares sum to 1. From k = 4 on there is also A2, like xy(xx - yy): its share is 1 - sum.
 
     Chance (isotropic noise): each sector has its dimension's share on average, odd 4/9 at k = 3, so

@@ -75,16 +75,16 @@ def best_match(
 
     kernels: (..., kh, kw); bank: name -> (kh, kw). Returns names, abs_cos, p, each (...).
     p = (1 + b)/(1 + B), b of the B null kernels having a best |cos| as large (Davison & Hinkley
-    1997, eq. 4.11). `null`: 'isotropic' (`draws` of them, from `seed`) or null kernels (B, kh, kw)
-    of your own. `shift` also tries every entry moved by up to that many pixels each way, kernels
-    and null alike. Blind to: the 2 to 4 names that are nearly as close. 3x3 kernels have 9 numbers,
-    and the best of 64 random ones against 33 entries has |cos| near 0.9: read p, corrected over the
-    kernels (`benjamini_hochberg`), never the bare name.
+    1997, section 4.2.1). `null`: 'isotropic' (`draws` of them, from `seed`) or null kernels (B, kh,
+    kw) of your own. `shift` also tries every entry moved by up to that many pixels each way,
+    kernels and null alike. Blind to: the 2 to 4 names that are nearly as close. 3x3 kernels have 9
+    numbers, and the best of 64 random ones against 33 entries has |cos| near 0.9: read p, corrected
+    over the kernels (`benjamini_hochberg`), never the bare name.
     """
     kernels = as_kernels(kernels)
+    if not isinstance(bank, Mapping):
+        raise ValueError(f"bank must map names to kernels, not be a {type(bank).__name__}")
     entries = as_bank(bank, kernels.shape)
-    if len(entries) != len(bank):
-        raise ValueError("bank must map names to kernels")
     if isinstance(null, str):
         if null != "isotropic" or draws < 1:
             raise ValueError(f"null must be 'isotropic' (draws >= 1) or an array, not {null!r}")

@@ -141,8 +141,9 @@ def measure(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Dataset:
     Returns, for W and with `delta_` for W - W0 (NaN where there is no update, or the network
     diverged): the `SHAPE_MEASURES` (arm, seed, step); abs_cos and abs_cos_centered (arm, seed,
     step, entry), means over live kernels; a_pop, a_pop_low, a_pop_high, a_pop_gap, a_pop_resolved,
-    a_pop_reason (arm, step) over networks and a_pca of the images, for 3 x 3; movement, train_loss, test_accuracy (arm,
-    seed, step); live_kernels (arm, seed, step); and N0 as null_mean, null_low, null_high (measure).
+    a_pop_reason (arm, step) over networks and a_pca of the images, for 3 x 3; movement, train_loss,
+    test_accuracy (arm, seed, step); live_kernels (arm, seed, step); and N0 as null_mean, null_low,
+    null_high (measure).
     """
     kernels = spatial_kernels(trajectory)
     kept = ~trajectory["diverged"].values

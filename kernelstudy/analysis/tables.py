@@ -88,7 +88,20 @@ def tests(analysis: xr.Dataset) -> pd.DataFrame:
 def ladder(verdicts: dict[tuple[str, str], Verdict]) -> pd.DataFrame:
     """Every rung of every verdict at the final step; `part` is W or update."""
     rows = [
-        (arm, part, r.null, r.measure, r.n, r.value, r.chance, r.difference, r.low, r.high, r.p, r.passed)
+        (
+            arm,
+            part,
+            r.null,
+            r.measure,
+            r.n,
+            r.value,
+            r.chance,
+            r.difference,
+            r.low,
+            r.high,
+            r.p,
+            r.passed,
+        )
         for (arm, part), verdict in verdicts.items()
         for r in verdict.rungs
     ]

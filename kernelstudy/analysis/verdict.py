@@ -1,7 +1,7 @@
 """From a layer's kernels to claims: 'derivative-like', how far up the ladder, and which operator.
 
 One pure function, `judge`, used alike by a run's report, by the comparison of any network, and by
-the calibration that measures how often it is wrong. `claims` writes its answer in words.
+the calibration that measures how often it is wrong. `wording.claims` puts its answer in words.
 """
 
 from __future__ import annotations
@@ -89,21 +89,25 @@ def judge(
 
     The measure is the steered R2 of each live kernel (norm at least 1% of its network's largest),
     averaged within the network; a network is one observation. Each rung asks whether the networks'
-    differences from chance are positive, by the exact two-sided sign-flip test, so each errs with
-    at most level/2 in that direction: - **N0** isotropic kernels: chance is 2/k^2 exactly. - **N1**
-    the same network at step 0. - **N2** the same kernels with permuted taps: chance is the exact
-    mean over all permutations. - **N3** Gaussian kernels with the layer's own mean shares of energy
-    on the images' principal axes. They
-      have its odd share by construction, so the measure here is the *concentration* sum R2^2 / sum
-      R2: how purely gradient the kernels are in which the gradient lies.
-    - **N4** the control networks, paired by seed; it is shown and decides nothing.
-    Tiers: N0 and N1 = structured; and N2 = spatially structured, which is what 'derivative-like'
-    needs; and N3 = beyond image statistics. An operator is named only there, at 3x3, and only if
-    the interval of a (`population_a_interval`) holds that operator's a and no other's. 'Unresolved'
-    is an answer. Below 6 networks no p-value over networks exists: the tier is unresolved, and what
-    is left is the number of kernels that stand out within them. ValueError for shapes that do not
-    fit. Blind to: operators other than first derivatives; at k > 3 derivatives at a scale far from
-    the plane's.
+    differences from chance are positive, by the exact two-sided sign-flip test, so that each errs
+    at most at level/2 in that direction:
+
+    - N0, isotropic kernels: chance is 2/k^2 exactly.
+    - N1, the same network at step 0.
+    - N2, the same kernels with permuted taps: chance is the exact mean over all permutations.
+    - N3, Gaussian kernels with the layer's own mean shares of energy on the images' principal axes.
+      They have its odd share by construction, so the measure here is the *concentration*
+      sum R2^2 / sum R2: how purely gradient the kernels are in which the gradient lies.
+    - N4, the control networks, paired by seed; it is shown and decides nothing.
+
+    Tiers: above N0 and N1 is structured; above N2 as well spatially structured, which is what
+    'derivative-like' needs; above N3 as well beyond image statistics. An operator is named only
+    there, at 3x3, and only if the interval of a (`population_a_interval`) holds that operator's a
+    and no other's. 'Unresolved' is an answer. Below 6 networks no p-value over networks exists: the
+    tier is unresolved, and what is left is the number of kernels that stand out within them.
+    ValueError for shapes that do not fit. How often it is wrong: results/calibration.
+    Blind to: operators other than first derivatives; at k > 3 derivatives at a scale far from the
+    plane's; whatever all networks share, such as one training set.
     """
     kernels = as_kernels(kernels)
     if kernels.ndim != 4:
@@ -112,20 +116,17 @@ def judge(
         raise ValueError(f"level must be in (0, 1) and draws positive, not {level} and {draws}")
     size = kernels.shape[-1]
     gx, gy = gradient_plane(size) if plane is None else plane
-    others = {"start": start, "controls": controls}
     finite = np.isfinite(kernels).all(axis=(1, 2, 3))
-    for name, value in others.items():
-        if value is not None:
-            other = as_kernels(value)
-            if len(other) != len(kernels) or other.shape[-2:] != kernels.shape[-2:]:
-                raise ValueError(
-                    f"{name} must pair with kernels {kernels.shape}, not {other.shape}"
-                )
-            finite &= np.isfinite(other).all(axis=(1, 2, 3))
-            others[name] = other
+    if start is not None:
+        start = _paired("start", start, kernels)
+        finite &= np.isfinite(start).all(axis=(1, 2, 3))
+        start = start[finite]
+    if controls is not None:
+        controls = _paired("controls", controls, kernels)
+        broken = ~np.isfinite(controls).all(axis=(1, 2, 3), keepdims=True)
+        controls = np.where(broken, np.nan, controls)[finite]  # leaves out its pair in N4 alone
     excluded = int(np.sum(~finite))
     kernels = kernels[finite]
-    start, controls = (None if v is None else as_kernels(v)[finite] for v in others.values())
 
     axes = plane_axes(kernels, gx, gy)
     live = live_kernels(kernels)
@@ -180,6 +181,13 @@ def judge(
     )
 
 
+def _paired(name: str, value: ArrayLike, kernels: np.ndarray) -> np.ndarray:
+    other = as_kernels(value)
+    if len(other) != len(kernels) or other.shape[-2:] != kernels.shape[-2:]:
+        raise ValueError(f"{name} must pair with kernels {kernels.shape}, not {other.shape}")
+    return other
+
+
 def _tier(rungs: list[Rung]) -> tuple[str, bool | None]:
     outcome = {rung.null: rung.passed for rung in rungs}
     if outcome["N0"] is None:
@@ -208,49 +216,3 @@ def _operator(a: PopulationInterval | None, tier: str, rungs: list[Rung]) -> tup
     if names:
         return UNRESOLVED, "the interval of a holds " + " and ".join(names)
     return UNRESOLVED, "the interval of a holds no named operator"
-
-
-def claims(verdict: Verdict) -> tuple[str, ...]:
-    """The verdict in plain sentences, numbers and refusals included; first the answer."""
-    v = verdict
-    found = []
-    if v.derivative_like is None:
-        found.append(f"No verdict: {v.rungs[0].reason}.")
-    elif v.derivative_like:
-        beyond = v.tier == TIERS[-1]
-        known = any(rung.null == "N3" for rung in v.rungs)
-        more = "more than image statistics imply" if beyond else "as image statistics would have it"
-        found.append("The kernels are derivative-like" + (f", {more}." if known else "."))
-    else:
-        found.append(f"The kernels are not shown to be derivative-like (tier: {v.tier}).")
-    for rung in v.rungs:
-        if rung.n == 0:
-            found.append(f"{rung.null}: {rung.reason}.")
-            continue
-        tested = f"p = {rung.p:.3g}" if np.isfinite(rung.p) else f"no p: {rung.reason}"
-        found.append(
-            f"{rung.null}: {rung.measure} {rung.value:.3f} against {rung.chance:.3f} by chance, "
-            f"difference {rung.difference:+.3f} [{rung.low:.3f}, {rung.high:.3f}], {tested}."
-        )
-    dead = v.kernels - v.live
-    found.append(
-        f"{v.significant} of {v.live} live kernels are above isotropic chance "
-        f"(q <= {v.level:g}); {dead} dead kernels left out"
-        + (f", {v.excluded} networks excluded as not finite." if v.excluded else ".")
-    )
-    if v.significant_permuted is not None:
-        found.append(f"{v.significant_permuted} of {v.live} are above their own permuted taps.")
-    if v.a is not None:
-        found.append(_a_in_words(v))
-    return tuple(found)
-
-
-def _a_in_words(v: Verdict) -> str:
-    a = v.a
-    assert a is not None
-    if np.isnan(a.a):
-        return f"a: none, {a.reason}."
-    interval = f" [{a.low:.3g}, {a.high:.3g}]" if a.resolved else ""
-    images = f"; image statistics give {v.a_images:.3g}" if np.isfinite(v.a_images) else ""
-    named = v.operator if v.operator != UNRESOLVED else f"{UNRESOLVED} ({v.reason})"
-    return f"a = {a.a:.3g}{interval}, gap {a.gap:.2f}{images}: {named}."

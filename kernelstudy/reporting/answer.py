@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -32,7 +34,10 @@ def headline(verdicts: Verdicts, names: list[str], arms: list[dict]) -> list[str
         if arm["labels"] == "true" and arm["first_layer"] == "learned"
     ]
     lines = []
-    for part, words in (("update", "What training adds (the update W − W₀)"), ("W", "The kernels W")):
+    for part, words in (
+        ("update", "What training adds (the update W − W₀)"),
+        ("W", "The kernels W"),
+    ):
         judged = {arm: verdicts[arm, part] for arm in learned if (arm, part) in verdicts}
         if not judged:
             continue
@@ -80,8 +85,8 @@ def sentences(
 ) -> list[tuple[str, list[str]]]:
     """(arm, its sentences) for every arm: W, the update, which operator, accuracy."""
     step = int(analysis["step"][-1])
-    final = summary[summary["step"] == step].set_index(["arm", "measure"])
-    tested = tests[tests["step"] == step].set_index(["arm", "measure", "null"])
+    final: Any = summary[summary["step"] == step].set_index(["arm", "measure"])
+    tested: Any = tests[tests["step"] == step].set_index(["arm", "measure", "null"])
     chance = float(analysis["null_mean"].sel(measure=metric))
     found = []
     for arm in (str(a) for a in analysis["arm"].values):
@@ -107,7 +112,9 @@ def _tier(verdict: Verdict) -> str:
     if verdict.derivative_like is None:
         return f"No verdict: {verdict.rungs[0].reason}."
     if _was_so_already(verdict):
-        return "Verdict: above chance, but so it was at the start, and training added nothing to it."
+        return (
+            "Verdict: above chance, but so it was at the start, and training added nothing to it."
+        )
     if not verdict.derivative_like:
         return f"Verdict: not shown to be derivative-like (tier: {verdict.tier})."
     more = "more than" if verdict.tier == TIERS[-1] else "not shown to be more than"

@@ -50,9 +50,9 @@ def answer(analysis: xr.Dataset, metric: str) -> Figure:
                 values = last[prefix + metric].sel(arm=arm).values
                 values = values[np.isfinite(values)]
                 if not len(values):
-                    axis.text(0.5, row, "frozen: no update", ha="center", va="center", color="grey")
+                    axis.text(0.5, row, "none", ha="center", va="center", color="grey")
                     continue
-                spread = np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else [0]
+                spread = np.linspace(-0.16, 0.16, len(values)) * (len(values) > 1)
                 axis.plot(values, row + spread, "o", ms=3.5, alpha=0.45, color=colour_of(row))
                 low, high = t_interval(values)
                 axis.plot([low, high], [row, row], color=colour_of(row), lw=2.5)

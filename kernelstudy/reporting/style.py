@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ CHANCE = "#9aa0a6"
 DIVERGING = "PuOr_r"  # symmetric about zero, told apart with any colour vision
 MAPS = "magma"
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 9,
     "font.family": "DejaVu Sans",
     "axes.spines.top": False,
@@ -72,7 +73,9 @@ def styled() -> Iterator[None]:
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
     """Write <name>.png and <name>.svg, each whole or not at all; the PNG's path."""
-    for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 160})):
+    for suffix in (".svg", ".png"):
+        # a date in the file would make the same figure another file
+        metadata = {"Date": None} if suffix == ".svg" else {}
         with styled(), replacing(folder / f"{name}{suffix}") as temporary:
-            figure.savefig(temporary, **options)
+            figure.savefig(temporary, dpi=160, metadata=metadata)
     return folder / f"{name}.png"

@@ -75,7 +75,9 @@ def load(name: str) -> Images:
             builder = mnist5k.Mnist5k(data_dir=place, file_format=FILE_FORMAT)
             builder.download_and_prepare(
                 file_format=FILE_FORMAT,
-                download_config=tfds.download.DownloadConfig(compute_stats="skip"),
+                download_config=tfds.download.DownloadConfig(
+                    compute_stats=tfds.download.ComputeStatsMode.SKIP
+                ),
             )
     except OSError as error:
         raise DataError(

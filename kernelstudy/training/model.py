@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
@@ -14,7 +15,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "elu": jax.nn.elu,
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
-    "tanh": jax.numpy.tanh,
+    "tanh": jnp.tanh,
     "identity": lambda x: x,
 }
 # A non-decreasing activation commutes with the maximum: pool first, and there is a quarter to do.
@@ -56,10 +57,12 @@ class CNN(nnx.Module):
         height, across, channels = image_shape
         convs = []
         for layer in range(depth):
-            first = layer == 0
-            size, out = (kernel_size, width) if first else (3, deep_width)
-            init = {"kernel_init": first_init} if first else {}
-            convs.append(nnx.Conv(channels, out, (size, size), rngs=rngs, **init))
+            size, out, init = (
+                (kernel_size, width, first_init)
+                if layer == 0
+                else (3, deep_width, nnx.initializers.lecun_normal())  # Flax's default
+            )
+            convs.append(nnx.Conv(channels, out, (size, size), kernel_init=init, rngs=rngs))
             channels = out
             if _pools(height, across):
                 height, across = height // 2, across // 2
@@ -80,8 +83,9 @@ class CNN(nnx.Module):
                 x = ops.pool(act(y + bias))
         # Flatten in Flax's order (H, W, C), whatever the layout.
         features = ops.leave(x).reshape(images.shape[0], -1)
-        kernel, bias = self.dense.kernel[...], self.dense.bias[...]
-        return jax.numpy.matmul(features, kernel, precision=jax.lax.Precision.HIGHEST) + bias
+        dense = self.dense
+        logits = jnp.matmul(features, dense.kernel[...], precision=jax.lax.Precision.HIGHEST)
+        return logits if dense.bias is None else logits + dense.bias[...]
 
     def feature_maps(self, images: Array, ops: Ops) -> list[Array]:
         """Every layer's maps (N, H, W, channels) after the activation and before pooling."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 
@@ -44,11 +45,11 @@ def lax_conv(x: Array, kernel: Array) -> Array:
 def lax_pool(x: Array) -> Array:
     """2x2 maximum of (N, H, W, C); the gradient goes to the first maximum in row order."""
     # a NumPy scalar keeps -inf a compile-time constant, without which JAX has no gradient rule
-    low = jnp.array(-jnp.inf, x.dtype)
+    low = np.array(-np.inf, x.dtype)
     return lax.reduce_window(x, low, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
 
 
-def im2col(x: Array, size: tuple[int, int]) -> Array:
+def im2col(x: Array, size: tuple[int, ...]) -> Array:
     """Patches of (C, H, W, N) under SAME padding as a matrix (kh * kw * C, H * W * N)."""
     (c, h, w, n), (kh, kw) = x.shape, size
     # XLA's SAME puts the odd pixel of an even kernel's padding after the image
@@ -75,7 +76,7 @@ def _gemm_conv_forward(x: Array, kernel: Array):
 
 def _gemm_conv_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    kh, kw, cin, cout = kernel.shape
+    kh, kw, _, cout = kernel.shape
     # The patches are made again rather than kept: making them is cheap, holding them in memory for
     # the whole backward pass is not. The barrier stops XLA from merging the two.
     patches = im2col(lax.optimization_barrier(x), (kh, kw))

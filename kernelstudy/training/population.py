@@ -27,6 +27,7 @@ PROBES = 8
 # Streams of random numbers that belong to a seed, apart from its parameters'.
 _ORDER, _LABELS = 0, 1
 _FIRST_LAYER = 1
+_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 def train_population(
@@ -84,13 +85,15 @@ def train_population(
             order = np.zeros((grid[1], STEPS_A_CALL, study.batch_size), np.int32)
             for row, batches in enumerate(orders):
                 order[row, :count] = list(itertools.islice(batches, count))
-            state, loss = population.advance(state, net, task, population.share(order), count)
+            state, loss = population.advance(
+                state, net, task, population.share(order), jnp.asarray(count)
+            )
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
             on_step(len(losses), float(accuracies[-1].mean()))
         kernels.append(on_grid(state.params["convs"][0]["kernel"][...]))
         accuracies.append(on_grid(population.evaluate(state, task)))
         of_first_seed = jax.tree.map(lambda leaf: on_grid(leaf)[:, 0], state.params)
-        maps.append(np.asarray(population.feature_maps(of_first_seed, probes)))
+        maps.append(np.asarray(population.feature_maps(of_first_seed, jnp.asarray(probes))))
         on_log(
             {
                 "step": step,
@@ -118,7 +121,7 @@ def train_population(
             "diverged": (grid_dims, ~np.isfinite(losses).all(0)),
             "feature_map": (
                 ("arm", "step", "probe", "y", "x", "channel"),
-                np.stack(maps, 1).astype(np.float16),
+                np.clip(np.stack(maps, 1), -_FLOAT16, _FLOAT16).astype(np.float16),
             ),
             "probe_image": (image_dims, probes),
             "patch_eigenvalue": ("component", eigenvalues),

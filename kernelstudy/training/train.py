@@ -119,10 +119,11 @@ def make_train(study: Study, data: Images) -> Train:
             (params, memory), losses = carry
             chosen = batches[index]
             loss, gradient = loss_and_gradient(params, task.train_images[chosen], labels[chosen])
-            updates, memory = optimizer.update(gradient, memory, params)
-            first = updates["convs"][0]
-            updates["convs"][0] = jax.tree.map(lambda u: jnp.where(net.frozen, 0, u), first)
-            return State(optax.apply_updates(params, updates), memory), losses.at[index].set(loss)
+            changes: Any
+            changes, memory = optimizer.update(gradient, memory, params)
+            first = changes["convs"][0]
+            changes["convs"][0] = jax.tree.map(lambda u: jnp.where(net.frozen, 0, u), first)
+            return State(optax.apply_updates(params, changes), memory), losses.at[index].set(loss)
 
         # A trip count that is not a constant lets segments of all lengths share one program.
         losses = jnp.zeros(STEPS_A_CALL, task.train_images.dtype)

@@ -17,10 +17,17 @@ def test_it_is_mlxtends_mnist(digits):
     pixels, labels = mnist_data()
     mean, std = digits.facts["pixel_mean"], digits.facts["pixel_std"]
     restored = np.concatenate([digits.train_images, digits.test_images]) * std + mean
-    ours = {(row.tobytes(), int(y)) for row, y in zip(
-        restored.round().astype(np.uint8).reshape(5000, -1),
-        np.concatenate([digits.train_labels, digits.test_labels]), strict=True)}
-    theirs = {(row.tobytes(), int(y)) for row, y in zip(pixels.astype(np.uint8), labels, strict=True)}
+    ours = {
+        (row.tobytes(), int(y))
+        for row, y in zip(
+            restored.round().astype(np.uint8).reshape(5000, -1),
+            np.concatenate([digits.train_labels, digits.test_labels]),
+            strict=True,
+        )
+    }
+    theirs = {
+        (row.tobytes(), int(y)) for row, y in zip(pixels.astype(np.uint8), labels, strict=True)
+    }
     assert ours == theirs
 
 

@@ -41,7 +41,9 @@ def test_logits_are_plain_flaxs(ops, activation):
     for conv in model.convs:  # biases start at zero, where bias errors would not show
         conv.bias[...] = jnp.linspace(-1, 1, conv.bias.shape[0])
     images = jax.random.normal(jax.random.key(1), (3, 12, 13, 2))
-    np.testing.assert_allclose(model(images, ops), in_plain_flax(model, images), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        model(images, ops), in_plain_flax(model, images), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
@@ -58,5 +60,7 @@ def test_depths(depth):
 def test_networks_that_differ_in_the_first_init_share_all_other_layers():
     he, ortho = network(), network(first_init=nnx.initializers.orthogonal())
     assert not np.array_equal(he.convs[0].kernel[...], ortho.convs[0].kernel[...])
-    for a, b in itertools.chain(zip(he.convs[1:], ortho.convs[1:], strict=True), [(he.dense, ortho.dense)]):
+    for a, b in itertools.chain(
+        zip(he.convs[1:], ortho.convs[1:], strict=True), [(he.dense, ortho.dense)]
+    ):
         np.testing.assert_array_equal(a.kernel[...], b.kernel[...])

@@ -45,7 +45,9 @@ def test_convolutions_agree(size, cin, cout):
     def total(ops, x, kernel):
         return (ops.leave(ops.conv(ops.enter(x), kernel)) * weight).sum()
 
-    found = [jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1))(x, kernel) for ops in (LAX, GEMM)]
+    found = [
+        jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1))(x, kernel) for ops in (LAX, GEMM)
+    ]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10), *found)
 
 
@@ -54,7 +56,9 @@ def test_convolution_is_scipys_correlation():
     x, kernel = rng.standard_normal((2, 9, 8)), rng.standard_normal((5, 5))
     expected = [correlate2d(image, kernel, mode="same") for image in x]
     for ops in (LAX, GEMM):
-        y = ops.leave(ops.conv(ops.enter(jnp.asarray(x[..., None])), jnp.asarray(kernel[..., None, None])))
+        y = ops.leave(
+            ops.conv(ops.enter(jnp.asarray(x[..., None])), jnp.asarray(kernel[..., None, None]))
+        )
         np.testing.assert_allclose(np.asarray(y)[..., 0], expected, atol=1e-12)
 
 
@@ -74,7 +78,9 @@ def test_pools_agree_first_tie_wins(kind, shape):
 
 def test_pool_gradient_of_a_constant_image_goes_to_one_place():
     for ops in (LAX, GEMM):
-        gradient = jax.grad(lambda x, o=ops: o.leave(o.pool(o.enter(x))).sum())(jnp.ones((1, 2, 2, 1)))
+        gradient = jax.grad(lambda x, o=ops: o.leave(o.pool(o.enter(x))).sum())(
+            jnp.ones((1, 2, 2, 1))
+        )
         np.testing.assert_array_equal(np.asarray(gradient)[0, :, :, 0], [[1, 0], [0, 0]])
 
 

@@ -1,0 +1,161 @@
+"""The tables: their columns, and their numbers worked out another way."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from kernelstudy.analysis import study, tables
+from tests.synthetic import trajectory
+
+BANK = ["sobel_x", "sobel_y", "laplacian4"]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return trajectory()
+
+
+@pytest.fixture(scope="module")
+def measured(made):
+    return study.measure(made, BANK)
+
+
+@pytest.fixture(scope="module")
+def tested(measured):
+    return tables.tests(measured)
+
+
+def test_columns(made, measured, tested):
+    summary = tables.summary(measured)
+    assert list(summary) == ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]
+    assert list(tested) == [
+        "arm",
+        "step",
+        "measure",
+        "null",
+        "n",
+        "diff",
+        "ci_low",
+        "ci_high",
+        "p",
+        "q",
+    ]
+    assert list(tables.kernels(made, BANK)) == [
+        "arm",
+        "seed",
+        "channel",
+        "norm",
+        "live",
+        "dc",
+        "isotropic",
+        "b1",
+        "b2",
+        "odd",
+        "theta",
+        "a",
+        "purity",
+        "best",
+        "best_abs_cos",
+        "p_best",
+        "q_best",
+        "r2_sobel",
+        "r2_sobel_centered",
+    ]
+    expected = {
+        *("dc", "isotropic", "b1", "b2", "odd", "r2_sobel", "r2_sobel_centered", "r2_prewitt"),
+        *("a_pop", "purity", "best_abs_cos", "movement", "train_loss", "test_accuracy"),
+    }
+    found = set(summary["measure"])
+    assert expected <= found
+    assert {name.removeprefix("delta_") for name in found} == expected
+
+
+def test_summary_is_the_mean_and_scipys_interval(measured):
+    row = tables.summary(measured).set_index(["arm", "step", "measure"]).loc["he_normal", 4, "odd"]
+    values = measured["odd"].sel(arm="he_normal", step=4).values
+    low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+    assert row["n"] == 7
+    np.testing.assert_allclose(
+        row[["mean", "ci_low", "ci_high"]].astype(float), [values.mean(), low, high]
+    )
+
+
+def test_p_is_the_exact_permutation_test(measured, tested):
+    index = ["arm", "step", "measure", "null"]
+    for null, reference in (("N0", 4 / 9), ("N1", measured["odd"].sel(arm="he_normal", step=0))):
+        values = (measured["odd"].sel(arm="he_normal", step=9) - reference).values
+        expected = stats.permutation_test(
+            (values, np.zeros(7)), lambda x, y: np.mean(x - y), permutation_type="samples"
+        )
+        row = tested.set_index(index).loc["he_normal", 9, "odd", null]
+        assert row["p"] == pytest.approx(expected.pvalue)
+        assert row["diff"] == pytest.approx(values.mean())
+
+
+def test_q_is_benjamini_hochbergs_within_arm_and_step(tested):
+    one = tested[(tested["arm"] == "he_normal") & (tested["step"] == 9)]
+    np.testing.assert_allclose(one["q"], stats.false_discovery_control(one["p"]))
+
+
+def test_update_is_held_against_the_initial_kernels(measured, tested):
+    row = tested.set_index(["arm", "step", "measure", "null"]).loc[
+        "he_normal", 9, "delta_odd", "N1"
+    ]
+    initial = measured["odd"].sel(arm="he_normal", step=0)
+    final = measured["delta_odd"].sel(arm="he_normal", step=9)
+    assert row["diff"] == pytest.approx(float((final - initial).mean()))
+
+
+def test_no_p_below_six_networks():
+    found = tables.tests(study.measure(trajectory(seeds=5), BANK))
+    assert found["p"].isna().all()
+    assert found["q"].isna().all()
+    assert found["diff"].notna().all()
+
+
+def test_what_cannot_be_measured_has_no_row(measured, tested):
+    summary = tables.summary(measured)
+    at_start = summary[(summary["step"] == 0) & summary["measure"].str.startswith("delta_")]
+    assert at_start.empty
+    frozen = summary[
+        (summary["arm"] == "sobel/frozen") & summary["measure"].str.startswith("delta_")
+    ]
+    assert frozen.empty
+    assert tested[(tested["step"] == 0) & (tested["null"] == "N1")].empty
+    assert summary["mean"].notna().all()
+
+
+def test_an_interval_of_a_that_cannot_be_given_is_empty():
+    summary = tables.summary(study.measure(trajectory(seeds=2), BANK))
+    rows = summary[summary["measure"] == "a_pop"]
+    assert rows[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert rows["mean"].notna().all()
+
+
+def test_kernels_q_is_within_the_arm(made):
+    table = tables.kernels(made, BANK)
+    assert len(table) == 2 * 7 * 5
+    for _, of_arm in table.groupby("arm"):
+        np.testing.assert_allclose(
+            of_arm["q_best"], stats.false_discovery_control(of_arm["p_best"])
+        )
+
+
+def test_diverged_networks_have_no_kernels(made):
+    made = made.copy(deep=True)
+    made["diverged"][1, 3] = True
+    table = tables.kernels(made, BANK)
+    assert len(table) == 2 * 7 * 5 - 5
+    assert table[(table["arm"] == "sobel/frozen") & (table["seed"] == 3)].empty
+
+
+def test_tables_survive_csv(tmp_path, tested):
+    tested.to_csv(tmp_path / "t.csv", index=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), tested, check_dtype=False)
+
+
+def test_larger_kernels_leave_a_empty():
+    table = tables.kernels(trajectory(size=5, seeds=1), BANK)
+    assert table[["theta", "a", "purity"]].isna().all(axis=None)
+    assert table["odd"].notna().all()

@@ -1,0 +1,62 @@
+"""The README's commands work as they stand there, made short by the tiny debug config."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"```(?:sh|bash)\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip() and not line.startswith("#")
+]
+
+
+def modules() -> list[str]:
+    """The `python -m kernelstudy...` parts of the README's commands."""
+    parts = [part.strip() for line in COMMANDS for part in line.split("&&")]
+    return [part for part in parts if part.startswith("python -m kernelstudy")]
+
+
+def test_the_two_commands_stand_first():
+    assert COMMANDS[0] == "pip install -e . && python -m kernelstudy.run +exp=mnist"
+    assert COMMANDS[1] == "pip install -e '.[dev]' && pytest"
+
+
+def test_one_screen():
+    assert len(README.splitlines()) < 110
+
+
+def test_links_and_pictures_exist():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("command", modules())
+def test_commands_run(command, tmp_path_factory):
+    place = tmp_path_factory.getbasetemp() / "readme"  # shared: later commands use earlier runs
+    place.mkdir(exist_ok=True)
+    words = shlex.split(command, comments=True)
+    if words[2] == "kernelstudy.run":
+        words += ["+debug=tiny", "seeds=1", "steps=2"]
+    expanded = []
+    for word in words:
+        found = sorted(place.glob(word)) if "*" in word and "=" not in word else []
+        expanded += [str(path.relative_to(place)) for path in found] or [word]
+    done = subprocess.run(
+        [sys.executable, *expanded[1:]],
+        cwd=place,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,117 @@
+"""The report command: from a run directory alone, without JAX, to one self-contained page."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kernelstudy import report, runs
+from kernelstudy.config import Arm, Bank, Study
+from tests.synthetic import trajectory
+
+PROVENANCE = {
+    "command": "python -m kernelstudy.run +exp=demo 'arms=[{init: he_normal}]'",
+    "device": "2 x cpu",
+    "data": {
+        "name": "made",
+        "source": "made up",
+        "train": 100,
+        "test": 10,
+        "image_shape": [12, 12, 1],
+        "classes": 3,
+        "sha256": "0" * 64,
+    },
+}
+ARMS = [Arm("he_normal"), Arm("sobel", first_layer="frozen")]
+BANK = Bank(["sobel_x", "sobel_y", "prewitt_x", "laplacian4"])
+
+
+def make_run(place: Path, **kwargs) -> Path:
+    study = Study(name="demo", arms=ARMS, seeds=kwargs.get("seeds", 7), steps=9, bank=BANK)
+    study.model.kernel_size = kwargs.get("size", 3)
+    runs.start(place, study)
+    runs.finish(place, trajectory(**kwargs), PROVENANCE)
+    return place
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    place = make_run(tmp_path_factory.mktemp("runs") / "run")
+    assert report.build(place) == place / "report.html"
+    return place
+
+
+def test_all_parts_are_written(built):
+    for name in ("summary", "tests", "ladder", "kernels"):
+        assert len(pd.read_csv(built / "tables" / f"{name}.csv")) > 0
+    page = (built / "report.md").read_text()
+    for picture in re.findall(r"\]\((figures/[^)]+)\)", page):
+        assert (built / picture).stat().st_size > 1000
+        assert (built / picture).with_suffix(".svg").exists()
+    assert (built / runs.ANALYSIS).is_dir()
+
+
+def test_the_page_is_one_file_that_needs_no_network(built):
+    page = (built / "report.html").read_text()
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
+    assert "default-src 'none'" in page
+    assert all(re.search(r'alt="[^"]+"', tag) for tag in re.findall(r"<img[^>]+>", page))
+
+
+def test_it_starts_with_the_answer(built):
+    page = (built / "report.html").read_text()
+    assert page.index("derivative-like beyond chance in 1 of 1 arms") < page.index('id="section-1"')
+    assert "sha256 0000000000000000" in page
+    assert "python -m kernelstudy.run +exp=demo" in page
+
+
+def test_building_again_gives_the_same(built, tmp_path):
+    report.build(built, out=tmp_path / "again")
+    for name in ("report.html", "report.md", "tables/kernels.csv", "figures/matches.svg"):
+        assert (tmp_path / "again" / name).read_bytes() == (built / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"size": 5, "seeds": 2}, {"cin": 3, "seeds": 1, "channels": 20}]
+)
+def test_other_shapes(tmp_path, kwargs):
+    page = report.build(make_run(tmp_path / "run", **kwargs)).read_text()
+    assert "No p-values" in page
+
+
+def test_names_of_arms_are_text(tmp_path):
+    hostile = "<script>alert(1)</script>"
+    place = make_run(tmp_path / "run", arms=(hostile, "sobel/frozen"))
+    page = report.build(place).read_text()
+    assert hostile not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_command_needs_no_jax(built, tmp_path):
+    code = (
+        "import sys; sys.modules['jax'] = None; sys.modules['flax'] = None\n"
+        "from kernelstudy import report; sys.exit(report.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(built), "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"report: {tmp_path / 'report.html'}"
+
+
+def test_wrong_input_is_one_sentence(tmp_path, capsys):
+    assert report.main([str(tmp_path / "none")]) == 2
+    (tmp_path / "file").write_text("")
+    assert (
+        report.main([str(make_run(tmp_path / "run")), "--out", str(tmp_path / "file" / "x")]) == 2
+    )
+    told = capsys.readouterr()
+    assert len(told.err.splitlines()) == 2
+    assert "not a directory" in told.err
+    assert told.out == ""

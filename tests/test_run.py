@@ -1,0 +1,142 @@
+"""The run command as a user meets it, in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+TINY = ("+exp=mnist", "+debug=tiny")
+
+
+def run(place, *words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "kernelstudy.run", *words],
+        cwd=place,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    place = tmp_path_factory.mktemp("tiny")
+    return place, run(place, *TINY)
+
+
+def run_of(place, name="mnist"):
+    (found,) = (place / "results" / "runs" / name).iterdir()
+    return found
+
+
+def test_it_ends_in_a_report(done):
+    place, process = done
+    assert process.returncode == 0, process.stderr
+    lines = process.stdout.splitlines()
+    assert lines[0].startswith("data: mnist5k: 4,000 training and 1,000 test images")
+    assert "sha256" in lines[0]
+    assert (place / lines[-1].removeprefix("report: ")).is_file()
+    assert process.stderr == ""  # no progress bar where there is no terminal
+
+
+def test_the_run_directory(done):
+    found = run_of(done[0])
+    assert {p.name for p in found.iterdir()} == {
+        *("config.yaml", "provenance.json", "metrics.jsonl", "trajectory.zarr", "analysis.zarr"),
+        *("tables", "figures", "report.html", "report.md", "DONE"),
+    }
+    with xr.open_zarr(found / "trajectory.zarr", consolidated=False) as trajectory:
+        assert trajectory["kernel"].dims == ("arm", "seed", "step", "ky", "kx", "cin", "cout")
+        assert trajectory["kernel"].shape == (4, 2, 4, 3, 3, 1, 16)
+        assert trajectory["step"].values.tolist() == [0, 1, 3, 8]
+    records = [json.loads(line) for line in (found / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == [0, 1, 3, 8]
+    assert records[0]["test_accuracy"].keys() == {
+        *("he_normal", "he_normal*0.1", "sobel", "he_normal/shuffled")
+    }
+    provenance = json.loads((found / "provenance.json").read_text())
+    assert provenance["command"] == "python -m kernelstudy.run +exp=mnist +debug=tiny"
+    assert provenance["data"]["train"] == 4000
+    assert len(pd.read_csv(found / "tables" / "kernels.csv")) == 4 * 2 * 16
+
+
+def test_initial_kernels_are_chances(done):
+    """Step 0 of he_normal is isotropic noise as far as the sectors see it: odd share 4/9."""
+    table = pd.read_csv(run_of(done[0]) / "tables" / "summary.csv")
+    with xr.open_zarr(run_of(done[0]) / "trajectory.zarr", consolidated=False) as trajectory:
+        kernels = trajectory["kernel"].sel(arm="he_normal").isel(step=0).values[..., 0, :]
+    from kernelstudy.analysis import sectors
+
+    odd = sectors(np.moveaxis(kernels, -1, 1).reshape(-1, 3, 3))[:, 4]
+    assert abs(odd.mean() - 4 / 9) < 3 * odd.std() / np.sqrt(len(odd))
+    assert {"odd", "delta_odd", "a_pop", "movement"} <= set(table["measure"])
+
+
+def test_the_same_command_again_only_reports(done):
+    place, first = done
+    page = run_of(place) / "report.html"
+    page.unlink()
+    before = (run_of(place) / "trajectory.zarr" / "zarr.json").stat().st_mtime_ns
+    again = run(place, *TINY)
+    assert again.returncode == 0, again.stderr
+    assert "is finished; making its report again" in again.stdout
+    assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert page.is_file()
+    assert (run_of(place) / "trajectory.zarr" / "zarr.json").stat().st_mtime_ns == before
+
+
+def test_a_sweep(tmp_path):
+    process = run(
+        tmp_path, "-m", *TINY, "seeds=1", "steps=2", "model.kernel_size=3,5", "name=swept"
+    )
+    assert process.returncode == 0, process.stderr
+    found = sorted((tmp_path / "results" / "runs" / "swept").iterdir())
+    assert len(found) == 2
+    assert all((run / "report.html").is_file() for run in found)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["results"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "+exp=mnist"),
+        (("+exp=mnsit",), "exp: 'mnsit' is not one of"),
+        ((*TINY, "model.kernel_size=4"), "model.kernel_size: 4"),
+        ((*TINY, "batch_size=4001"), "batch_size: 4001 is more than the 4,000"),
+        ((*TINY, "devices=99999", "arms.0.init=he"), "arms[0].init: 'he'"),
+        ((*TINY, "--frobnicate"), "--frobnicate: no such option"),
+        (("-m", "+exp=mnist", "model.kernl_size=3,5"), "model.kernl_size: no such key"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_leaves_nothing(tmp_path, words, said):
+    process = run(tmp_path, *words)
+    assert process.returncode == 2
+    assert said in process.stderr
+    assert len(process.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_bad_job_does_not_stop_the_others(tmp_path):
+    process = run(tmp_path, "-m", *TINY, "seeds=1", "steps=1", "model.kernel_size=4,3")
+    assert process.returncode == 2
+    assert "model.kernel_size: 4" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert (run_of(tmp_path) / "DONE").is_file()
+
+
+def test_a_crash_leaves_its_traceback_and_is_tried_again(tmp_path):
+    """A first layer that no memory holds."""
+    words = (*TINY, "seeds=1", "model.width=2147483647", "name=huge")
+    for _ in range(2):
+        process = run(tmp_path, *words)
+        assert process.returncode == 1
+        assert "kernelstudy: failed" in process.stderr
+        assert "Traceback" in (run_of(tmp_path, "huge") / "FAILED").read_text()
+        assert not (run_of(tmp_path, "huge") / "DONE").exists()

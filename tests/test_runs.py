@@ -1,0 +1,113 @@
+"""Run directories: their names, and that what is written is whole or not there."""
+
+import dataclasses
+import json
+
+import pytest
+import xarray as xr
+
+from kernelstudy import runs
+from kernelstudy.config import Arm, Bank, Study
+from tests.synthetic import trajectory
+
+STUDY = Study(name="demo", arms=[Arm("he_normal")], bank=Bank(["sobel_x"]))
+
+
+def changed(**changes) -> Study:
+    return dataclasses.replace(STUDY, **changes)
+
+
+def finished(place, study=STUDY):
+    runs.start(place, study)
+    runs.finish(place, trajectory(seeds=2), {"command": "x"})
+    return place
+
+
+def test_id_holds_what_changes_the_result_and_nothing_else():
+    same = [changed(runs_dir="elsewhere"), changed(devices=1), changed(seeds=list(range(10)))]
+    assert {runs.run_id(s) for s in same} == {runs.run_id(STUDY)}
+    other = [changed(steps=3), changed(seeds=9), changed(arms=[Arm("he_normal", scale=0.5)])]
+    assert len({runs.run_id(s) for s in [STUDY, *other]}) == 4
+
+
+def test_a_version_has_ids_of_its_own(monkeypatch):
+    before = runs.run_id(STUDY)
+    monkeypatch.setattr("kernelstudy.__version__", "99")
+    assert runs.run_id(STUDY) != before
+
+
+def test_place():
+    assert runs.run_dir(STUDY).parts[:3] == ("results", "runs", "demo")
+
+
+def test_a_trajectory_comes_back_as_it_was(tmp_path):
+    place = finished(tmp_path / "run")
+    assert runs.is_done(place)
+    xr.testing.assert_identical(runs.read_trajectory(place), trajectory(seeds=2))
+    assert runs.read_config(place)["steps"] == 400
+    assert runs.read_provenance(place) == {"command": "x"}
+    assert not [p for p in place.iterdir() if p.name.startswith(".")]
+
+
+def test_an_interrupted_run_is_cleared_away(tmp_path):
+    runs.start(tmp_path / "run", STUDY)
+    runs.append_metrics(tmp_path / "run", {"step": 0})
+    runs.start(tmp_path / "run", STUDY)
+    assert not (tmp_path / "run" / runs.METRICS).exists()
+
+
+def test_metrics_are_one_object_a_line(tmp_path):
+    for step in (0, 1):
+        runs.append_metrics(tmp_path, {"step": step})
+    lines = (tmp_path / runs.METRICS).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 1]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    runs.write_text(path, "old")
+    with pytest.raises(RuntimeError), runs.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_dataset_replaces_another(tmp_path):
+    for seeds in (2, 1):
+        runs.write_dataset(tmp_path / "x.zarr", trajectory(seeds=seeds))
+    with xr.open_zarr(tmp_path / "x.zarr", consolidated=False) as found:
+        assert found.sizes["seed"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
+
+
+def test_what_is_no_run(tmp_path):
+    with pytest.raises(runs.RunError, match="not a directory"):
+        runs.read_trajectory(tmp_path / "missing")
+    with pytest.raises(runs.RunError, match="no finished run"):
+        runs.read_trajectory(tmp_path)
+
+
+@pytest.mark.parametrize("name", [runs.CONFIG, runs.PROVENANCE])
+@pytest.mark.parametrize("content", ["", "{", "[1]", b"\xff\xfe\x00"])
+def test_damaged_files_are_named(tmp_path, name, content):
+    place = finished(tmp_path / "run")
+    (place / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    read = runs.read_config if name == runs.CONFIG else runs.read_provenance
+    with pytest.raises(runs.RunError, match=name):
+        read(place)
+
+
+def test_a_damaged_trajectory_is_named(tmp_path):
+    place = finished(tmp_path / "run")
+    for file in (place / runs.TRAJECTORY / "kernel").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:10])
+    with pytest.raises(runs.RunError, match=r"trajectory\.zarr cannot be read"):
+        runs.read_trajectory(place)
+
+
+def test_environment_names_versions():
+    found = runs.environment()
+    assert {"jax", "flax", "numpy"} <= found["packages"].keys()
+    assert found["python"].startswith("3.")

@@ -1,0 +1,198 @@
+"""The population: pairing, freezing, repeatability, independence of neighbours and devices."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from kernelstudy.config import ACTIVATIONS, OPTIMIZERS, Arm, Bank, Model, Optim, Study
+from kernelstudy.training import data, model, population, train
+
+ARMS = [
+    Arm("he_normal"),
+    Arm("he_normal", scale=0.1),
+    Arm("sobel", first_layer="frozen"),
+    Arm("he_normal", labels="shuffled"),
+]
+STUDY = Study(
+    arms=ARMS,
+    seeds=3,
+    steps=20,
+    batch_size=32,
+    log_points=4,
+    model=Model(width=4, deep_width=8),
+    optim=Optim(learning_rate=1e-2),
+    bank=Bank(["sobel_x"]),
+)
+
+
+@pytest.fixture(scope="module")
+def images() -> data.Images:
+    """A few hundred of the real digits."""
+    whole = data.load("mnist5k")
+    return whole._replace(
+        train_images=whole.train_images[:400],
+        train_labels=whole.train_labels[:400],
+        test_images=whole.test_images[:130],
+        test_labels=whole.test_labels[:130],
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(images):
+    return population.train_population(STUDY, images)
+
+
+def test_dimensions(trained):
+    assert trained["kernel"].dims == ("arm", "seed", "step", "ky", "kx", "cin", "cout")
+    assert trained["kernel"].shape == (4, 3, 4, 3, 3, 1, 4)
+    assert trained["test_accuracy"].dims == trained["train_loss"].dims == ("arm", "seed", "step")
+    assert list(trained["arm"].values) == [arm.name for arm in ARMS]
+    assert list(trained["step"].values) == STUDY.log_steps
+    assert trained["feature_map"].shape == (4, 4, 8, 14, 14, 8)
+    assert set(trained["probe_label"].values) == set(range(8))
+    assert all(np.isfinite(trained[name]).all() for name in trained.data_vars)
+
+
+def test_networks_learn(trained):
+    loss = trained["train_loss"].sel(arm="he_normal").mean("seed").values
+    assert loss[-1] < 0.6 * loss[0]
+    assert (trained["test_accuracy"].isel(step=-1).sel(arm="he_normal") > 0.4).all()
+
+
+def test_a_frozen_layer_stays_as_it_is(trained):
+    kernels = trained["kernel"].sel(arm="sobel/frozen").values
+    np.testing.assert_array_equal(kernels, np.broadcast_to(kernels[:, :1], kernels.shape))
+    learned = trained["kernel"].sel(arm="he_normal").values
+    assert not np.array_equal(learned[:, 0], learned[:, -1])
+
+
+def test_arms_are_paired_by_seed(trained):
+    he, small, _, shuffled = (trained["kernel"].values[i, :, 0] for i in range(4))
+    np.testing.assert_array_equal(he, shuffled)
+    np.testing.assert_allclose(small, 0.1 * he, rtol=1e-6)
+    assert len({k.tobytes() for k in he}) == 3
+
+
+def test_the_same_config_gives_the_same_bits(trained, images):
+    again = population.train_population(STUDY, images)
+    for name in trained.data_vars:
+        np.testing.assert_array_equal(again[name], trained[name], err_msg=name)
+
+
+def test_neighbours_and_devices_do_not_matter(trained, images):
+    """A population of 12 on two devices equals populations of 1 on one."""
+    assert jax.device_count() > 1
+    for arm, seed in [(0, 0), (1, 2), (3, 1)]:
+        alone = dataclasses.replace(STUDY, arms=[ARMS[arm]], seeds=[seed], devices=1)
+        found = population.train_population(alone, images)
+        for name in ("kernel", "train_loss", "test_accuracy"):
+            together = trained[name].isel(arm=[arm]).sel(seed=[seed])
+            np.testing.assert_array_equal(found[name], together, err_msg=name)
+
+
+def test_two_at_once_equal_one_and_one(images):
+    two = dataclasses.replace(STUDY, arms=ARMS[:1], seeds=[4, 9])
+    together = population.train_population(two, images)["kernel"]
+    apart = [
+        population.train_population(dataclasses.replace(two, seeds=[seed]), images)["kernel"]
+        for seed in (4, 9)
+    ]
+    np.testing.assert_array_equal(together, np.concatenate(apart, axis=1))
+
+
+def test_lax_and_gemm_train_alike(images):
+    """By tolerance: two right float32 convolutions may pick another maximum of a near-tie."""
+    few = dataclasses.replace(STUDY, arms=ARMS[:2], steps=3, log_points=2)
+    lax, gemm = (
+        population.train_population(dataclasses.replace(few, impl=impl), images)
+        for impl in ("lax", "gemm")
+    )
+    np.testing.assert_allclose(lax["train_loss"], gemm["train_loss"], rtol=2e-3)
+    np.testing.assert_allclose(lax["kernel"], gemm["kernel"], atol=2e-3)
+    np.testing.assert_allclose(
+        lax["feature_map"].astype(float), gemm["feature_map"].astype(float), atol=0.05
+    )
+
+
+def test_a_step_is_optaxs_step_on_the_plain_loss(images):
+    """One SGD step by hand, with Flax's own forward pass and no chunks, gives the same kernels."""
+    import optax
+    from flax import nnx
+
+    sgd = dataclasses.replace(
+        STUDY, arms=ARMS[:1], seeds=[5], steps=1, log_points=2, optim=Optim("sgd", 0.1)
+    )
+    found = population.train_population(sgd, images)["kernel"].values[0, 0]
+    rows = next(population.batch_order(5, len(images.train_labels), sgd.batch_size))
+    first = found[0]
+    network = model.CNN(
+        image_shape=images.image_shape,
+        classes=10,
+        kernel_size=3,
+        width=4,
+        deep_width=8,
+        depth=2,
+        activation="relu",
+        first_init=lambda *_: jax.numpy.asarray(first),
+        rngs=nnx.Rngs(jax.random.key(5)),
+    )
+
+    def loss(network):
+        x = images.train_images[rows]
+        for conv in network.convs:
+            x = nnx.max_pool(nnx.relu(conv(x)), (2, 2), (2, 2))
+        logits = network.dense(x.reshape(len(rows), -1))
+        labels = images.train_labels[rows]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    gradient = nnx.grad(loss)(network)["convs"][0]["kernel"][...]
+    np.testing.assert_allclose(found[1], first - 0.1 * gradient, atol=1e-5)
+
+
+def test_a_network_that_diverges_is_marked_and_the_others_go_on(images):
+    wild = dataclasses.replace(
+        STUDY, arms=[Arm("he_normal"), Arm("he_normal", scale=1e38)], seeds=2, steps=6
+    )
+    found = population.train_population(wild, images)
+    np.testing.assert_array_equal(found["diverged"], [[False, False], [True, True]])
+    assert np.isfinite(found["kernel"].values[0]).all()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimisers(optimizer, images):
+    momentum = 0.9 if optimizer == "sgd" else 0.0
+    decay = 0.0 if optimizer == "adam" else 1e-3
+    few = dataclasses.replace(
+        STUDY,
+        arms=[Arm("he_normal"), Arm("sobel", first_layer="frozen")],
+        seeds=1,
+        steps=2,
+        log_points=2,
+        optim=Optim(optimizer, 1e-2, momentum, decay),
+    )
+    kernels = population.train_population(few, images)["kernel"].values[:, 0]
+    assert not np.array_equal(kernels[0, 0], kernels[0, 1])
+    np.testing.assert_array_equal(kernels[1, 0], kernels[1, 1])
+
+
+def test_batches_are_a_permutation_each_epoch():
+    order = population.batch_order(3, 100, 32)
+    epochs = [np.concatenate([next(order) for _ in range(3)]) for _ in range(2)]
+    for epoch in epochs:
+        assert len(set(epoch.tolist())) == 96
+    assert not np.array_equal(*epochs)
+    again = population.batch_order(3, 100, 32)
+    np.testing.assert_array_equal(next(again), epochs[0][:32])
+
+
+@pytest.mark.parametrize(
+    ("batch", "chunk"), [(128, 32), (100, 25), (127, 127), (8, 8), (1, 1), (62, 31)]
+)
+def test_chunks_divide_the_batch(batch, chunk):
+    assert train.chunk_size(batch) == chunk
+
+
+def test_the_schema_knows_the_implementations():
+    assert set(ACTIVATIONS) == set(model.ACTIVATIONS)
