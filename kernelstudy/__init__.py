@@ -1,3 +1,46 @@
-"""kernelstudy: do the kernels a CNN learns look like the ones people designed by hand?"""
+"""kernelstudy: do the kernels a CNN learns look like the ones people designed by hand?
+
+The public names below are imported when first used, so that `import kernelstudy` and the report need
+no JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from kernelstudy.conv import apply_bank, convolve, correlate, spread
+    from kernelstudy.handcrafted import bank, family, info, kernel, names, steer
+    from kernelstudy.handcrafted.linear import as_matrix
+
+_PLACES = {
+    "kernelstudy.handcrafted": ("bank", "family", "info", "kernel", "names", "steer"),
+    "kernelstudy.handcrafted.linear": ("as_matrix",),
+    "kernelstudy.conv": ("apply_bank", "convolve", "correlate", "spread"),
+}
+_PLACE_OF = {name: module for module, found in _PLACES.items() for name in found}
+
+__all__ = [
+    "apply_bank",
+    "as_matrix",
+    "bank",
+    "convolve",
+    "correlate",
+    "family",
+    "info",
+    "kernel",
+    "names",
+    "spread",
+    "steer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module 'kernelstudy' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

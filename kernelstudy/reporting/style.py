@@ -73,6 +73,11 @@ def styled() -> Iterator[None]:
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
     """Write <name>.png and <name>.svg, each whole or not at all; the PNG's path."""
+    with styled():
+        figure.draw_without_rendering()
+        figure.set_layout_engine(
+            "none"
+        )  # the layout stands: finding it again for each file is slow
     for suffix in (".svg", ".png"):
         # a date in the file would make the same figure another file
         metadata = {"Date": None} if suffix == ".svg" else {}
