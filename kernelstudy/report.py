@@ -11,7 +11,7 @@ import xarray as xr
 
 from kernelstudy import runs
 from kernelstudy.analysis import study, tables
-from kernelstudy.reporting import answer, curves, galleries, page, style
+from kernelstudy.reporting import answer, curves, galleries, gradients, page, style
 from kernelstudy.reporting.page import Figure, Page
 
 
@@ -77,7 +77,11 @@ def draw(
     style.save(curves.sectors(analysis), folder, "sectors")
     style.save(curves.performance(analysis), folder, "performance")
     if "a_pop" in analysis:
-        style.save(curves.population_a(analysis), folder, "a_pop")
+        style.save(gradients.population_a(analysis), folder, "a_pop")
+        pair = [
+            study.final_matches(t, bank, step=-1) for t in (trajectory, study.updates(trajectory))
+        ]
+        style.save(gradients.portrait(*pair), folder, "portrait")
     for name, update in (("matches", False), ("matches_update", True)):
         style.save(galleries.matches(trajectory, bank, update=update), folder, name)
     scales = galleries.kernel_scales(trajectory)
@@ -112,7 +116,7 @@ def compose(
         ),
         ("Declared", f"bank {used}; primary measure {metric}; final step {last:,}"),
     ]
-    notes = [n for n in (answer.refusal(analysis), answer.diverged(analysis)) if n]
+    notes = [answer.refusal(analysis), answer.diverged(analysis), answer.dead(verdicts)]
     final = found["summary"][found["summary"]["step"] == last].drop(columns="step")
     tested = found["tests"][found["tests"]["step"] == last].drop(columns="step")
     return Page(
@@ -120,7 +124,7 @@ def compose(
         facts=facts,
         headline=answer.headline(verdicts, arms, settings["arms"]),
         answer=answer.sentences(analysis, found["summary"], found["tests"], verdicts, metric),
-        notes=notes,
+        notes=[note for note in notes if note],
         lead=Figure(
             "answer",
             "Primary measure of every network at the final step beside chance",
@@ -137,6 +141,12 @@ def compose(
 
 def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure]]]:
     numbered = list(enumerate(arms))
+    portrait = Figure(
+        "portrait",
+        "Orientation and a of every kernel at the final step",
+        "Every kernel of every network; the larger the dot, the more gradient energy. Hand-crafted operators "
+        "are lines, for they exist at all orientations.",
+    )
     a_pop = Figure(
         "a_pop",
         "The number a against step",
@@ -164,7 +174,7 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
                     "A kernel's energy divides exactly into these sectors. Dotted: chance, each "
                     "sector's part of the dimensions.",
                 ),
-                *([a_pop] if with_a else []),
+                *([a_pop, portrait] if with_a else []),
             ],
         ),
         (

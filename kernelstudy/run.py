@@ -86,6 +86,8 @@ def _job(settings: DictConfig) -> None:
         run(config.from_hydra(settings))
     except (ConfigError, runs.RunError) as error:
         status = _tell(str(error), 2)
+    except OSError as error:  # a full disk, a directory that cannot be written
+        status = _tell(f"{error.filename or 'runs_dir'}: {error.strerror or error}", 1)
     except Exception as error:
         traceback.print_exc()
         status = _tell(f"failed: {type(error).__name__}", 1)

@@ -131,6 +131,34 @@ def test_one_bad_job_does_not_stop_the_others(tmp_path):
     assert (run_of(tmp_path) / "DONE").is_file()
 
 
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    process = run(tmp_path, *TINY, "runs_dir=file/runs")
+    assert process.returncode == 1
+    assert len(process.stderr.splitlines()) == 1
+    assert "Not a directory" in process.stderr
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    """A file system of 64 kB, mounted for this process alone."""
+    mount = f"mkdir small && mount -t tmpfs -o size=64k tmpfs small && exec {sys.executable}"
+    words = [*TINY, "seeds=1", "steps=2", "runs_dir=small"]
+    command = f"{mount} -m kernelstudy.run " + " ".join(words)
+    process = subprocess.run(
+        ["unshare", "--mount", "--map-root-user", "sh", "-c", command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    if "unshare" in process.stderr or "mount" in process.stderr:
+        pytest.skip("this system mounts nothing for its users")
+    assert process.returncode == 1
+    assert "No space left on device" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
 def test_a_crash_leaves_its_traceback_and_is_tried_again(tmp_path):
     """A first layer that no memory holds."""
     words = (*TINY, "seeds=1", "model.width=2147483647", "name=huge")

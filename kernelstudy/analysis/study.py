@@ -57,6 +57,12 @@ def spatial_kernels(trajectory: xr.Dataset) -> np.ndarray:
     return colour_spatial(np.nan_to_num(values)).spatial
 
 
+def updates(trajectory: xr.Dataset) -> xr.Dataset:
+    """The trajectory with W - W0 in place of the kernels W."""
+    kernel = trajectory["kernel"]
+    return trajectory.assign(kernel=kernel - kernel.isel(step=0, drop=True))
+
+
 def mean_over_live(values: np.ndarray, live: np.ndarray) -> np.ndarray:
     """Mean over the last axis where `live` and defined; NaN where nothing is."""
     counted = live & ~np.isnan(values)

@@ -148,6 +148,21 @@ def diverged(analysis: xr.Dataset) -> str:
     return f"Diverged (the loss stopped being finite) and excluded: {listed}."
 
 
+def dead(verdicts: Verdicts) -> str:
+    """How many kernels were left out of averages as dead (W) or unmoved (the update)."""
+    counts = []
+    for (arm, part), verdict in verdicts.items():
+        left_out = verdict.kernels - verdict.live
+        if left_out:
+            kind = "dead" if part == "W" else "unmoved"
+            counts.append(
+                f"{left_out} of {verdict.kernels} kernels {kind} in {arm} (mean R² with them "
+                f"{verdict.r2_all:.3f}, without {verdict.rungs[0].value:.3f})"
+            )
+    rule = "below 1% of the largest norm in their network, and left out of averages over kernels"
+    return f"{rule[0].upper()}{rule[1:]}: " + ("; ".join(counts) if counts else "no kernel") + "."
+
+
 def _of_kernels(analysis, final, tested, arm, metric, chance) -> str:
     row, n0 = final.loc[(arm, metric)], tested.loc[(arm, metric, "N0")]
     start = float(analysis[metric].sel(arm=arm).isel(step=0).mean())

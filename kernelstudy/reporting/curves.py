@@ -7,7 +7,6 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kernelstudy.analysis import OPERATORS, phi_of_a
 from kernelstudy.analysis.inference import t_interval
 from kernelstudy.analysis.study import DELTA
 from kernelstudy.reporting.style import (
@@ -112,7 +111,7 @@ def sectors(analysis: xr.Dataset) -> Figure:
                     chance = float(analysis["null_mean"].sel(measure=sector))
                     axis.axhline(chance, color=colour, lw=1, ls=(0, (2, 3)), alpha=0.8)
                 axis.set_ylim(-0.02, 1.02)
-                _step_axis(axis, analysis)
+                step_axis(axis, analysis)
             axes[0, column].set_title(str(arm))
         for axis, name in zip(axes[:, 0], (OF_KERNELS, OF_UPDATE), strict=True):
             axis.set_ylabel(f"share of energy, {name}")
@@ -138,60 +137,10 @@ def performance(analysis: xr.Dataset) -> Figure:
     return figure
 
 
-def population_a(analysis: xr.Dataset) -> Figure:
-    """a_pop against step with its interval over networks, beside the named operators.
-
-    Drawn on the circle of phi = atan2(sqrt2 a, 2), where a = infinity is an ordinary point.
-    """
-    marks = {name: float(phi_of_a(a)) for name, a in OPERATORS.items()}
-    with styled():
-        figure = Figure(figsize=(8.2, 3.6))
-        axes = figure.subplots(1, 2, sharey=True)
-        for axis, prefix, title in zip(axes, ("", DELTA), (OF_KERNELS, OF_UPDATE), strict=True):
-            for name, phi in marks.items():
-                axis.axhline(phi, color="black", lw=0.8, ls=":")
-                if axis is axes[1]:
-                    label = f" {name}"
-                    axis.annotate(label, (1, phi), xycoords=("axes fraction", "data"), fontsize=8)
-            images = float(phi_of_a(analysis["a_pca"]))
-            axis.axhline(images, color="black", lw=1.2, ls="--", label="the images' own patches")
-            for row, arm in enumerate(analysis["arm"].values):
-                of_arm = analysis.sel(arm=arm)
-                resolved = of_arm[f"{prefix}a_pop_resolved"].values
-                low, mid, high = (
-                    phi_of_a(of_arm[f"{prefix}a_pop{end}"].values) for end in ("_low", "", "_high")
-                )
-                # The ends next to the middle, on whichever side of infinity they are.
-                low = mid - np.mod(mid - low, np.pi)
-                high = mid + np.mod(high - mid, np.pi)
-                steps = of_arm["step"].values + 0.0
-                axis.errorbar(
-                    steps[resolved],
-                    mid[resolved],
-                    [(mid - low)[resolved], (high - mid)[resolved]],
-                    fmt="o-",
-                    ms=3.5,
-                    lw=1,
-                    color=colour_of(row),
-                    label=str(arm),
-                )
-                axis.plot(
-                    steps[~resolved], mid[~resolved], "x", ms=4, alpha=0.4, color=colour_of(row)
-                )
-            axis.set(title=title, ylim=(-np.pi / 2 - 0.1, np.pi / 2 + 0.1))
-            _step_axis(axis, analysis)
-        ticks = [-2.0, -1.0, 0.0, 1.0, 2.0, np.inf]
-        axes[0].set_yticks(phi_of_a(np.array(ticks)), [f"{t:g}".replace("inf", "∞") for t in ticks])
-        axes[0].set_ylabel("a of the arm's kernels")
-        axes[0].plot([], [], "x", color="grey", label="unresolved")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return figure
-
-
 def _lines(axis: Axes, analysis: xr.Dataset, measure: str) -> None:
     for row, arm in enumerate(analysis["arm"].values):
         _band(axis, analysis[measure].sel(arm=arm), colour_of(row), str(arm))
-    _step_axis(axis, analysis)
+    step_axis(axis, analysis)
 
 
 def _band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
@@ -205,7 +154,7 @@ def _band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
     axis.plot(values["step"], kept.mean(0), color=colour, lw=1.6, label=label)
 
 
-def _step_axis(axis: Axes, analysis: xr.Dataset) -> None:
+def step_axis(axis: Axes, analysis: xr.Dataset) -> None:
     """Steps on a logarithmic axis that has a place for 0."""
     last = int(analysis["step"][-1])
     axis.set_xscale("symlog", linthresh=1, linscale=0.4)

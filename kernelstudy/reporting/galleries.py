@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kernelstudy.analysis.study import final_matches, spatial_kernels, usable_bank
+from kernelstudy.analysis.study import final_matches, spatial_kernels, updates, usable_bank
 from kernelstudy.reporting.style import DIVERGING, MAPS, styled
 
 SHOWN_CHANNELS, SHOWN_STEPS = 16, 7
@@ -65,7 +65,7 @@ def matches(trajectory: xr.Dataset, bank_names: list[str], *, update: bool) -> F
     """
     arms = [str(a) for a in trajectory["arm"].values]
     bank = usable_bank(bank_names, trajectory.sizes["ky"])
-    final = _difference(trajectory) if update else trajectory
+    final = updates(trajectory) if update else trajectory
     title = "update W − W₀" if update else "W"
     columns = [
         (f"{title}: best", final, -1, 1.0),
@@ -144,11 +144,6 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
         total = maps.sizes["channel"]
         blocks[-1, 1].set_xlabel(f"{channels} of {total} channels of layer 2, {arm}")
     return figure
-
-
-def _difference(trajectory: xr.Dataset) -> xr.Dataset:
-    kernel = trajectory["kernel"]
-    return trajectory.assign(kernel=kernel - kernel.isel(step=0, drop=True))
 
 
 def _tiled(stack: np.ndarray) -> np.ndarray:
