@@ -22,10 +22,8 @@ BASES = {size: analysis.patch_pca(images(), size)[1] for size in (3, 5)}
 def planted(a, snr, seed, nets=10, channels=16, size=3):
     rng = RNG(seed)
     theta = rng.uniform(-np.pi, np.pi, (nets, channels))
-    if size == 3:
-        signal = family(a, theta)
-    else:
-        signal = steer(kernel("sobel_x", size), kernel("sobel_y", size), theta)
+    pair = kernel("sobel_x", size), kernel("sobel_y", size)
+    signal = family(a, theta) if size == 3 else steer(*pair, theta)
     signal = signal / np.linalg.norm(signal[0, 0])
     return snr**0.5 * signal + rng.standard_normal(signal.shape) / size
 

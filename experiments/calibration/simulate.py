@@ -1,0 +1,107 @@
+"""Where the kernels of the calibration come from: photographs, training, and chance."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from skimage import color, data
+
+from kernelstudy.analysis import covariance_matched, permute_taps
+from kernelstudy.config import Arm, Model, Study
+from kernelstudy.handcrafted import family
+from kernelstudy.training.data import load
+from kernelstudy.training.population import train_population
+
+NETWORKS = 10
+SCALE = 0.03  # of He's initial kernels: what is there at the end was learned
+PHOTOS = ("astronaut", "camera", "coffee", "chelsea", "brick", "grass")
+
+Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+
+
+def photographs() -> np.ndarray:
+    """The photographs that scikit-image ships, grey, 300 x 400, standardised one by one."""
+    found = []
+    for name in PHOTOS:
+        image = getattr(data, name)()
+        grey = color.rgb2gray(image) if image.ndim == 3 else image / 255
+        grey = grey[:300, :400]
+        found.append((grey - grey.mean()) / grey.std())
+    return np.stack(found)
+
+
+def digits() -> np.ndarray:
+    return load("mnist5k").train_images[..., 0]
+
+
+def trained_kernels(size: int, cache: Path, *, width: int, steps: int) -> np.ndarray:
+    """Kernels at the start and the end of training (2, net, channel, k, k), on real digits.
+
+    They start small, so that at the end they show learning rather than their start.
+    """
+    path = cache / f"trained_k{size}_w{width}_s{steps}.npy"
+    if not path.exists():
+        study = Study(
+            name="calibration",
+            arms=[Arm(init="he_normal", scale=SCALE)],
+            seeds=NETWORKS,
+            steps=steps,
+            batch_size=64,
+            log_points=3,
+            model=Model(kernel_size=size, width=width, deep_width=8),
+        )
+        trajectory = train_population(study, load("mnist5k"))
+        kernels = trajectory["kernel"].isel(arm=0, cin=0, step=[0, -1])
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, kernels.transpose("step", "seed", "cout", "ky", "kx").to_numpy())
+    return np.load(path)
+
+
+def null_draws(size: int, trained: np.ndarray, basis: np.ndarray) -> dict[str, Draw]:
+    """Each kind of chance as draw(rng, channels) -> kernels, start: (net, channel, k, k) both."""
+
+    def normal(rng, channels):
+        return rng.standard_normal((2, NETWORKS, channels, size, size))
+
+    def uniform(rng, channels):
+        return rng.uniform(-1, 1, (2, NETWORKS, channels, size, size))
+
+    def permuted(rng, channels):
+        return permute_taps(trained[1, :, :channels], rng), permute_taps(
+            trained[0, :, :channels], rng
+        )
+
+    def image_statistics(rng, channels):
+        layer = trained[1, :, :channels]
+        drawn = covariance_matched(layer, basis, NETWORKS * channels, rng)
+        return drawn.reshape(layer.shape), normal(rng, channels)[0]
+
+    return {
+        "normal noise": normal,
+        "uniform noise": uniform,
+        "permuted taps": permuted,
+        "N3 draws": image_statistics,
+    }
+
+
+def planted(
+    rng: np.random.Generator,
+    a: float,
+    snr: float,
+    *,
+    networks: int,
+    channels: int,
+    spread: float = 0,
+) -> np.ndarray:
+    """fam(a) in random directions plus isotropic noise, (net, channel, 3, 3).
+
+    `snr`: the operator's energy over the noise's, in a kernel. `spread`: the standard deviation of
+    phi (of `phi_of_a`) between networks, in radians.
+    """
+    phi = np.arctan(a / 2**0.5) + spread * rng.standard_normal((networks, 1, 1, 1))
+    theta = rng.uniform(-np.pi, np.pi, (networks, channels))
+    # of norm 1 both: the central difference and the corners' difference
+    middle = (family(1, theta) - family(0, theta)) / 2**0.5
+    corners = family(0, theta) / 2
+    signal = np.sin(phi) * middle + np.cos(phi) * corners
+    return snr**0.5 * signal + rng.standard_normal(signal.shape) / 3
