@@ -74,18 +74,15 @@ class CNN(nnx.Module):
         """Logits (N, classes) of images (N, H, W, C)."""
         act, x = ACTIVATIONS[self.activation], ops.enter(images)
         for conv, pools in self._layers(images):
-            y, bias = ops.conv(x, conv.kernel[...]), ops.channelwise(conv.bias[...])
+            kernel, bias = conv.kernel[...], ops.channelwise(conv.bias[...])
             if not pools:
-                x = act(y + bias)
+                x = act(ops.conv(x, kernel) + bias)
             elif self.activation in _MONOTONE:
-                x = act(ops.pool(y) + bias)
+                x = act(ops.conv_pool(x, kernel) + bias)
             else:
-                x = ops.pool(act(y + bias))
-        # Flatten in Flax's order (H, W, C), whatever the layout.
-        features = ops.leave(x).reshape(images.shape[0], -1)
-        dense = self.dense
-        logits = jnp.matmul(features, dense.kernel[...], precision=jax.lax.Precision.HIGHEST)
-        return logits if dense.bias is None else logits + dense.bias[...]
+                x = ops.pool(act(ops.conv(x, kernel) + bias))
+        logits = ops.dense(x, self.dense.kernel[...])
+        return logits if self.dense.bias is None else logits + self.dense.bias[...]
 
     def feature_maps(self, images: Array, ops: Ops) -> list[Array]:
         """Every layer's maps (N, H, W, channels) after the activation and before pooling."""

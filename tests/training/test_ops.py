@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
+from kernelstudy.training import gemm
 from kernelstudy.training.ops import GEMM, LAX
 
 
@@ -74,6 +75,47 @@ def test_pools_agree_first_tie_wins(kind, shape):
 
     found = [jax.value_and_grad(lambda a, o=ops: total(o, a))(x) for ops in (LAX, GEMM)]
     jax.tree.map(np.testing.assert_array_equal, *found)
+
+
+@pytest.mark.parametrize("kind", ["random", "constant"])
+@pytest.mark.parametrize("shape", [(14, 14), (7, 9), (5, 4), (2, 3)])
+@pytest.mark.parametrize(
+    ("size", "cin", "cout"), [(3, 1, 4), (3, 4, 5), (3, 16, 3), (5, 3, 2), (4, 2, 2), (11, 1, 1)]
+)
+def test_pooled_convolutions_agree(kind, shape, size, cin, cout):
+    """Winograd's form, the windowed product and XLA's own, in value and both gradients."""
+    rng = np.random.default_rng(size)
+    # Sixteenths add and multiply without rounding, so that what ties in one form ties in all.
+    x, kernel = (
+        np.round(16 * a) / 16
+        for a in (images(kind, (2, *shape, cin), rng), rng.standard_normal((size, size, cin, cout)))
+    )
+    weight = jnp.asarray(rng.standard_normal((2, shape[0] // 2, shape[1] // 2, cout)))
+
+    def total(ops, x, kernel):
+        return (ops.leave(ops.conv_pool(ops.enter(x), kernel)) * weight).sum()
+
+    found = [
+        jax.jit(jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1)))(
+            jnp.asarray(x), jnp.asarray(kernel)
+        )
+        for ops in (LAX, GEMM)
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10), *found)
+
+
+def test_winograds_form_is_the_one_in_use(monkeypatch):
+    x, kernel = jnp.ones((4, 6, 6, 2)), jnp.ones((3, 3, 4, 5))
+    monkeypatch.setattr(gemm, "conv_pool", None)
+    assert GEMM.conv_pool(x, kernel).shape == (5, 3, 3, 2)
+
+
+def test_dense_layers_agree():
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((3, 4, 5, 2)), rng.standard_normal((40, 7))
+    for ops in (LAX, GEMM):
+        found = ops.dense(ops.enter(jnp.asarray(x)), jnp.asarray(kernel))
+        np.testing.assert_allclose(found, x.reshape(3, -1) @ kernel, atol=1e-12)
 
 
 def test_pool_gradient_of_a_constant_image_goes_to_one_place():

@@ -1,0 +1,142 @@
+"""A 3x3 convolution followed by 2x2 max-pooling, by Winograd's minimal filtering F(2x2, 3x3).
+
+Lavin & Gray 2016 (CVPR), section 4.1. Each 2x2 tile of outputs is computed from a 4x4 tile of inputs d
+with 16 products for each pair of channels instead of 36:
+
+    y = A^T [(G k G^T) * (B^T d B)] A
+
+The tile of outputs *is* the window of the pool, so the maximum is taken over the four results without
+ever laying the full-size activation out in memory. Layout: (C, H, W, N), the batch last.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from kernelstudy.training.gemm import first_maximum, to_first
+
+# Transforms of Lavin & Gray, eq. 7: kernels; inputs and outputs are sums and differences, below.
+_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+_A = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
+_A2 = np.kron(_A, _A).T  # (16, 4): the adjoint of the output transform of a whole tile
+
+Tile = list[list[Array]]  # rows of arrays that are alike in shape
+
+
+def _input_rows(d: list[Array]) -> list[Array]:
+    """B^T d: what each of the four taps of a tile's column becomes."""
+    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
+
+
+def _input_rows_adjoint(v: list[Array]) -> list[Array]:
+    """B v."""
+    return [v[0], v[1] - v[2] + v[3], v[1] + v[2] - v[0], -v[3]]
+
+
+def _output_rows(m: list[Array]) -> list[Array]:
+    """A^T m."""
+    return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
+
+
+def _both_ways(transform, tile: Tile) -> Tile:
+    """Apply a transform of columns along the columns, then along the rows of a tile."""
+    columns = [transform([row[j] for row in tile]) for j in range(len(tile[0]))]
+    count = len(columns[0])
+    return [transform([column[i] for column in columns]) for i in range(count)]
+
+
+def _transformed_input(x: Array) -> Array:
+    """B^T d B of every 4x4 tile: (C, H, W, N) -> (16, C, p * q * N), p = H // 2, q = W // 2."""
+    c, h, w, n = x.shape
+    p, q = h // 2, w // 2
+    # Tile i covers rows 2i - 1 .. 2i + 2 of the image, whose SAME padding is zeros.
+    padded = jnp.pad(x, ((0, 0), (1, 2 * p + 1 - h), (1, 2 * q + 1 - w), (0, 0)))
+    pairs = padded.reshape(c, p + 1, 2, q + 1, 2, n)
+    tile = [
+        [pairs[:, i // 2 : i // 2 + p, i % 2, j // 2 : j // 2 + q, j % 2] for j in range(4)]
+        for i in range(4)
+    ]
+    rows = _both_ways(_input_rows, tile)
+    return jnp.stack([entry for row in rows for entry in row]).reshape(16, c, -1)
+
+
+def _transformed_input_adjoint(dv: Array, shape: tuple[int, ...]) -> Array:
+    """(16, C, p * q * N) -> `shape` (C, H, W, N).
+
+    Sums what the overlapping tiles say of each pixel, one parity of rows and columns at a time.
+    """
+    c, h, w, n = shape
+    p, q = h // 2, w // 2
+    dv = dv.reshape(4, 4, c, p, q, n)
+    tile = _both_ways(_input_rows_adjoint, [[dv[i, j] for j in range(4)] for i in range(4)])
+    zero = jnp.zeros((), dv.dtype)
+
+    def pixels(row: int, column: int) -> Array:
+        """The padded image's rows and columns of this parity: (C, p + 1, q + 1, N)."""
+        placed = [
+            lax.pad(
+                tile[i][j],
+                zero,
+                [(0, 0, 0), (i // 2, 1 - i // 2, 0), (j // 2, 1 - j // 2, 0), (0, 0, 0)],
+            )
+            for i in (row, row + 2)
+            for j in (column, column + 2)
+        ]
+        return placed[0] + placed[1] + placed[2] + placed[3]
+
+    rows = [jnp.stack([pixels(i, 0), pixels(i, 1)], 3) for i in (0, 1)]
+    padded = jnp.stack(rows, 2).reshape(c, 2 * p + 2, 2 * q + 2, n)
+    # The margins hold what fell on the zero padding; an odd last row or column got nothing.
+    return jnp.pad(padded, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1 : h + 1, 1 : w + 1]
+
+
+def _transformed_kernel(kernel: Array) -> Array:
+    """G k G^T: (3, 3, cin, cout) -> (16, cout, cin)."""
+    g = jnp.asarray(_G, kernel.dtype)
+    u = jnp.einsum("ai,bj,ijco->aboc", g, g, kernel, precision=lax.Precision.HIGHEST)
+    return u.reshape(16, *u.shape[2:])
+
+
+def _product(a: Array, b: Array, contract: tuple[int, int]) -> Array:
+    """The sixteen matrix products of a and b over the axes `contract`."""
+    dimensions = (((contract[0],), (contract[1],)), ((0,), (0,)))
+    return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
+
+
+@jax.custom_vjp
+def conv_pool(x: Array, kernel: Array) -> Array:
+    """2x2 maxima of a 3x3 SAME cross-correlation; gradients go to the first maximum in row order.
+
+    Args:
+        x: (cin, H, W, N); an odd last row or column has no window.
+        kernel: (3, 3, cin, cout).
+
+    Returns:
+        (cout, H // 2, W // 2, N).
+    """
+    return _forward(x, kernel)[0]
+
+
+def _forward(x: Array, kernel: Array):
+    _, h, w, n = x.shape
+    u, v = _transformed_kernel(kernel), _transformed_input(x)
+    m = _product(u, v, (2, 1)).reshape(4, 4, kernel.shape[-1], h // 2, w // 2, n)
+    y = _both_ways(_output_rows, [[m[i, j] for j in range(4)] for i in range(4)])
+    largest, first = first_maximum(*y[0], *y[1])
+    return largest, (u, v, first, jnp.zeros((0, *x.shape), x.dtype))
+
+
+def _backward(saved, dy: Array) -> tuple[Array, Array]:
+    u, v, first, like = saved
+    cout = first.shape[0]
+    spread = to_first(first, dy, 0).reshape(4, -1)
+    # As a matrix product, and kept apart: fused into the two below, XLA would do it twice over.
+    dm = lax.optimization_barrier(jnp.asarray(_A2, dy.dtype) @ spread).reshape(16, cout, -1)
+    du = _product(v, dm, (2, 2)).reshape(4, 4, v.shape[1], cout)
+    g = jnp.asarray(_G, dy.dtype)
+    dkernel = jnp.einsum("ai,bj,abco->ijco", g, g, du, precision=lax.Precision.HIGHEST)
+    return _transformed_input_adjoint(_product(u, dm, (1, 1)), like.shape[1:]), dkernel
+
+
+conv_pool.defvjp(_forward, _backward)
