@@ -45,7 +45,9 @@ def test_commands_run(command, tmp_path_factory):
     place.mkdir(exist_ok=True)
     words = shlex.split(command, comments=True)
     if words[2] == "kernelstudy.run":
-        words += ["+debug=tiny", "seeds=1", "steps=2"]
+        words += [w for w in ("+debug=tiny", "seeds=1", "steps=2") if w not in words]
+        if "-m" in words:
+            words.append("arms=[{init: he_normal}]")
     expanded = []
     for word in words:
         found = sorted(place.glob(word)) if "*" in word and "=" not in word else []
@@ -53,7 +55,7 @@ def test_commands_run(command, tmp_path_factory):
     done = subprocess.run(
         [sys.executable, *expanded[1:]],
         cwd=place,
-        env=os.environ,
+        env={k: v for k, v in os.environ.items() if k != "XLA_FLAGS"},
         capture_output=True,
         text=True,
         check=False,

@@ -80,7 +80,7 @@ def test_pools_agree_first_tie_wins(kind, shape):
 @pytest.mark.parametrize("kind", ["random", "constant"])
 @pytest.mark.parametrize("shape", [(14, 14), (7, 9), (5, 4), (2, 3)])
 @pytest.mark.parametrize(
-    ("size", "cin", "cout"), [(3, 1, 4), (3, 4, 5), (3, 16, 3), (5, 3, 2), (4, 2, 2), (11, 1, 1)]
+    ("size", "cin", "cout"), [(3, 1, 4), (3, 4, 5), (3, 16, 3), (5, 3, 2), (4, 2, 2), (7, 1, 1)]
 )
 def test_pooled_convolutions_agree(kind, shape, size, cin, cout):
     """Winograd's form, the windowed product and XLA's own, in value and both gradients."""
