@@ -95,7 +95,7 @@ def test_the_same_command_again_only_reports(done):
 
 def test_a_sweep(tmp_path):
     process = run(
-        tmp_path, "-m", *TINY, "seeds=1", "steps=2", "model.kernel_size=3,5", "name=swept"
+        tmp_path, "-m", *TINY, "seeds=1", "steps=2", "model.kernel_size=3,5", "name=swept", ONE_ARM
     )
     assert process.returncode == 0, process.stderr
     found = sorted((tmp_path / "results" / "runs" / "swept").iterdir())

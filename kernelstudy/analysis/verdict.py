@@ -207,7 +207,7 @@ def _operator(a: PopulationInterval | None, tier: str, rungs: list[Rung]) -> tup
     if tier != TIERS[-1]:
         if "N3" not in {rung.null for rung in rungs}:
             return UNRESOLVED, "no patch statistics to hold it against (N3)"
-        return UNRESOLVED, f"the kernels are {tier}, not {TIERS[-1]}"
+        return UNRESOLVED, f"a name needs kernels that are {TIERS[-1]}"
     if not a.resolved:
         return UNRESOLVED, a.reason
     names = a.names()
