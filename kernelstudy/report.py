@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import xarray as xr
+from rich.console import Console
 
 from kernelstudy import runs
 from kernelstudy.analysis import study, tables
@@ -22,7 +23,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN)")
     given = parser.parse_args(words)
     try:
-        written = build(given.run, out=given.out)
+        with Console(stderr=True).status("measuring and drawing"):
+            written = build(given.run, out=given.out)
     except runs.RunError as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2

@@ -15,6 +15,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from rich.console import Console
 
 from kernelstudy import config, report, runs
 from kernelstudy.config import ConfigError, Study
@@ -113,7 +114,8 @@ def run(study: Study) -> Path:
         print(f"run: {place} is finished; making its report again", flush=True)
     else:
         _train(study, place)
-    page = report.build(place)
+    with Console(stderr=True).status("measuring and drawing"):  # silent where there is no terminal
+        page = report.build(place)
     print(f"report: {page}", flush=True)
     return place
 
@@ -186,7 +188,6 @@ def _start_jax(study: Study) -> str:
 
 def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.Dataset":
     """Train with a progress bar on the terminal (none elsewhere) and metrics.jsonl on disk."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
