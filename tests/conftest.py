@@ -2,8 +2,27 @@
 
 import os
 
+import pytest
+
 # Two CPU devices, so that sharing networks out over devices is always exercised.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 # Hundreds of small programs run once each: compile them quickly rather than well. Commands that are
 # tested in processes of their own compile as their users' do.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+# Files whose tests start commands take longest: first, so that no worker is left with one at the end.
+_SLOW = ("test_run.py", "test_readme.py", "test_population.py", "test_report.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: (*_SLOW, item.path.name).index(item.path.name))
+
+
+@pytest.fixture(scope="session")
+def command_environment(tmp_path_factory) -> dict[str, str]:
+    """Environment of commands under test: JAX as users have it, compiled programs shared."""
+    cache = tmp_path_factory.getbasetemp().parent / "jax"
+    return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }

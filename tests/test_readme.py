@@ -1,6 +1,5 @@
 """The README's commands work as they stand there, made short by the tiny debug config."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -40,7 +39,7 @@ def test_links_and_pictures_exist():
 
 
 @pytest.mark.parametrize("command", modules())
-def test_commands_run(command, tmp_path_factory):
+def test_commands_run(command, tmp_path_factory, command_environment):
     place = tmp_path_factory.getbasetemp() / "readme"  # shared: later commands use earlier runs
     place.mkdir(exist_ok=True)
     words = shlex.split(command, comments=True)
@@ -55,7 +54,7 @@ def test_commands_run(command, tmp_path_factory):
     done = subprocess.run(
         [sys.executable, *expanded[1:]],
         cwd=place,
-        env={k: v for k, v in os.environ.items() if k != "XLA_FLAGS"},
+        env=command_environment,
         capture_output=True,
         text=True,
         check=False,

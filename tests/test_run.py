@@ -1,9 +1,9 @@
 """The run command as a user meets it, in processes of its own."""
 
 import json
-import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,16 @@ TINY = ("+exp=mnist", "+debug=tiny")
 ONE_ARM = "arms=[{init: he_normal}]"
 
 
-def run(place, *words, **environment):
+@pytest.fixture(scope="module")
+def run(command_environment):
+    return partial(_run, command_environment)
+
+
+def _run(environment, place, *words):
     return subprocess.run(
         [sys.executable, "-m", "kernelstudy.run", *words],
         cwd=place,
-        env={k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | environment,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -27,7 +32,7 @@ def run(place, *words, **environment):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, run):
     place = tmp_path_factory.mktemp("tiny")
     return place, run(place, *TINY)
 
@@ -80,7 +85,7 @@ def test_initial_kernels_are_chances(done):
     assert {"odd", "delta_odd", "a_pop", "movement"} <= set(table["measure"])
 
 
-def test_the_same_command_again_only_reports(done):
+def test_the_same_command_again_only_reports(done, run):
     place, first = done
     page = run_of(place) / "report.html"
     page.unlink()
@@ -93,7 +98,7 @@ def test_the_same_command_again_only_reports(done):
     assert (run_of(place) / "trajectory.zarr" / "zarr.json").stat().st_mtime_ns == before
 
 
-def test_a_sweep(tmp_path):
+def test_a_sweep(tmp_path, run):
     process = run(
         tmp_path, "-m", *TINY, "seeds=1", "steps=2", "model.kernel_size=3,5", "name=swept", ONE_ARM
     )
@@ -116,7 +121,7 @@ def test_a_sweep(tmp_path):
         (("-m", "+exp=mnist", "model.kernl_size=3,5"), "model.kernl_size: no such key"),
     ],
 )
-def test_wrong_input_is_one_sentence_and_leaves_nothing(tmp_path, words, said):
+def test_wrong_input_is_one_sentence_and_leaves_nothing(tmp_path, words, said, run):
     process = run(tmp_path, *words)
     assert process.returncode == 2
     assert said in process.stderr
@@ -124,7 +129,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(tmp_path, words, said):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_bad_job_does_not_stop_the_others(tmp_path):
+def test_one_bad_job_does_not_stop_the_others(tmp_path, run):
     process = run(tmp_path, "-m", *TINY, "seeds=1", "steps=1", "model.kernel_size=4,3", ONE_ARM)
     assert process.returncode == 2
     assert "model.kernel_size: 4" in process.stderr
@@ -132,7 +137,7 @@ def test_one_bad_job_does_not_stop_the_others(tmp_path):
     assert (run_of(tmp_path) / "DONE").is_file()
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
+def test_a_place_that_cannot_be_written(tmp_path, run):
     (tmp_path / "file").write_text("")
     process = run(tmp_path, *TINY, "runs_dir=file/runs")
     assert process.returncode == 1
@@ -140,7 +145,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
     assert "Not a directory" in process.stderr
 
 
-def test_a_full_disk_is_one_sentence(tmp_path):
+def test_a_full_disk_is_one_sentence(tmp_path, command_environment):
     """A file system of 64 kB, mounted for this process alone."""
     mount = f"mkdir small && mount -t tmpfs -o size=64k tmpfs small && exec {sys.executable}"
     words = [*TINY, "seeds=1", "steps=2", "runs_dir=small"]
@@ -148,6 +153,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     process = subprocess.run(
         ["unshare", "--mount", "--map-root-user", "sh", "-c", command],
         cwd=tmp_path,
+        env=command_environment,
         capture_output=True,
         text=True,
         check=False,
@@ -160,7 +166,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     assert "Traceback" not in process.stderr
 
 
-def test_a_crash_leaves_its_traceback_and_is_tried_again(tmp_path):
+def test_a_crash_leaves_its_traceback_and_is_tried_again(tmp_path, run):
     """A first layer that no memory holds."""
     words = (*TINY, "seeds=1", "model.width=2147483647", "name=huge")
     for _ in range(2):

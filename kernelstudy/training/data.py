@@ -61,12 +61,14 @@ def load(name: str) -> Images:
         DataError: where the set cannot be packed or read, or its content is not the expected one.
     """
     import tensorflow_datasets as tfds  # slow to import, and only needed here
+    from absl import logging
 
     from kernelstudy.training import mnist5k
 
     if name != mnist5k.NAME:
         raise DataError(f"data.name: {name!r} is not one of {mnist5k.NAME}")
     place = data_dir()
+    logging.set_verbosity(logging.ERROR)  # TFDS warns that a faster PNG decoder is not installed
     tfds.disable_progress_bar()
     try:
         place.mkdir(parents=True, exist_ok=True)
