@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from kernelstudy.conv import apply_bank, convolve, correlate, spread
+    from kernelstudy.conv import apply_bank, convolve, correlate
+    from kernelstudy.devices import spread
     from kernelstudy.handcrafted import bank, family, info, kernel, names, steer
     from kernelstudy.handcrafted.linear import as_matrix
 
 _PLACES = {
     "kernelstudy.handcrafted": ("bank", "family", "info", "kernel", "names", "steer"),
     "kernelstudy.handcrafted.linear": ("as_matrix",),
-    "kernelstudy.conv": ("apply_bank", "convolve", "correlate", "spread"),
+    "kernelstudy.conv": ("apply_bank", "convolve", "correlate"),
+    "kernelstudy.devices": ("spread",),
 }
 _PLACE_OF = {name: module for module, found in _PLACES.items() for name in found}
 

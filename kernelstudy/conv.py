@@ -8,9 +8,6 @@ over memory with the K maps as the vector's lanes, best on a CPU for few channel
 """
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
-from itertools import product
-from operator import add
 from typing import Literal
 
 import jax
@@ -20,6 +17,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from kernelstudy.devices import bands_of, correlate_bands, empty_maps, shifted, spread
 from kernelstudy.handcrafted import bank
 from kernelstudy.handcrafted.linear import Padding, as_matrix, check_padding, margins
 
@@ -56,7 +54,7 @@ def correlate(
     Returns:
         (H', W', K) or (N, H', W', K); K = 1 for a single kernel. H' = H - kh + 1
         for 'valid', else H. Images spread over devices (`spread`) give maps spread in the same
-        way.
+        way; a single image spread in bands of rows takes padding 'same'.
 
     Raises:
         ValueError: unknown padding or impl, shapes that do not fit, or an `out` of another shape.
@@ -69,15 +67,27 @@ def correlate(
     if impl == "auto":
         few = kh * kw * channels <= SHIFT_TAPS and channels <= SHIFT_CHANNELS
         impl = "shift" if few and jax.default_backend() == "cpu" else "lax"
-    if out is None:
+    bands = bands_of(x)
+    if bands is not None and (
+        padding != "same" or x.shape[0] // bands.size < kh or x.shape[1] < kw
+    ):
+        raise ValueError(
+            f"an image spread over devices takes padding 'same' and bands no smaller than the kernel, "
+            f"not {padding!r} and {x.shape[0] // bands.size} rows"
+        )
+    if out is None and bands is None:
         return _correlate(x, k, padding, impl)
     H, W = _plane(x.shape)
     lost = (kh - 1, kw - 1) if padding == "valid" else (0, 0)
     shape, dtype = (*x.shape[:1][: x.ndim - 2], H - lost[0], W - lost[1], K), _float_type(x.dtype)
-    if out.shape != shape or out.dtype != dtype:
+    if out is not None and (out.shape != shape or out.dtype != dtype):
         raise ValueError(
             f"out must be of shape {shape} and type {dtype}, not {out.shape} and {out.dtype}"
         )
+    if bands is not None:
+        image, layer = x.astype(dtype), _as_layer(jnp.asarray(k, dtype))
+        out = empty_maps(image, layer, bands) if out is None else out
+        return correlate_bands(image, layer, out, bands)
     return _correlate_into(x, k, padding, impl, out)
 
 
@@ -128,33 +138,8 @@ def apply_bank(
     return correlate(images, stack, padding=padding, impl=impl, out=out)
 
 
-def spread(images: ArrayLike) -> Array:
-    """Split images over all local devices along N, so that `correlate` uses all of them.
-
-    A CPU counts as one device unless `jax.config.update("jax_num_cpu_devices", cores)` is called
-    before the first use of JAX; with one device per core each core filters its own images.
-
-    Args:
-        images: (N, H, W) or (N, H, W, C), N a multiple of the number of devices.
-
-    Raises:
-        ValueError: N does not divide by the number of devices.
-    """
-    devices = jax.local_devices()
-    x = images if isinstance(images, jax.Array) else np.asarray(images)
-    if x.ndim < 3 or x.shape[0] % len(devices):
-        raise ValueError(
-            f"the number of images must be a multiple of the {len(devices)} devices: "
-            f"images have shape {x.shape}"
-        )
-    mesh = jax.sharding.Mesh(np.array(devices), ("images",))
-    spec = jax.sharding.PartitionSpec("images")
-    return jax.device_put(x, jax.sharding.NamedSharding(mesh, spec))
-
-
 def _maps(x: Array, k: Array, padding: Padding, impl: Impl, out: Array | None = None) -> Array:
-    k = k.reshape(_layer_shape(k.shape)) if k.ndim == 2 else k
-    k = jnp.moveaxis(k, 0, -1)[:, :, None] if k.ndim == 3 else k
+    k = _as_layer(k)
     x, k = x.astype(_float_type(x.dtype)), k.astype(_float_type(x.dtype))
     stack = x.reshape(-1, *x.shape[-2:], 1) if x.ndim < 4 else x
     has_interior = stack.shape[1] >= k.shape[0] and stack.shape[2] >= k.shape[1]
@@ -168,16 +153,6 @@ def _maps(x: Array, k: Array, padding: Padding, impl: Impl, out: Array | None = 
 # Where `out` is not used, its donation alone makes XLA write the result into its memory.
 _correlate = jax.jit(_maps, static_argnums=(2, 3))
 _correlate_into = jax.jit(_maps, static_argnums=(2, 3), donate_argnums=4, keep_unused=True)
-
-
-def _shift(x: Array, k: Array) -> Array:
-    kh, kw, channels, K = k.shape
-    h, w = x.shape[1] - kh + 1, x.shape[2] - kw + 1
-    terms = (
-        x[:, i : i + h, j : j + w, c : c + 1] * k[i, j, c].reshape(1, 1, 1, K)
-        for i, j, c in product(range(kh), range(kw), range(channels))
-    )
-    return reduce(add, terms)
 
 
 def _gemm(x: Array, k: Array) -> Array:
@@ -200,7 +175,7 @@ def _lax(x: Array, k: Array) -> Array:
     )
 
 
-_FORMS = {"shift": _shift, "gemm": _gemm, "lax": _lax}
+_FORMS = {"shift": shifted, "gemm": _gemm, "lax": _lax}
 
 
 def _framed(x: Array, k: Array, padding: Padding, out: Array) -> Array:
@@ -210,10 +185,10 @@ def _framed(x: Array, k: Array, padding: Padding, out: Array) -> Array:
     H, W = x.shape[1:3]
 
     def same(strip: Array) -> Array:
-        return _shift(_pad(strip, k, padding), k)
+        return shifted(_pad(strip, k, padding), k)
 
     write = lax.dynamic_update_slice
-    out = write(out, _shift(x, k), (0, top, left, 0))
+    out = write(out, shifted(x, k), (0, top, left, 0))
     out = write(out, same(x[:, :kh])[:, :top], (0, 0, 0, 0))
     out = write(out, same(x[:, -kh:])[:, kh - bottom :], (0, H - bottom, 0, 0))
     out = write(out, same(x[:, :, :kw])[:, :, :left], (0, 0, 0, 0))
@@ -225,6 +200,11 @@ def _pad(x: Array, k: Array, padding: Padding) -> Array:
         return x
     widths = ((0, 0), *(margins(n, padding) for n in k.shape[:2]), (0, 0))
     return jnp.pad(x, widths, mode="reflect" if padding == "reflect" else "constant")
+
+
+def _as_layer(k: Array) -> Array:
+    k = k.reshape(_layer_shape(k.shape)) if k.ndim == 2 else k
+    return jnp.moveaxis(k, 0, -1)[:, :, None] if k.ndim == 3 else k
 
 
 def _layer_shape(kernels: tuple[int, ...]) -> tuple[int, ...]:

@@ -195,6 +195,24 @@ def test_works_inside_jit_and_vmap():
     close(jax.vmap(lambda x: correlate(x, kernels))(images), whole, scale=9)
 
 
+@pytest.mark.parametrize("shape", [(64, 50), (8, 9), (6, 3)])
+@pytest.mark.parametrize("size", [(3, 3), (1, 1), (3, 1), (2, 3), (1, 3)])
+def test_an_image_in_bands_is_the_image(shape, size):
+    """Bands of rows on two devices that tell each other their edges."""
+    image, kernels = draw(*shape), draw(5, *size)
+    whole = correlate(image, kernels, padding="same")
+    bands = correlate(spread(image), kernels, padding="same")
+    close(bands, whole, scale=9)
+    close(correlate(spread(image), kernels, padding="same", out=bands), whole, scale=9)
+
+
+def test_what_bands_cannot_do():
+    with pytest.raises(ValueError, match="padding 'same'"):
+        correlate(spread(draw(8, 8)), draw(3, 3), padding="valid")
+    with pytest.raises(ValueError, match="bands no smaller than the kernel"):
+        correlate(spread(draw(8, 8)), draw(5, 5), padding="same")
+
+
 def test_spread_keeps_values():
     images = draw(2 * len(jax.local_devices()), 9, 9)
     close(apply_bank(spread(images)), apply_bank(images), scale=9)

@@ -71,12 +71,19 @@ def _ours(images: np.ndarray) -> dict[str, Contender]:
         spread = ks.spread(images)
         jobs["kernelstudy out=, same, a device per core"] = _Reused(spread, "same")
         jobs["kernelstudy out=, valid, a device per core"] = _Reused(spread, "valid")
+    else:
+        jobs["kernelstudy out=, same, a device per core"] = _Reused(ks.spread(images[0]), "same")
     found = {
-        name: Contender(job, job.maps.size, lambda job=job: np.asarray(job.maps[0]))
+        name: Contender(job, job.maps.size, lambda job=job: _first(job.maps))
         for name, job in jobs.items()
     }
     found["kernelstudy fresh memory, same"] = Contender(fresh, K * images.size)
     return found
+
+
+def _first(maps: jax.Array) -> np.ndarray:
+    """The maps of the first image; of a single image its own."""
+    return np.asarray(maps[0] if maps.ndim == 4 else maps)
 
 
 def _parts(n: int) -> list[range]:
