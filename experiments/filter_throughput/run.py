@@ -165,7 +165,7 @@ NOTES = """## How it is done, and what limits it
 - 'same' writes the interior straight from the images and then four thin borders: a padded copy of
   the images would be fresh memory again. 'valid' is the interior alone.
 - One CPU device per core (`jax_num_cpu_devices`) and `spread(images)` give each core its own
-  images.
+  images, or its own band of rows of a single image; neighbours exchange their edges.
 - The limit is writing: the rows marked '(limit)' write as many bytes without filtering; a copy also
   reads as many.
 - 'largest error': against SciPy in double precision, relative to the largest map value; empty
