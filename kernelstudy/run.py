@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -48,6 +49,9 @@ def main() -> None:
         except _Told as told:
             sys.exit(told.status)
         except KeyboardInterrupt:
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # an impatient second one tells nothing more
             sys.exit(_tell("interrupted; the same command starts this run again", 130))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
             sys.exit(_tell(config.explain(error), 2))

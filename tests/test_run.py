@@ -1,8 +1,10 @@
 """The run command as a user meets it, in processes of its own."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from functools import partial
 
 import numpy as np
@@ -164,6 +166,24 @@ def test_a_full_disk_is_one_sentence(tmp_path, command_environment):
     assert process.returncode == 1
     assert "No space left on device" in process.stderr
     assert "Traceback" not in process.stderr
+
+
+def test_ctrl_c_is_one_sentence(tmp_path, command_environment):
+    words = [sys.executable, "-m", "kernelstudy.run", *TINY, "steps=100000", "name=stopped"]
+    process = subprocess.Popen(
+        words, cwd=tmp_path, env=command_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    for _ in range(2):  # what data, then what run: it is at work
+        process.stdout.readline()
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert told.decode().splitlines() == [
+        "kernelstudy: interrupted; the same command starts this run again"
+    ]
+    assert not (run_of(tmp_path, "stopped") / "DONE").exists()
 
 
 def test_a_crash_leaves_its_traceback_and_is_tried_again(tmp_path, run):
