@@ -37,6 +37,7 @@ ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 METRICS = ("best_abs_cos", "r2_sobel", "r2_sobel_centered", "r2_prewitt", "odd")
 KERNEL_SIZES = (3, 5, 7, 9, 11)
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 
 
 class ConfigError(ValueError):
@@ -112,9 +113,12 @@ class Study:
     optim: Optim = field(default_factory=Optim)
     bank: Bank = field(default_factory=Bank)
     impl: str = "auto"
+    precision: str = "float32"
     # Where and on what it runs; none of it changes the result.
     runs_dir: str = "results/runs"
     devices: int | None = None
+    memory_gib: float = 8.0
+    distributed: bool = False
 
     @property
     def seed_list(self) -> list[int]:
@@ -132,7 +136,7 @@ class Study:
         return [0, *spaced[len(spaced) - wanted :].tolist()]
 
 
-NOT_IN_ID = ("runs_dir", "devices")
+NOT_IN_ID = ("runs_dir", "devices", "memory_gib", "distributed")
 
 
 def register() -> None:
@@ -187,6 +191,8 @@ def check(study: Study) -> None:
     _one_of("model.activation", study.model.activation, ACTIVATIONS)
     _one_of("optim.name", study.optim.name, OPTIMIZERS)
     _one_of("impl", study.impl, ("auto", "lax", "gemm"))
+    _one_of("precision", study.precision, PRECISIONS)
+    _positive("memory_gib", study.memory_gib)
     _positive("optim.learning_rate", study.optim.learning_rate)
     _fraction("optim.momentum", study.optim.momentum)
     if not 0 <= study.optim.weight_decay < math.inf:

@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-_HIGHEST = lax.Precision.HIGHEST
-
 
 def im2col(x: Array, size: tuple[int, ...]) -> Array:
     """Patches of (C, H, W, N) under SAME padding as a matrix (kh * kw * C, H * W * N)."""
@@ -19,22 +17,32 @@ def im2col(x: Array, size: tuple[int, ...]) -> Array:
     return jnp.concatenate(taps).reshape(kh * kw * c, h * w * n)
 
 
-def windowed_im2col(x: Array, size: tuple[int, ...]) -> Array:
-    """The same patches in the order of a 2x2 pool: (kh * kw * C, 4 * p * q * N), p = H // 2, q = W // 2.
+def tiles(x: Array, size: tuple[int, ...]) -> Array:
+    """All that a 2x2 window of outputs sees, as a column: ((kh + 1) * (kw + 1) * C, p * q * N).
 
-    The outer index runs over the four places of a window, so that after the product each place is one
-    contiguous block, and taking the maximum over them needs no strided pass.
+    p = H // 2, q = W // 2. Neighbouring outputs share most of their patches, so one tile serves four
+    outputs with (k + 1)^2 numbers where four patches hold 4 k^2.
     """
     (c, h, w, n), (kh, kw) = x.shape, size
     p, q = h // 2, w // 2
     padded = _padded(x, size)
+    taps = [
+        padded[:, i : i + 2 * p - 1 : 2, j : j + 2 * q - 1 : 2]
+        for i in range(kh + 1)
+        for j in range(kw + 1)
+    ]
+    return jnp.concatenate(taps).reshape((kh + 1) * (kw + 1) * c, p * q * n)
 
-    def places(i: int, j: int) -> Array:
-        corners = [(i + a, j + b) for a in (0, 1) for b in (0, 1)]
-        return jnp.stack([padded[:, y : y + 2 * p : 2, z : z + 2 * q : 2] for y, z in corners], 1)
 
-    taps = [places(i, j) for i in range(kh) for j in range(kw)]
-    return jnp.concatenate(taps).reshape(kh * kw * c, 4 * p * q * n)
+def tile_kernel(kernel: Array) -> Array:
+    """The kernel at each of the four places of a window: (kh, kw, C, cout) -> (4 cout, (kh+1)(kw+1)C).
+
+    With `tiles` it makes convolution one product that is larger by (k + 1)^2 / k^2, has four times the
+    rows and needs a third of the patches: faster for k >= 3, and its rows come out place by place.
+    """
+    k = kernel.transpose(3, 0, 1, 2)
+    places = [jnp.pad(k, ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0))) for i in (0, 1) for j in (0, 1)]
+    return jnp.stack(places).reshape(4 * kernel.shape[-1], -1)
 
 
 def _padded(x: Array, size: tuple[int, ...]) -> Array:
@@ -43,7 +51,7 @@ def _padded(x: Array, size: tuple[int, ...]) -> Array:
 
 
 def _product(kernel: Array, patches: Array) -> Array:
-    return jnp.matmul(kernel.reshape(-1, kernel.shape[-1]).T, patches, precision=_HIGHEST)
+    return jnp.matmul(kernel.reshape(-1, kernel.shape[-1]).T, patches)
 
 
 @jax.custom_vjp
@@ -69,7 +77,7 @@ def _kernel_gradient(patches_of, x: Array, kernel: Array, dy: Array) -> Array:
     # the whole backward pass is not. The barrier stops XLA from merging the two.
     patches = patches_of(lax.optimization_barrier(x), kernel.shape[:2])
     flat = dy.reshape(kernel.shape[-1], -1)
-    return jnp.matmul(patches, flat.T, precision=_HIGHEST).reshape(kernel.shape)
+    return jnp.matmul(patches, flat.T).reshape(kernel.shape)
 
 
 def _input_gradient(dy: Array, kernel: Array) -> Array:
@@ -79,6 +87,21 @@ def _input_gradient(dy: Array, kernel: Array) -> Array:
         return conv(dy, turned)
     # SAME padding of an even kernel is lopsided, so its adjoint leans the other way
     return conv(dy[:, ::-1, ::-1], turned[::-1, ::-1])[:, ::-1, ::-1]
+
+
+def materialised(*values: Array) -> tuple[Array, ...]:
+    """The same values, written to memory once.
+
+    XLA's CPU fusion otherwise computes a value anew inside each of its consumers, and whatever that
+    value came from with it. An optimisation barrier does not stop it (it is gone before fusion), a
+    branch does: this one is taken unless the first number is NaN, which the compiler cannot know.
+    """
+
+    def as_nan(v: Array) -> Array:
+        return jnp.full_like(v, jnp.nan) if jnp.issubdtype(v.dtype, jnp.floating) else v * 0
+
+    known = values[0].ravel()[0] >= -jnp.inf
+    return lax.cond(known, lambda *v: v, lambda *v: tuple(map(as_nan, v)), *values)
 
 
 def first_maximum(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, Array]:
@@ -93,8 +116,13 @@ def first_maximum(a: Array, b: Array, c: Array, d: Array) -> tuple[Array, Array]
 
 
 def to_first(first: Array, dy: Array, axis: int) -> Array:
-    """Gradients of the four places of each window, stacked along `axis`: dy at the first maximum."""
-    return jnp.stack([jnp.where(first == place, dy, 0) for place in range(4)], axis)
+    """Gradients of the four places of each window, along a new `axis`: dy at the first maximum.
+
+    Compared with an iota, not stacked: XLA emits a stack of masks as a branch for each element.
+    """
+    shape = (*first.shape[:axis], 4, *first.shape[axis:])
+    place = lax.broadcasted_iota(jnp.int32, shape, axis)
+    return jnp.where(place == jnp.expand_dims(first, axis), jnp.expand_dims(dy, axis), 0)
 
 
 def _unwindowed(places: Array, h: int, w: int) -> Array:
@@ -133,17 +161,20 @@ def conv_pool(x: Array, kernel: Array) -> Array:
 
 def _conv_pool_forward(x: Array, kernel: Array):
     _, h, w, n = x.shape
-    y = _product(kernel, windowed_im2col(x, kernel.shape[:2]))
-    places = y.reshape(-1, 4, h // 2, w // 2, n)
-    largest, first = first_maximum(*(places[:, place] for place in range(4)))
+    y = jnp.matmul(tile_kernel(kernel), tiles(x, kernel.shape[:2]))
+    places = y.reshape(4, -1, h // 2, w // 2, n)
+    largest, first = first_maximum(*places)
     return largest, (x, kernel, first)
 
 
 def _conv_pool_backward(saved: tuple[Array, Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel, first = saved
-    spread = to_first(first, dy, 1)
-    dx = _input_gradient(_unwindowed(spread, *x.shape[1:3]), kernel)
-    return dx, _kernel_gradient(windowed_im2col, x, kernel, spread)
+    spread = to_first(first, dy, 0)
+    again = tiles(lax.optimization_barrier(x), kernel.shape[:2])
+    dtiled = jnp.matmul(spread.reshape(-1, again.shape[1]), again.T)
+    (dkernel,) = jax.linear_transpose(tile_kernel, kernel)(dtiled)
+    dx = _input_gradient(_unwindowed(spread.swapaxes(0, 1), *x.shape[1:3]), kernel)
+    return dx, dkernel
 
 
 conv_pool.defvjp(_conv_pool_forward, _conv_pool_backward)

@@ -7,6 +7,8 @@ hold to each other in float64:
 - `GEMM`: images are laid out (C, H, W, N), convolutions are matrix products (`gemm.py`), and a 3x3 one
   that is pooled is Winograd's (`winograd.py`). Right on a CPU, where it is 30-50 times faster inside
   compiled loops.
+
+Products have the precision of the caller's `jax.default_matmul_precision`.
 """
 
 from collections.abc import Callable
@@ -44,7 +46,6 @@ def _lax_conv(x: Array, kernel: Array) -> Array:
         window_strides=(1, 1),
         padding="SAME",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        precision=lax.Precision.HIGHEST,
     )
 
 
@@ -55,7 +56,7 @@ def _lax_pool(x: Array) -> Array:
 
 
 def _lax_dense(x: Array, kernel: Array) -> Array:
-    return jnp.matmul(x.reshape(x.shape[0], -1), kernel, precision=lax.Precision.HIGHEST)
+    return jnp.matmul(x.reshape(x.shape[0], -1), kernel)
 
 
 def _gemm_conv_pool(x: Array, kernel: Array) -> Array:
@@ -68,7 +69,7 @@ def _gemm_dense(x: Array, kernel: Array) -> Array:
     c, h, w, n = x.shape
     # The weights change order, for they are few; the activations stay as they lie.
     rows = kernel.reshape(h, w, c, -1).transpose(3, 2, 0, 1).reshape(-1, c * h * w)
-    return jnp.matmul(rows, x.reshape(-1, n), precision=lax.Precision.HIGHEST).T
+    return jnp.matmul(rows, x.reshape(-1, n)).T
 
 
 LAX = Ops(

@@ -2,8 +2,9 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +12,22 @@ import numpy as np
 import xarray as xr
 
 from kernelstudy.analysis import patch_pca
-from kernelstudy.config import Study
+from kernelstudy.config import ConfigError, Study
 from kernelstudy.training import initializers
 from kernelstudy.training.data import Images
+from kernelstudy.training.parallel import (
+    COMPILE_QUICKLY,
+    Population,
+    bytes_a_network,
+    make_population,
+)
 from kernelstudy.training.train import (
     STEPS_A_CALL,
     Net,
+    Order,
     Task,
+    Train,
     first_kernel_shape,
-    make_population,
     make_train,
 )
 
@@ -47,7 +55,9 @@ def train_population(
         study: checked settings.
         data: what to train on.
         on_step: called with (steps done, mean test accuracy when last logged) as training goes on.
-        on_log: called at each log point with a record that JSON can hold.
+        on_log: called at each log point with a record that JSON can hold. Networks that do not fit
+            `study.memory_gib` together are trained in groups of seeds, one group after another, and
+            each group logs for itself; its records name its seeds.
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -61,72 +71,117 @@ def train_population(
     devices = choose_devices(study)
     train = make_train(study, data)
     population = make_population(train, devices)
-    nets = [(arm, row) for arm in range(len(study.arms)) for row in range(len(study.seed_list))]
+    logs = [
+        _train_group(study, data, train, population, len(devices), seeds, on_step, on_log)
+        for seeds in _groups(study, bytes_a_network(train, study, data), len(devices))
+    ]
+    return _trajectory(study, data, logs)
+
+
+class _Log(NamedTuple):
+    """What one group of networks leaves behind; L log points, S steps."""
+
+    kernels: np.ndarray  # (arm, seed, L, ky, kx, cin, cout)
+    accuracies: np.ndarray  # (arm, seed, L)
+    losses: np.ndarray  # (S, arm, seed)
+    maps: np.ndarray  # (arm, L, probe, y, x, channel), of the group's first seed
+
+
+def _train_group(
+    study: Study,
+    data: Images,
+    train: Train,
+    population: Population,
+    devices: int,
+    seeds: list[int],
+    on_step: Callable[[int, float], None],
+    on_log: Callable[[dict[str, Any]], None],
+) -> _Log:
+    """All arms of `seeds`, from initialisation to the last step."""
+    nets = [(arm, row) for arm in range(len(study.arms)) for row in range(len(seeds))]
     # The networks must divide by the devices; copies of the last fill up and are dropped.
-    filled = nets + [nets[-1]] * (-len(nets) % len(devices))
-    grid = (len(study.arms), len(study.seed_list))
+    filled = nets + [nets[-1]] * (-len(nets) % devices)
+    grid = (len(study.arms), len(seeds))
 
     def on_grid(values: jax.Array) -> np.ndarray:
-        return np.asarray(values)[: len(nets)].reshape(*grid, *values.shape[1:])
+        return population.fetch(values)[: len(nets)].reshape(*grid, *values.shape[1:])
 
-    task = population.share(_task(study, data))
-    probes = data.test_images[probe_rows(data.test_labels)]
-    state = population.init(*_initial_values(study, data, filled))
+    task = population.share(_task(study, data, seeds))
+    state = population.init(*_initial_values(study, data, seeds, filled))
     state, net = population.place((state, _nets(study, filled)))
-    orders = [
-        batch_order(seed, len(data.train_labels), study.batch_size) for seed in study.seed_list
-    ]
+    first_seed = jnp.arange(grid[0]) * grid[1]
+    probes = np.stack([data.test_images[probe_rows(data.test_labels)]] * grid[0])
+    orders = [batch_order(seed, len(data.train_labels), study.batch_size) for seed in seeds]
     losses: list[np.ndarray] = []  # (arm, seed) of every step done
     kernels, accuracies, maps = [], [], []
     started, before = time.perf_counter(), 0
     for step in study.log_steps:
         while (done := len(losses)) < step:
             count = min(STEPS_A_CALL, step - done)
-            order = np.zeros((grid[1], STEPS_A_CALL, study.batch_size), np.int32)
+            rows = np.zeros((grid[1], STEPS_A_CALL, study.batch_size), np.int32)
             for row, batches in enumerate(orders):
-                order[row, :count] = list(itertools.islice(batches, count))
-            state, loss = population.advance(
-                state, net, task, population.share(order), jnp.asarray(count)
-            )
+                rows[row, :count] = list(itertools.islice(batches, count))
+            order = population.share(Order(images=rows, labels=rows))
+            state, loss = population.advance(state, net, task, order, jnp.asarray(count))
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
             on_step(len(losses), float(accuracies[-1].mean()))
         kernels.append(on_grid(state.params["convs"][0]["kernel"][...]))
-        accuracies.append(on_grid(population.evaluate(state, task)))
-        of_first_seed = jax.tree.map(lambda leaf: on_grid(leaf)[:, 0], state.params)
-        maps.append(np.asarray(population.feature_maps(of_first_seed, jnp.asarray(probes))))
+        accuracies.append(on_grid(population.evaluate(state, net, task)))
+        chosen = jax.device_get(population.pick(state.params, first_seed))
+        maps.append(np.asarray(population.feature_maps(chosen, probes)))
         on_log(
             {
                 "step": step,
                 "seconds": round(time.perf_counter() - started, 3),
+                **({} if seeds == study.seed_list else {"seeds": seeds}),
                 "train_loss": _by_arm(study, _mean_loss(losses, before, step)),
                 "test_accuracy": _by_arm(study, accuracies[-1]),
             }
         )
         before = step
+    halves = np.clip(np.stack(maps, 1), -_FLOAT16, _FLOAT16).astype(np.float16)
+    return _Log(np.stack(kernels, 2), np.stack(accuracies, -1), np.stack(losses), halves)
 
-    edges = [0, *study.log_steps]
-    mean_loss = [_mean_loss(losses, a, b) for a, b in itertools.pairwise(edges)]
+
+def _groups(study: Study, bytes_each: int, devices: int) -> list[list[int]]:
+    """The seeds in groups whose networks (all arms) fit `memory_gib` together; one group, if it does.
+
+    Groups are trained one after another. What a network computes does not depend on its group.
+    """
+    seeds, limit = study.seed_list, study.memory_gib * 2**30
+    fit = int(limit // (bytes_each * len(study.arms)))
+    if fit < 1:
+        needed = bytes_each * len(study.arms) / 2**30
+        raise ConfigError(
+            f"memory_gib: {study.memory_gib:g} does not hold the networks of one seed, which need "
+            f"{needed:.2g}"
+        )
+    count = -(-len(seeds) // fit)
+    size = -(-len(seeds) // count)  # groups alike in size share one compiled program
+    return [seeds[i : i + size] for i in range(0, len(seeds), size)]
+
+
+def _trajectory(study: Study, data: Images, logs: list[_Log]) -> xr.Dataset:
+    """What `train_population` returns, from the logs of its groups."""
+    kernels = np.concatenate([log.kernels for log in logs], 1)
+    accuracies = np.concatenate([log.accuracies for log in logs], 1)
+    losses = np.concatenate([log.losses for log in logs], 2)
+    mean_loss = [_mean_loss(losses, a, b) for a, b in itertools.pairwise([0, *study.log_steps])]
     mean_loss[0] = losses[0]
-    size = study.model.kernel_size
+    size, rows = study.model.kernel_size, probe_rows(data.test_labels)
     eigenvalues, axes = patch_pca(data.train_images.mean(-1), size)
     grid_dims, image_dims = ("arm", "seed"), ("probe", "row", "column", "colour")
     return xr.Dataset(
         {
-            "kernel": (
-                (*grid_dims, "step", "ky", "kx", "cin", "cout"),
-                np.stack(kernels, 2).astype(np.float32),
-            ),
+            "kernel": ((*grid_dims, "step", "ky", "kx", "cin", "cout"), kernels.astype(np.float32)),
             "train_loss": ((*grid_dims, "step"), np.stack(mean_loss, -1).astype(np.float32)),
-            "test_accuracy": ((*grid_dims, "step"), np.stack(accuracies, -1).astype(np.float32)),
+            "test_accuracy": ((*grid_dims, "step"), accuracies.astype(np.float32)),
             "diverged": (grid_dims, ~np.isfinite(losses).all(0)),
-            "feature_map": (
-                ("arm", "step", "probe", "y", "x", "channel"),
-                np.clip(np.stack(maps, 1), -_FLOAT16, _FLOAT16).astype(np.float16),
-            ),
-            "probe_image": (image_dims, probes),
+            "feature_map": (("arm", "step", "probe", "y", "x", "channel"), logs[0].maps),
+            "probe_image": (image_dims, data.test_images[rows]),
             "patch_eigenvalue": ("component", eigenvalues),
             "patch_basis": (("component", "ky", "kx"), axes.reshape(-1, size, size)),
-            "probe_label": ("probe", data.test_labels[probe_rows(data.test_labels)]),
+            "probe_label": ("probe", data.test_labels[rows]),
         },
         coords={
             "arm": [arm.name for arm in study.arms],
@@ -140,46 +195,57 @@ def _nets(study: Study, nets: list[tuple[int, int]]) -> Net:
     arms = study.arms
     return Net(
         seed_row=jnp.array([row for _, row in nets]),
+        input_row=jnp.zeros(len(nets), jnp.int32),
         label_row=jnp.array([1 + row if arms[a].labels == "shuffled" else 0 for a, row in nets]),
         frozen=jnp.array([arms[a].first_layer == "frozen" for a, _ in nets]),
     )
 
 
-def _task(study: Study, data: Images) -> Task:
-    shuffled = [_stream(s, _LABELS).permutation(data.train_labels) for s in study.seed_list]
+def _task(study: Study, data: Images, seeds: list[int]) -> Task:
+    labels = [data.train_labels]
+    if any(arm.labels == "shuffled" for arm in study.arms):
+        labels += [_stream(seed, _LABELS).permutation(data.train_labels) for seed in seeds]
     return Task(
-        train_images=jnp.asarray(data.train_images),
-        label_sets=jnp.asarray(np.stack([data.train_labels, *shuffled])),
-        test_images=jnp.asarray(data.test_images),
-        test_labels=jnp.asarray(data.test_labels),
+        train_images=data.train_images[None],
+        label_sets=np.stack(labels),
+        test_images=data.test_images[None],
+        test_labels=data.test_labels,
     )
 
 
 def _initial_values(
-    study: Study, data: Images, nets: list[tuple[int, int]]
+    study: Study, data: Images, seeds: list[int], nets: list[tuple[int, int]]
 ) -> tuple[jax.Array, jax.Array]:
     """Keys and first-layer kernels of networks; both depend on the seed alone, so arms are paired."""
-    keys = jnp.stack([jax.random.key(seed) for seed in study.seed_list])
-    own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, _FIRST_LAYER)
     shape = first_kernel_shape(study, data)
-    kernels = []
-    for arm in study.arms:
-        draw = initializers.first_layer(arm.init, arm.scale)
-        kernels.append(jnp.stack([draw(key, shape, jnp.float32) for key in own]))
+    draws = [initializers.first_layer(arm.init, arm.scale) for arm in study.arms]
+
+    @partial(jax.jit, compiler_options=COMPILE_QUICKLY)
+    def all_arms(keys: jax.Array) -> jax.Array:
+        own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, _FIRST_LAYER)
+        return jnp.stack(
+            [jnp.stack([draw(key, shape, jnp.float32) for key in own]) for draw in draws]
+        )
+
+    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
     arms, rows = np.array(nets).T
-    return keys[rows], jnp.stack(kernels)[arms, rows]
+    return keys[rows], all_arms(keys)[arms, rows]
 
 
-def _mean_loss(losses: list[np.ndarray], start: int, stop: int) -> np.ndarray:
+def _mean_loss(losses: Sequence[np.ndarray] | np.ndarray, start: int, stop: int) -> np.ndarray:
     """Mean over steps start .. stop - 1; NaN where there are none."""
     if start == stop:
-        return np.full_like(losses[0], np.nan) if losses else np.array(np.nan)
+        return np.array(np.nan)
     return np.mean(losses[start:stop], axis=0, dtype=float)
 
 
 def choose_devices(study: Study) -> list[Any]:
-    """The local devices that share the networks: all, or the first `study.devices`."""
-    return jax.local_devices()[: study.devices]
+    """The devices that share the networks: all, or the first `study.devices` of each process."""
+    return [
+        device
+        for process in range(jax.process_count())
+        for device in jax.local_devices(process_index=process)[: study.devices]
+    ]
 
 
 def batch_order(seed: int, examples: int, batch: int) -> Iterator[np.ndarray]:

@@ -1,21 +1,14 @@
-"""One network's training as pure functions, and the same for a whole population.
-
-`make_train` builds the functions of a single network. `make_population` maps them over networks:
-one after another on a CPU, where a network's working set then stays in cache, and with `vmap` on
-GPU and TPU; on both the networks are shared out over all devices. Nothing a network computes
-depends on its neighbours.
-"""
+"""One network's training as pure functions (`make_train`)."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax import Array, lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kernelstudy.config import Study
 from kernelstudy.training import ops
@@ -24,9 +17,6 @@ from kernelstudy.training.model import CNN
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
 STEPS_A_CALL = 16
-
-# For what runs seldom: compiling JAX's random bits with all optimisations takes 10 seconds.
-_COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class State(NamedTuple):
@@ -40,31 +30,43 @@ class Net(NamedTuple):
     """What is fixed for one network."""
 
     seed_row: Array  # its row in the batch orders
+    input_row: Array  # its variant of the images
     label_row: Array  # its row in the label sets
     frozen: Array  # True: the first layer's kernel and bias stay as they are
 
 
 class Task(NamedTuple):
-    """What all networks share; on every device."""
+    """What all networks share; on every device. V variants of the images: natural, scrambled, ..."""
 
-    train_images: Array  # (N, H, W, C)
+    train_images: Array  # (V, N, H, W, C)
     label_sets: Array  # (rows, N)
-    test_images: Array
-    test_labels: Array
+    test_images: Array  # (V, M, H, W, C)
+    test_labels: Array  # (M,)
+
+
+class Order(NamedTuple):
+    """Which examples the steps of one dispatch see, for each seed.
+
+    The two are alike where all images are in memory; `images` counts within a buffer where they are
+    streamed.
+    """
+
+    images: Array  # (seeds, STEPS_A_CALL, batch) rows of `Task.train_images`
+    labels: Array  # (seeds, STEPS_A_CALL, batch) rows of `Task.label_sets`
 
 
 class Train(NamedTuple):
     """The functions of one network, all pure.
 
     init(key, first kernel (kh, kw, cin, width)) -> State
-    advance(state, net, task, order (seeds, STEPS_A_CALL, batch), steps) -> State, losses
-    evaluate(state, task) -> test accuracy
+    advance(state, net, task, order, steps) -> State, losses (STEPS_A_CALL,)
+    evaluate(state, net, task) -> test accuracy
     feature_maps(params, probes (P, H, W, C)) -> their maps in layer 2 (in 1, where that is all)
     """
 
     init: Callable[[Array, Array], State]
-    advance: Callable[[State, Net, Task, Array, Array], tuple[State, Array]]
-    evaluate: Callable[[State, Task], Array]
+    advance: Callable[[State, Net, Task, Order, Array], tuple[State, Array]]
+    evaluate: Callable[[State, Net, Task], Array]
     feature_maps: Callable[[Any, Array], Array]
 
 
@@ -111,14 +113,14 @@ def make_train(study: Study, data: Images) -> Train:
         total, _ = lax.scan(add, zero, tuple(chunks))
         return jax.tree.map(lambda t: t / batch, total)
 
-    def advance(state: State, net: Net, task: Task, order: Array, steps: Array):
-        labels = task.label_sets[net.label_row]
-        batches = order[net.seed_row]
+    def advance(state: State, net: Net, task: Task, order: Order, steps: Array):
+        image_rows, label_rows = order.images[net.seed_row], order.labels[net.seed_row]
 
         def step(index, carry):
             (params, memory), losses = carry
-            chosen = batches[index]
-            loss, gradient = loss_and_gradient(params, task.train_images[chosen], labels[chosen])
+            images = task.train_images[net.input_row, image_rows[index]]
+            labels = task.label_sets[net.label_row, label_rows[index]]
+            loss, gradient = loss_and_gradient(params, images, labels)
             changes: Any
             changes, memory = optimizer.update(gradient, memory, params)
             first = changes["convs"][0]
@@ -129,12 +131,12 @@ def make_train(study: Study, data: Images) -> Train:
         losses = jnp.zeros(STEPS_A_CALL, task.train_images.dtype)
         return lax.fori_loop(0, steps, step, (state, losses))
 
-    def evaluate(state: State, task: Task) -> Array:
+    def evaluate(state: State, net: Net, task: Task) -> Array:
         model = nnx.merge(graph, state.params)
         count = len(task.test_labels)
         chunk = min(count, 64) if on_cpu else count
         spare = -count % chunk
-        images = jnp.pad(task.test_images, ((0, spare), (0, 0), (0, 0), (0, 0)))
+        images = jnp.pad(task.test_images[net.input_row], ((0, spare), (0, 0), (0, 0), (0, 0)))
         labels = jnp.pad(task.test_labels, (0, spare), constant_values=-1)  # never predicted
 
         def correct(part):
@@ -147,7 +149,19 @@ def make_train(study: Study, data: Images) -> Train:
         maps = nnx.merge(graph, params).feature_maps(probes, table)
         return maps[min(1, len(maps) - 1)]
 
-    return Train(init, advance, evaluate, feature_maps)
+    return Train(
+        *map(partial(_with_precision, study.precision), (init, advance, evaluate, feature_maps))
+    )
+
+
+def _with_precision(precision: str, function: Callable) -> Callable:
+    """`function` with all its matrix products and convolutions at `precision`."""
+
+    def wrapped(*args):
+        with jax.default_matmul_precision(precision):
+            return function(*args)
+
+    return wrapped
 
 
 def first_kernel_shape(study: Study, data: Images) -> tuple[int, int, int, int]:
@@ -171,55 +185,3 @@ def chunk_size(batch: int) -> int:
     """The largest divisor of `batch` up to 32; the whole batch if only crumbs divide it."""
     best = max(d for d in range(1, min(batch, 32) + 1) if batch % d == 0)
     return best if best >= 8 else batch
-
-
-class Population(NamedTuple):
-    """`Train` over a leading axis of networks, compiled, with the networks shared out over devices.
-
-    place(tree) -> the tree with that axis on the devices; share(tree) -> the tree on every device.
-    init and feature_maps run on one device.
-    """
-
-    place: Callable[[Any], Any]
-    share: Callable[[Any], Any]
-    advance: Callable[[State, Net, Task, Array, Array], tuple[State, Array]]
-    evaluate: Callable[[State, Task], Array]
-    init: Callable[[Array, Array], State]
-    feature_maps: Callable[[Any, Array], Array]
-
-
-def make_population(train: Train, devices: list[Any]) -> Population:
-    """Map `train` over networks on `devices`; the number of networks must be a multiple of theirs."""
-    mesh = Mesh(np.array(devices), ("net",))
-    split, everywhere = PartitionSpec("net"), PartitionSpec()
-    on_cpu = devices[0].platform == "cpu"
-
-    def over_nets(function, nets: int, shared: int, donate: bool = False):
-        """Map `function` over its first `nets` arguments; the `shared` others are the same for all."""
-
-        def block(*args):
-            def one(mine):
-                return function(*mine, *args[nets:])
-
-            return lax.map(one, args[:nets]) if on_cpu else jax.vmap(one)(args[:nets])
-
-        mapped = jax.shard_map(
-            block,
-            mesh=mesh,
-            in_specs=(split,) * nets + (everywhere,) * shared,
-            out_specs=split,
-            check_vma=False,
-        )
-        return jax.jit(mapped, donate_argnums=0 if donate else ())
-
-    return Population(
-        place=lambda tree: jax.device_put(tree, NamedSharding(mesh, split)),
-        share=lambda tree: jax.device_put(tree, NamedSharding(mesh, everywhere)),
-        advance=over_nets(train.advance, 2, 3, donate=True),
-        evaluate=over_nets(train.evaluate, 1, 1),
-        init=jax.jit(jax.vmap(train.init), compiler_options=_COMPILE_QUICKLY),
-        feature_maps=jax.jit(
-            lambda params, probes: lax.map(lambda p: train.feature_maps(p, probes), params),
-            compiler_options=_COMPILE_QUICKLY,
-        ),
-    )

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from kernelstudy.training.gemm import first_maximum, to_first
+from kernelstudy.training.gemm import first_maximum, materialised, to_first
 
 # Transforms of Lavin & Gray, eq. 7: kernels; inputs and outputs are sums and differences, below.
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
@@ -85,7 +85,8 @@ def _transformed_input_adjoint(dv: Array, shape: tuple[int, ...]) -> Array:
         ]
         return placed[0] + placed[1] + placed[2] + placed[3]
 
-    rows = [jnp.stack([pixels(i, 0), pixels(i, 1)], 3) for i in (0, 1)]
+    planes = materialised(*(pixels(i, j) for i in (0, 1) for j in (0, 1)))
+    rows = [jnp.stack(planes[:2], 3), jnp.stack(planes[2:], 3)]
     padded = jnp.stack(rows, 2).reshape(c, 2 * p + 2, 2 * q + 2, n)
     # The margins hold what fell on the zero padding; an odd last row or column got nothing.
     return jnp.pad(padded, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1 : h + 1, 1 : w + 1]
@@ -94,14 +95,14 @@ def _transformed_input_adjoint(dv: Array, shape: tuple[int, ...]) -> Array:
 def _transformed_kernel(kernel: Array) -> Array:
     """G k G^T: (3, 3, cin, cout) -> (16, cout, cin)."""
     g = jnp.asarray(_G, kernel.dtype)
-    u = jnp.einsum("ai,bj,ijco->aboc", g, g, kernel, precision=lax.Precision.HIGHEST)
+    u = jnp.einsum("ai,bj,ijco->aboc", g, g, kernel)
     return u.reshape(16, *u.shape[2:])
 
 
 def _product(a: Array, b: Array, contract: tuple[int, int]) -> Array:
     """The sixteen matrix products of a and b over the axes `contract`."""
     dimensions = (((contract[0],), (contract[1],)), ((0,), (0,)))
-    return lax.dot_general(a, b, dimensions, precision=lax.Precision.HIGHEST)
+    return lax.dot_general(a, b, dimensions)
 
 
 @jax.custom_vjp
@@ -123,20 +124,22 @@ def _forward(x: Array, kernel: Array):
     u, v = _transformed_kernel(kernel), _transformed_input(x)
     m = _product(u, v, (2, 1)).reshape(4, 4, kernel.shape[-1], h // 2, w // 2, n)
     y = _both_ways(_output_rows, [[m[i, j] for j in range(4)] for i in range(4)])
-    largest, first = first_maximum(*y[0], *y[1])
-    return largest, (u, v, first, jnp.zeros((0, *x.shape), x.dtype))
+    largest, first = materialised(*first_maximum(*y[0], *y[1]))
+    return largest, (kernel, v, first, jnp.zeros((0, *x.shape), x.dtype))
 
 
 def _backward(saved, dy: Array) -> tuple[Array, Array]:
-    u, v, first, like = saved
+    kernel, v, first, like = saved
     cout = first.shape[0]
     spread = to_first(first, dy, 0).reshape(4, -1)
     # As a matrix product, and kept apart: fused into the two below, XLA would do it twice over.
     dm = lax.optimization_barrier(jnp.asarray(_A2, dy.dtype) @ spread).reshape(16, cout, -1)
-    du = _product(v, dm, (2, 2)).reshape(4, 4, v.shape[1], cout)
+    du = _product(dm, v, (2, 2)).reshape(4, 4, cout, v.shape[1])
     g = jnp.asarray(_G, dy.dtype)
-    dkernel = jnp.einsum("ai,bj,abco->ijco", g, g, du, precision=lax.Precision.HIGHEST)
-    return _transformed_input_adjoint(_product(u, dm, (1, 1)), like.shape[1:]), dkernel
+    dkernel = jnp.einsum("ai,bj,aboc->ijco", g, g, du)
+    turned = _transformed_kernel(kernel.swapaxes(2, 3))  # not u's transpose: XLA would fold it in
+    dx = _transformed_input_adjoint(_product(turned, dm, (2, 1)), like.shape[1:])
+    return materialised(dx)[0], dkernel
 
 
 conv_pool.defvjp(_forward, _backward)

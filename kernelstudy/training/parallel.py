@@ -1,0 +1,127 @@
+"""Training mapped over networks, devices and processes (`make_population`).
+
+Networks run one after another on a CPU, where a network's working set then stays in cache, and under
+`vmap` on GPU and TPU; on both they are shared out over all devices. Nothing a network computes depends on
+its neighbours.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from kernelstudy.config import Study
+from kernelstudy.training.data import Images
+from kernelstudy.training.train import Net, Order, State, Task, Train, first_kernel_shape
+
+# For what runs seldom: compiling JAX's random bits with all optimisations takes 10 seconds.
+COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
+
+
+class Population(NamedTuple):
+    """`Train` over a leading axis of networks, compiled, with the networks shared out over devices.
+
+    place(tree) -> the tree with that axis on the devices; share(tree) -> the tree on every device;
+    fetch(tree) -> the tree as NumPy arrays, whole, in every process.
+    pick(tree, rows) -> those networks of a placed tree, on every device.
+    init and feature_maps run on one device.
+    """
+
+    place: Callable[[Any], Any]
+    share: Callable[[Any], Any]
+    fetch: Callable[[Any], Any]
+    pick: Callable[[Any, Array], Any]
+    advance: Callable[[State, Net, Task, Order, Array], tuple[State, Array]]
+    evaluate: Callable[[State, Net, Task], Array]
+    init: Callable[[Array, Array], State]
+    feature_maps: Callable[[Any, Array], Array]
+
+
+def make_population(train: Train, devices: list[Any]) -> Population:
+    """Map `train` over networks on `devices`; the number of networks must be a multiple of theirs.
+
+    With several processes (`jax.distributed`) every one of them calls this, and all that follows,
+    with the same arguments; `devices` are those of all processes.
+    """
+    mesh = Mesh(np.array(devices), ("net",))
+    split, everywhere = PartitionSpec("net"), PartitionSpec()
+    on_cpu = devices[0].platform == "cpu"
+
+    def over_nets(function, nets: int, shared: int, donate: bool = False):
+        """Map `function` over its first `nets` arguments; the `shared` others are the same for all."""
+
+        def block(*args):
+            def one(mine):
+                return function(*mine, *args[nets:])
+
+            return lax.map(one, args[:nets]) if on_cpu else jax.vmap(one)(args[:nets])
+
+        mapped = jax.shard_map(
+            block,
+            mesh=mesh,
+            in_specs=(split,) * nets + (everywhere,) * shared,
+            out_specs=split,
+            check_vma=False,
+        )
+        return jax.jit(mapped, donate_argnums=0 if donate else ())
+
+    def put(spec: PartitionSpec, tree: Any) -> Any:
+        sharding = NamedSharding(mesh, spec)
+        if jax.process_count() == 1:
+            return jax.device_put(tree, sharding)
+
+        def parts(leaf):  # each process holds the whole and hands out what its devices need
+            whole = np.asarray(leaf)
+            return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+        return jax.tree.map(parts, tree)
+
+    def fetch(tree: Any) -> Any:
+        if jax.process_count() > 1:
+            tree = multihost_utils.process_allgather(tree, tiled=True)
+        return jax.tree.map(np.asarray, tree)
+
+    return Population(
+        place=partial(put, split),
+        share=partial(put, everywhere),
+        fetch=fetch,
+        pick=jax.jit(
+            lambda tree, rows: jax.tree.map(lambda leaf: leaf[rows], tree),
+            out_shardings=NamedSharding(mesh, everywhere),
+        ),
+        advance=over_nets(train.advance, 2, 3, donate=True),
+        evaluate=over_nets(train.evaluate, 2, 1),
+        init=jax.jit(jax.vmap(train.init), compiler_options=COMPILE_QUICKLY),
+        feature_maps=jax.jit(
+            lambda params, probes: lax.map(
+                lambda pair: train.feature_maps(*pair), (params, probes)
+            ),
+            compiler_options=COMPILE_QUICKLY,
+        ),
+    )
+
+
+def bytes_a_network(train: Train, study: Study, data: Images) -> int:
+    """Memory that one more network takes on its device, about.
+
+    Its parameters and the optimiser's, twice (a step's results lie beside what it starts from); and where
+    networks are mapped by vmap, its feature maps of one batch with what their gradients need.
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    kernel = jax.ShapeDtypeStruct(first_kernel_shape(study, data), jnp.float32)
+    state = jax.eval_shape(train.init, key, kernel)
+    held = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    if jax.default_backend() == "cpu":
+        return held
+    h, w, _ = data.image_shape
+    maps = sum(
+        (study.model.width if layer == 0 else study.model.deep_width) * (h >> layer) * (w >> layer)
+        for layer in range(study.model.depth)
+    )
+    return held + 4 * 4 * study.batch_size * maps
