@@ -212,8 +212,9 @@ def _method(settings: dict, used: str) -> list[str]:
     return [
         f"Declared before the run: bank {used}; primary measure {settings['bank']['metric']}; final step "
         f"{settings['steps']:,}. All else is description.",
-        "The unit of inference is the network (seed). Intervals are Student's over networks; p is the exact "
-        "sign-flip test's; q is Benjamini and Hochberg's within each arm and step.",
+        "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "
+        "hold their level where a bounded measure is skewed (below 6 networks, and in the table of tests: "
+        "Student's); p is the exact sign-flip test's; q is Benjamini and Hochberg's within each arm and step.",
         "The ladder of chance, each rung with the networks' differences from it: N0, kernels of isotropic "
         "noise; N1, the same networks at step 0 (in the table of tests the update is held against their "
         "initial kernels); N2, the same kernels with their taps permuted; N3, Gaussian kernels with the "

@@ -208,6 +208,7 @@ def coverage(table: pd.DataFrame) -> Figure:
     )
     styles = {
         "package": (INK, "-"),
+        "Student's t": (COLOURS["Scharr"], "--"),
         "bootstrap of networks": (COLOURS["Prewitt"], "--"),
         "bootstrap of kernels": (BAD, ":"),
     }

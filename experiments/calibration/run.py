@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: threads only co
 
 import false_positives
 import figures
+import mean_intervals
 import nested_data
 import pandas as pd
 import power
@@ -41,6 +42,9 @@ def parts(*, tiny: bool, studies: int) -> dict:
         },
         "power": lambda: {"power": power.run(studies, snrs=snrs)},
         "coverage": lambda: {"coverage": nested_data.run(studies, networks=networks)},
+        "mean_intervals": lambda: {
+            "mean_intervals": mean_intervals.run(4 * studies, networks=networks)
+        },
         "training_control": control,
     }
 
@@ -98,7 +102,10 @@ def provenance(studies: int, seconds: float) -> dict:
 
 def render(out: Path, facts: dict) -> None:
     """Figures and report from the tables in `out`."""
-    names = ("false_positives", "power", "coverage", "training_control", "training_paths")
+    names = (
+        *("false_positives", "power", "coverage", "mean_intervals"),
+        *("training_control", "training_paths"),
+    )
     tables = {name: pd.read_csv(out / f"{name}.csv") for name in names}
     figures.save(figures.false_positives(tables["false_positives"]), out, "false_positives")
     figures.save(figures.power(tables["power"]), out, "power")

@@ -10,14 +10,8 @@ from .gradients import (
     phi_of_a,
     wrap_phi,
 )
-from .inference import (
-    benjamini_hochberg,
-    cliffs_delta,
-    cluster_bootstrap,
-    max_statistic,
-    sign_flip_test,
-    t_interval,
-)
+from .inference import benjamini_hochberg, cliffs_delta, max_statistic, sign_flip_test
+from .intervals import bootstrap_t_interval, cluster_bootstrap, t_interval
 from .ladder import Rung, gradient_plane, permutation_p
 from .layer import (
     SeedMatch,
@@ -74,6 +68,7 @@ __all__ = [
     "a_pca",
     "benjamini_hochberg",
     "best_match",
+    "bootstrap_t_interval",
     "cka",
     "claims",
     "cliffs_delta",

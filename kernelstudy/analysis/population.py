@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .gradients import OPERATORS, a_of_phi, gradient_moments, phi_of_a, wrap_phi
-from .inference import FEWEST, check_level, sign_patterns
+from .inference import FEWEST, sign_patterns
+from .intervals import check_level
 
 _EXACT = 14
 

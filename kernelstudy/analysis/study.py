@@ -33,9 +33,16 @@ SHAPE_MEASURES = (
     "best_abs_cos",
 )
 DELTA = "delta_"
+
 NULL_NETWORKS = 4000
 
 Bank = Mapping[str, np.ndarray]
+
+
+def support_of(name: str) -> tuple[float, float]:
+    """Between which limits the mean of a measure lies: shares within 0 and 1, the rest above 0."""
+    share = name == "test_accuracy" or name.removeprefix(DELTA) in SHAPE_MEASURES
+    return (0.0, 1.0) if share else (0.0, np.inf)
 
 
 def usable_bank(names: list[str], size: int) -> dict[str, np.ndarray]:

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .inference import FEWEST, benjamini_hochberg, sign_flip_test, t_interval
-from .study import DELTA, SHAPE_MEASURES, final_matches
+from .inference import FEWEST, benjamini_hochberg, sign_flip_test
+from .intervals import bootstrap_t_interval, t_interval
+from .study import DELTA, SHAPE_MEASURES, final_matches, support_of
 from .verdict import Verdict
 
 SUMMARY_COLUMNS = ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]
@@ -25,7 +26,7 @@ _PLAIN = ("movement", "train_loss", "test_accuracy")
 
 
 def summary(analysis: xr.Dataset) -> pd.DataFrame:
-    """Means over networks with 95% t-intervals: arm, step, measure, n, mean, ci_low, ci_high.
+    """Means over networks with 95% bootstrap-t intervals: arm, step, measure, n, mean, ci_low, ci_high.
 
     a_pop is pooled over the arm's networks, its interval over networks; ci_low > ci_high is an
     interval that runs through infinity, and an empty one is 'unresolved'. Where nothing can be
@@ -36,7 +37,7 @@ def summary(analysis: xr.Dataset) -> pd.DataFrame:
     for name in names:
         if name in analysis:
             for arm, step, values in _cells(analysis[name]):
-                low, high = t_interval(values)
+                low, high = bootstrap_t_interval(values, support=support_of(name))
                 rows.append((arm, step, name, len(values), values.mean(), low, high))
     kept = (~analysis["diverged"]).sum("seed")
     for name in ("a_pop", f"{DELTA}a_pop"):

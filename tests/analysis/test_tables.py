@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kernelstudy.analysis import study, tables
+from kernelstudy.analysis import bootstrap_t_interval, study, tables
 from tests.synthetic import trajectory
 
 BANK = ["sobel_x", "sobel_y", "laplacian4"]
@@ -71,14 +71,24 @@ def test_columns(made, measured, tested):
     assert {name.removeprefix("delta_") for name in found} == expected
 
 
-def test_summary_is_the_mean_and_scipys_interval(measured):
-    row = tables.summary(measured).set_index(["arm", "step", "measure"]).loc["he_normal", 4, "odd"]
-    values = measured["odd"].sel(arm="he_normal", step=4).values
-    low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+def test_summary_is_the_mean_and_its_bootstrap_t_interval(measured):
+    summary = tables.summary(measured).set_index(["arm", "step", "measure"])
+    row, values = summary.loc["he_normal", 4, "odd"], measured["odd"].sel(arm="he_normal", step=4)
+    low, high = bootstrap_t_interval(values.values)
     assert row["n"] == 7
     np.testing.assert_allclose(
         row[["mean", "ci_low", "ci_high"]].astype(float), [values.mean(), low, high]
     )
+    shares = summary.drop(index=["a_pop", "delta_a_pop", "movement", "train_loss"], level="measure")
+    assert shares["ci_low"].min() >= 0
+    assert shares["ci_high"].max() <= 1
+
+
+def test_the_interval_of_a_test_is_scipys(measured, tested):
+    row = tested.set_index(["arm", "measure", "step", "null"]).loc["he_normal", "odd", 9, "N0"]
+    values = measured["odd"].sel(arm="he_normal", step=9).values - 4 / 9
+    low, high = stats.t.interval(0.95, 6, values.mean(), stats.sem(values))
+    np.testing.assert_allclose(row[["ci_low", "ci_high"]].astype(float), [low, high])
 
 
 def test_p_is_the_exact_permutation_test(measured, tested):
