@@ -192,7 +192,8 @@ def training(paths: pd.DataFrame) -> Figure:
         [np.arctan(a / 2**0.5) for a in marks.values()],
         [f"{name} {a:.3g}" for name, a in marks.items()],
     )
-    first = int(paths.loc[paths["resolved"], "step"].min())
+    resolved = paths.loc[paths["resolved"] & (paths["step"] > 0), "step"]
+    first = int(resolved.min() if len(resolved) else paths["step"].max())
     axis.set(xscale="log", ylim=(0.1, 1.45), xlim=(first / 1.3, paths["step"].max() * 1.15))
     axis.set_xlabel(f"step (before {first}: unresolved)")
     axis.set_title("a of convolutions trained to give an operator's responses to photographs")

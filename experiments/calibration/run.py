@@ -33,7 +33,8 @@ def parts(*, tiny: bool, studies: int) -> dict:
     networks = (6, 10) if tiny else nested_data.NETWORKS
 
     def control():
-        results, paths = training_control.run(60 if tiny else 2500)
+        targets = training_control.TARGETS[:1] if tiny else training_control.TARGETS
+        results, paths = training_control.run(30 if tiny else 2500, targets=targets)
         return {"training_control": results, "training_paths": paths}
 
     return {
@@ -61,7 +62,7 @@ def main() -> None:
         help="run these parts and keep the tables of the others; none: write the report again",
     )
     options = parser.parse_args()
-    studies = 10 if options.tiny else options.studies
+    studies = 3 if options.tiny else options.studies
     out = options.out or (
         Path(tempfile.mkdtemp(prefix="calibration-"))
         if options.tiny
