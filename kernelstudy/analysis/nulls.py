@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from .arrays import as_kernels, rows, unit_rows
+from .arrays import as_kernels, dft2, rows, unit_rows
 
 
 def isotropic(n: int, size: int, rng: np.random.Generator | int) -> np.ndarray:
@@ -51,10 +51,12 @@ def phase_scrambled(kernels: ArrayLike, rng: np.random.Generator | int) -> np.nd
     is keeps: everything a power spectrum holds, orientation of the energy included.
     """
     kernels = as_kernels(kernels)
-    noise = np.fft.fft2(np.random.default_rng(rng).standard_normal(kernels.shape))
-    phase = noise / np.abs(noise)
-    phase[..., 0, 0] = 1
-    return np.fft.ifft2(np.fft.fft2(kernels) * phase).real
+    noise = dft2(np.random.default_rng(rng).standard_normal(kernels.shape))
+    spectrum = dft2(kernels) * (noise / np.abs(noise))
+    spectrum[..., 0, 0] = kernels.sum(axis=(-2, -1))
+    # the inverse transform is the conjugate one over the number of taps, and the result is real
+    taps = kernels.shape[-2] * kernels.shape[-1]
+    return (dft2(spectrum.real).real + dft2(spectrum.imag).imag) / taps
 
 
 def covariance_matched(
@@ -84,8 +86,8 @@ def covariance_matched(
     basis = as_basis(patch_basis, kernels.shape)
     if match not in ("energy", "share"):
         raise ValueError(f'match must be "energy" or "share", not {match!r}')
-    if n < 1:
-        raise ValueError(f"n must be positive, not {n}")
+    if n < 1 or kernels.size == 0:
+        raise ValueError(f"n and kernels must not be empty, not {n} and {kernels.shape}")
     if match == "energy":
         coefficients = rows(kernels).reshape(-1, len(basis)) @ basis.T
         variances = np.mean(coefficients**2, axis=0)

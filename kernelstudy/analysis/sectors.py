@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import as_square
+from .arrays import as_square, moderate, rows
 
 SECTORS = ("dc", "isotropic", "b1", "b2", "odd")
 
@@ -67,8 +67,8 @@ def sector_products(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     if a.shape[-2:] != b.shape[-2:]:
         raise ValueError(f"both must have kernels of one size, not {a.shape} and {b.shape}")
     basis, onehot = _adapted_basis(a.shape[-1])
-    left = a.reshape(*a.shape[:-2], -1) @ basis
-    right = left if b is a else b.reshape(*b.shape[:-2], -1) @ basis
+    left = rows(a) @ basis
+    right = left if b is a else rows(b) @ basis
     return (left * right) @ onehot
 
 
@@ -95,7 +95,7 @@ def sectors(kernels: ArrayLike) -> np.ndarray:
     a large odd share is no finding by itself. Blind to: orientation, polarity, spatial scale, and
     what in the odd sector is a gradient and what is noise (see `derivative_fit` for that).
     """
-    kernels = as_square(kernels)
+    kernels = moderate(as_square(kernels))
     energies = sector_energies(kernels)
     total = np.einsum("...ij,...ij->...", kernels, kernels)
     return energies / np.where(total > 0, total, np.nan)[..., None]
