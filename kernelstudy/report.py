@@ -61,6 +61,7 @@ def build(run: Path, *, out: Path | None = None) -> Path:
         "summary": tables.summary(analysis),
         "tests": tables.tests(analysis),
         "ladder": tables.ladder(verdicts),
+        "growth": tables.growth(analysis),
         "kernels": tables.kernels(trajectory, bank),
     }
     for name, table in found.items():
@@ -134,7 +135,12 @@ def compose(
             "what training added to them, which is where learning shows while the kernels move little.",
         ),
         sections=_sections(arms, "a_pop" in analysis),
-        tables=[("The ladder of chance", found["ladder"]), ("Summary", final), ("Tests", tested)],
+        tables=[
+            ("The ladder of chance", found["ladder"]),
+            ("Growth of each sector's energy: start + new + cross = end", found["growth"]),
+            ("Summary", final),
+            ("Tests", tested),
+        ],
         method=_method(settings, used),
         reproduce=shlex.join(shlex.split(provenance["command"])),
         provenance=provenance,
@@ -225,6 +231,8 @@ def _method(settings: dict, used: str) -> list[str]:
         "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
         "1% of the largest norm in the network).",
+        "Growth: with W = W₀ + dW a sector's energy grows by the new part |dW|² (learned) and the cross term "
+        "2⟨W₀, dW⟩ (what was there, amplified or turned down); in units of |W₀|², summed over all kernels.",
         "Training loss is the mean of the minibatches since the log point before, taken before each update.",
     ]
 

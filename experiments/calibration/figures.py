@@ -228,6 +228,7 @@ def coverage(table: pd.DataFrame) -> Figure:
             axis.set_title(f"{title}, {n} networks")
             axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         row[0].set_ylabel("coverage")
+        row[0].set_ylim(min(0.38, table["coverage"].min()), 1.01)  # room for the legends
         row[-1].legend(fontsize=8, loc="lower left")
     for axis in axes[-1]:
         axis.set_xlabel("spread of phi between networks (rad)")

@@ -35,7 +35,7 @@ from .nulls import (
     r2_distribution,
 )
 from .population import PopulationA, PopulationInterval, population_a, population_a_interval
-from .sectors import SECTORS, sector_energies, sector_products, sectors
+from .sectors import SECTORS, sector_energies, sector_growth, sector_products, sectors
 from .similarity import (
     BestMatch,
     ColourSpatial,
@@ -103,6 +103,7 @@ __all__ = [
     "predicted_update",
     "r2_distribution",
     "sector_energies",
+    "sector_growth",
     "sector_products",
     "sectors",
     "sign_flip_test",

@@ -22,6 +22,10 @@ LADDER_COLUMNS = [
     *("arm", "part", "null", "measure", "n", "value", "chance"),
     *("diff", "ci_low", "ci_high", "p", "passed"),
 ]
+GROWTH_COLUMNS = [
+    *("arm", "sector", "n", "start", "end", "new", "new_low", "new_high"),
+    *("cross", "cross_low", "cross_high"),
+]
 _PLAIN = ("movement", "train_loss", "test_accuracy")
 
 
@@ -107,6 +111,27 @@ def ladder(verdicts: dict[tuple[str, str], Verdict]) -> pd.DataFrame:
         for r in verdict.rungs
     ]
     return pd.DataFrame(rows, columns=LADDER_COLUMNS)
+
+
+def growth(analysis: xr.Dataset) -> pd.DataFrame:
+    """How each sector's energy grew by the final step, in units of |W0|^2, means over networks.
+
+    end = start + new + cross: `new` is |dW|^2, learned; `cross` is 2<W0, dW>, amplified; both with
+    bootstrap-t intervals. No row for an arm without finite networks or with W0 = 0.
+    """
+    rows, last = [], analysis.isel(step=-1)
+    for arm in analysis["arm"].values:
+        for sector in analysis["sector"].values:
+            parts = (
+                last[f"growth_{p}"].sel(arm=arm, sector=sector) for p in ("start", "new", "cross")
+            )
+            start, new, cross = (part.values[np.isfinite(part.values)] for part in parts)
+            if not len(new):
+                continue
+            ends = *bootstrap_t_interval(new, support=(0, np.inf)), *bootstrap_t_interval(cross)
+            means = start.mean(), (start + new + cross).mean(), new.mean(), cross.mean()
+            rows.append((arm, sector, len(new), *means[:3], *ends[:2], means[3], *ends[2:]))
+    return pd.DataFrame(rows, columns=GROWTH_COLUMNS)
 
 
 def kernels(trajectory: xr.Dataset, bank_names: list[str]) -> pd.DataFrame:

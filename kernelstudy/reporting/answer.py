@@ -100,6 +100,8 @@ def sentences(
         for place, part in enumerate(("W", "update")):
             if (arm, part) in verdicts:
                 lines[place] += " " + _tier(verdicts[arm, part])
+        if float(final.loc[(arm, "movement"), "mean"]) > 0:
+            lines.append(_growth(analysis, arm))
         if "a_pop" in analysis:
             lines.append(_operator(analysis, verdicts, arm))
         accuracy = final.loc[(arm, "test_accuracy")]
@@ -189,6 +191,18 @@ def _of_update(analysis, final, tested, arm, metric, chance) -> str:
     return (
         f"Update W − W₀: in {above} of {count} networks it is more derivative-like than chance; "
         f"{METRIC_WORDS[metric]} {_interval(row)} where chance is {chance:.2f}{_p(n0)}."
+    )
+
+
+def _growth(analysis: xr.Dataset, arm: str) -> str:
+    """Learned or amplified: where the odd sector's change of energy comes from."""
+    odd = analysis.sel(arm=arm, sector="odd").isel(step=-1)
+    start, new, cross = (float(odd[f"growth_{p}"].mean()) for p in ("start", "new", "cross"))
+    turned = "amplified" if cross >= 0 else "turned down"
+    return (
+        f"Gradient-like (odd) energy, in units of |W₀|²: {start:.2f} at the start, "
+        f"{start + new + cross:.2f} at the end; {new:+.2g} is new (|W − W₀|²), {cross:+.2g} is what was "
+        f"there, {turned} (2⟨W₀, W − W₀⟩)."
     )
 
 
