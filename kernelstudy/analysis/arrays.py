@@ -64,12 +64,12 @@ def moderate(kernels: np.ndarray, *, axis: tuple[int, ...] = (-2, -1)) -> np.nda
     """
     if kernels.size == 0:
         return kernels
-    peak = np.maximum(kernels.max(axis=axis, keepdims=True), -kernels.min(axis=axis, keepdims=True))
+    peak = np.fmax.reduce(np.abs(kernels), axis=axis, keepdims=True)
     odd = (peak > 1e100) | ((peak < 1e-100) & (peak > 0))
     if not odd.any():
         return kernels
     scaled = kernels / np.where(odd & np.isfinite(peak), peak, 1.0)
-    return np.where(np.isfinite(peak), scaled, np.nan)
+    return np.where(np.isfinite(kernels), scaled, np.nan)
 
 
 def dft2(kernels: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kernelstudy.analysis import bootstrap_t_interval, study, tables
+from kernelstudy.analysis import bootstrap_t_interval, sector_energies, study, tables
 from tests.synthetic import trajectory
 
 BANK = ["sobel_x", "sobel_y", "laplacian4"]
@@ -169,3 +169,25 @@ def test_larger_kernels_leave_a_empty():
     table = tables.kernels(trajectory(size=5, seeds=1), BANK)
     assert table[["theta", "a", "purity"]].isna().all(axis=None)
     assert table["odd"].notna().all()
+
+
+def test_growth_adds_up_to_the_final_energy(made, measured):
+    found = tables.growth(measured).set_index(["arm", "sector"])
+    w = (
+        made["kernel"]
+        .sel(arm="he_normal")
+        .isel(cin=0)
+        .transpose("seed", "step", "cout", "ky", "kx")
+    )
+    energies = sector_energies(w.values).sum(axis=2)
+    share = energies / (w.values[:, 0] ** 2).sum(axis=(1, 2, 3))[:, None, None]
+    for index, name in enumerate(study.SECTORS):
+        row = found.loc["he_normal", name]
+        np.testing.assert_allclose(row["start"], share[:, 0, index].mean(), rtol=1e-5)
+        np.testing.assert_allclose(row["end"], share[:, -1, index].mean(), rtol=1e-5)
+        assert row["start"] + row["new"] + row["cross"] == pytest.approx(row["end"])
+        assert row["new_low"] <= row["new"] <= row["new_high"]
+    assert found.loc["he_normal", "odd"]["new"] > found.loc["he_normal", "dc"]["new"]
+    frozen = found.loc["sobel/frozen"]
+    assert (frozen["new"] == 0).all()
+    assert (frozen["cross"] == 0).all()
