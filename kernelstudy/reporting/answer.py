@@ -113,14 +113,13 @@ def sentences(
 def _tier(verdict: Verdict) -> str:
     if verdict.derivative_like is None:
         return f"No verdict: {verdict.rungs[0].reason}."
+    text = "Verdict, by the ladder below: "
     if _was_so_already(verdict):
-        return (
-            "Verdict: above chance, but so it was at the start, and training added nothing to it."
-        )
+        return text + "above chance, but so it was at the start, and training added nothing to it."
     if not verdict.derivative_like:
-        return f"Verdict: not shown to be derivative-like (tier: {verdict.tier})."
+        return text + f"not shown to be derivative-like (tier: {verdict.tier})."
     more = "more than" if verdict.tier == TIERS[-1] else "not shown to be more than"
-    return f"Verdict: derivative-like beyond chance, {more} the statistics of the images imply."
+    return text + f"derivative-like beyond chance, {more} the statistics of the images imply."
 
 
 def refusal(analysis: xr.Dataset) -> str:
