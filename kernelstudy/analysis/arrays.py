@@ -77,11 +77,8 @@ def dft2(kernels: np.ndarray) -> np.ndarray:
     shape = kernels.shape[-2:]
     if shape[0] * shape[1] > 256:
         return np.fft.fft2(kernels)
-    flat = rows(kernels)
-    found = np.empty(flat.shape, dtype=complex)
-    matrix = _dft_matrix(*shape)
-    np.matmul(flat, matrix.real, out=found.real)
-    np.matmul(flat, matrix.imag, out=found.imag)
+    flat, matrix = rows(kernels), _dft_matrix(*shape)
+    found = flat @ np.real(matrix) + 1j * (flat @ np.imag(matrix))
     return found.reshape(kernels.shape)
 
 

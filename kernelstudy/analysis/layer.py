@@ -205,4 +205,4 @@ def _layer(kernels: ArrayLike) -> np.ndarray:
 
 def _finite(kernels: ArrayLike) -> np.ndarray:
     """Whether all of a layer is finite, (..., channel, kh, kw) -> (...)."""
-    return np.isfinite(as_kernels(kernels)).all(axis=(-3, -2, -1))
+    return np.asarray(np.isfinite(as_kernels(kernels)).all(axis=(-3, -2, -1)))

@@ -8,6 +8,8 @@ from scipy import stats
 
 from .arrays import as_kernels, dft2, rows, unit_rows
 
+_BLOCK = 16_384  # kernels at a time that stay in the cache
+
 
 def isotropic(n: int, size: int, rng: np.random.Generator | int) -> np.ndarray:
     """N0: `n` kernels (n, size, size) of independent standard normal taps: all directions alike."""
@@ -51,12 +53,18 @@ def phase_scrambled(kernels: ArrayLike, rng: np.random.Generator | int) -> np.nd
     is keeps: everything a power spectrum holds, orientation of the energy included.
     """
     kernels = as_kernels(kernels)
-    noise = dft2(np.random.default_rng(rng).standard_normal(kernels.shape))
-    spectrum = dft2(kernels) * (noise / np.abs(noise))
-    spectrum[..., 0, 0] = kernels.sum(axis=(-2, -1))
-    # the inverse transform is the conjugate one over the number of taps, and the result is real
-    taps = kernels.shape[-2] * kernels.shape[-1]
-    return (dft2(spectrum.real).real + dft2(spectrum.imag).imag) / taps
+    generator, taps = np.random.default_rng(rng), kernels.shape[-2] * kernels.shape[-1]
+    flat = kernels.reshape(-1, *kernels.shape[-2:])
+    found = np.empty_like(flat)
+    for start in range(0, len(flat), _BLOCK):
+        part = flat[start : start + _BLOCK]
+        noise = dft2(generator.standard_normal(part.shape))
+        spectrum = dft2(part) * (noise / np.abs(noise))
+        spectrum[..., 0, 0] = part.sum(axis=(-2, -1))
+        # the inverse transform is the conjugate one over the number of taps; the result is real
+        even, odd = dft2(np.real(spectrum)), dft2(np.imag(spectrum))
+        found[start : start + _BLOCK] = (np.real(even) + np.imag(odd)) / taps
+    return found.reshape(kernels.shape)
 
 
 def covariance_matched(

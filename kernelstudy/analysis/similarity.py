@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from .arrays import ROUNDING, as_bank, as_kernels, as_square, dft2, moderate, rows, unit_rows
 
 Bank = Mapping[str, ArrayLike]
+_BLOCK = 16_384  # kernels at a time that stay in the cache
 
 
 class BestMatch(NamedTuple):
@@ -112,9 +113,8 @@ def _largest(
     """Which entry has the largest |cos|, and that |cos| (NaN for a zero kernel), (...) both."""
     flat = kernels.reshape(-1, *kernels.shape[-2:])
     best, largest = np.zeros(len(flat), dtype=int), np.empty(len(flat))
-    step = max(1, 1_000_000 // len(entries))  # blocks that stay in the cache
-    for start in range(0, len(flat), step):
-        part = slice(start, start + step)
+    for start in range(0, len(flat), _BLOCK):
+        part = slice(start, start + _BLOCK)
         cosines = np.abs(cosine(flat[part], entries, centered=centered))
         largest[part] = cosines.max(axis=-1)
         best[part] = np.argmax(cosines, axis=-1)
@@ -147,8 +147,13 @@ def spectrum_similarity(kernels: ArrayLike, bank: Bank | ArrayLike) -> np.ndarra
     """
     kernels = as_square(kernels)
     entries = as_bank(bank, kernels.shape)
-    spectra = [np.abs(dft2(moderate(x))) for x in (kernels, entries)]
-    return unit_rows(spectra[0], centered=True) @ unit_rows(spectra[1], centered=True).T
+    wanted = unit_rows(np.abs(dft2(moderate(entries))), centered=True).T
+    flat = kernels.reshape(-1, *kernels.shape[-2:])
+    found = np.empty((len(flat), len(entries)))
+    for start in range(0, len(flat), _BLOCK):
+        part = np.abs(dft2(moderate(flat[start : start + _BLOCK])))
+        found[start : start + _BLOCK] = unit_rows(part, centered=True) @ wanted
+    return found.reshape(*kernels.shape[:-2], len(entries))
 
 
 def colour_spatial(kernels_hwio: ArrayLike) -> ColourSpatial:
