@@ -47,9 +47,10 @@ def bootstrap_t_interval(
     Stat. Soc. B 50:35); Student's. The mean lies within `support`, and the interval is cut there.
     Below 6 values there is little to resample: Student's. Resamples that are constant are left out.
 
-    Costs 1.2 to 1.4 times Student's width at 6 values, 1.05 at 20, and holds its level for means of
-    R2 where Student's does not; the rivals are compared in results/calibration. Blind to: a tail no
-    value lies in. No interval of finite width covers all distributions (Bahadur & Savage 1956).
+    Costs about 1.35 times Student's width at 6 values, 1.14 at 10, 1.07 at 20, and holds its level
+    for means of R2 where Student's does not; results/calibration compares the rivals. Blind to: a
+    tail no value lies in. No interval of finite width covers all laws (Bahadur & Savage 1956): of
+    six draws of Beta(2, 0.3) it covers the mean 93 times in 100, Student's 84.
     """
     check_level(level)
     x = np.moveaxis(np.asarray(values, dtype=np.float64), axis, 0)
