@@ -192,7 +192,8 @@ def training(paths: pd.DataFrame) -> Figure:
         [np.arctan(a / 2**0.5) for a in marks.values()],
         [f"{name} {a:.3g}" for name, a in marks.items()],
     )
-    first = int(paths.loc[paths["resolved"], "step"].min())
+    resolved = paths.loc[paths["resolved"] & (paths["step"] > 0), "step"]
+    first = int(resolved.min() if len(resolved) else paths["step"].max())
     axis.set(xscale="log", ylim=(0.1, 1.45), xlim=(first / 1.3, paths["step"].max() * 1.15))
     axis.set_xlabel(f"step (before {first}: unresolved)")
     axis.set_title("a of convolutions trained to give an operator's responses to photographs")
@@ -208,6 +209,7 @@ def coverage(table: pd.DataFrame) -> Figure:
     )
     styles = {
         "package": (INK, "-"),
+        "Student's t": (COLOURS["Scharr"], "--"),
         "bootstrap of networks": (COLOURS["Prewitt"], "--"),
         "bootstrap of kernels": (BAD, ":"),
     }
@@ -226,6 +228,7 @@ def coverage(table: pd.DataFrame) -> Figure:
             axis.set_title(f"{title}, {n} networks")
             axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         row[0].set_ylabel("coverage")
+        row[0].set_ylim(min(0.38, table["coverage"].min()), 1.01)  # room for the legends
         row[-1].legend(fontsize=8, loc="lower left")
     for axis in axes[-1]:
         axis.set_xlabel("spread of phi between networks (rad)")

@@ -6,6 +6,7 @@ from false_positives import binomial_interval
 from simulate import planted
 
 from kernelstudy.analysis import (
+    bootstrap_t_interval,
     cluster_bootstrap,
     gradient_matrix,
     phi_of_a,
@@ -16,7 +17,7 @@ from kernelstudy.analysis import (
 )
 from kernelstudy.handcrafted import family
 
-A, SNR, CHANNELS, LEVEL, RESAMPLES = 2.0, 1.0, 16, 0.95, 400
+A, SNR, CHANNELS, LEVEL, RESAMPLES = 2.0, 1.0, 16, 0.95, 399
 SPREADS = (0.0, 0.05, 0.1, 0.2, 0.4)
 NETWORKS = (6, 10, 20)
 
@@ -85,8 +86,11 @@ def _of_r2(kernels: np.ndarray, truth: float, seed: int) -> dict[tuple[str, str]
     labels = np.repeat(np.arange(len(r2)), r2.shape[1])
     options = {"draws": RESAMPLES, "level": LEVEL, "seed": seed}
     intervals = {
-        "package: t over networks": t_interval(r2.mean(axis=1), level=LEVEL),
+        "package: bootstrap-t of networks": bootstrap_t_interval(
+            r2.mean(axis=1), level=LEVEL, support=(0, 1)
+        ),
         "package: cluster bootstrap": cluster_bootstrap(r2.ravel(), labels, **options),
+        "Student's t over networks": t_interval(r2.mean(axis=1), level=LEVEL),
     }
     resampled = (
         np.random.default_rng(seed).choice(r2.ravel(), size=(RESAMPLES, r2.size)).mean(axis=1)

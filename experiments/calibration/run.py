@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: threads only co
 
 import false_positives
 import figures
+import mean_intervals
 import nested_data
 import pandas as pd
 import power
@@ -32,7 +33,8 @@ def parts(*, tiny: bool, studies: int) -> dict:
     networks = (6, 10) if tiny else nested_data.NETWORKS
 
     def control():
-        results, paths = training_control.run(60 if tiny else 2500)
+        targets = training_control.TARGETS[:1] if tiny else training_control.TARGETS
+        results, paths = training_control.run(30 if tiny else 2500, targets=targets)
         return {"training_control": results, "training_paths": paths}
 
     return {
@@ -41,6 +43,9 @@ def parts(*, tiny: bool, studies: int) -> dict:
         },
         "power": lambda: {"power": power.run(studies, snrs=snrs)},
         "coverage": lambda: {"coverage": nested_data.run(studies, networks=networks)},
+        "mean_intervals": lambda: {
+            "mean_intervals": mean_intervals.run(4 * studies, networks=networks)
+        },
         "training_control": control,
     }
 
@@ -57,7 +62,7 @@ def main() -> None:
         help="run these parts and keep the tables of the others; none: write the report again",
     )
     options = parser.parse_args()
-    studies = 10 if options.tiny else options.studies
+    studies = 3 if options.tiny else options.studies
     out = options.out or (
         Path(tempfile.mkdtemp(prefix="calibration-"))
         if options.tiny
@@ -98,7 +103,10 @@ def provenance(studies: int, seconds: float) -> dict:
 
 def render(out: Path, facts: dict) -> None:
     """Figures and report from the tables in `out`."""
-    names = ("false_positives", "power", "coverage", "training_control", "training_paths")
+    names = (
+        *("false_positives", "power", "coverage", "mean_intervals"),
+        *("training_control", "training_paths"),
+    )
     tables = {name: pd.read_csv(out / f"{name}.csv") for name in names}
     figures.save(figures.false_positives(tables["false_positives"]), out, "false_positives")
     figures.save(figures.power(tables["power"]), out, "power")

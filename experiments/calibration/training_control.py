@@ -32,12 +32,12 @@ def crops() -> np.ndarray:
     return np.stack(tiles)
 
 
-def run(steps: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def run(steps: int, *, targets=TARGETS) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The result for each operator, and a along the way."""
     images = crops()
     basis = patch_pca(photographs(), 3)[1]
     results, paths = [], []
-    for name in TARGETS:
+    for name in targets:
         kernels, logged = _train(images, OPERATORS[name], steps)
         for step, value in zip(logged, kernels, strict=True):
             found = population_a_interval(value)

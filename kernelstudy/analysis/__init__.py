@@ -10,14 +10,8 @@ from .gradients import (
     phi_of_a,
     wrap_phi,
 )
-from .inference import (
-    benjamini_hochberg,
-    cliffs_delta,
-    cluster_bootstrap,
-    max_statistic,
-    sign_flip_test,
-    t_interval,
-)
+from .inference import benjamini_hochberg, cliffs_delta, max_statistic, sign_flip_test
+from .intervals import bootstrap_t_interval, cluster_bootstrap, t_interval
 from .ladder import Rung, gradient_plane, permutation_p
 from .layer import (
     SeedMatch,
@@ -41,7 +35,7 @@ from .nulls import (
     r2_distribution,
 )
 from .population import PopulationA, PopulationInterval, population_a, population_a_interval
-from .sectors import SECTORS, sector_energies, sector_products, sectors
+from .sectors import SECTORS, sector_energies, sector_growth, sector_products, sectors
 from .similarity import (
     BestMatch,
     ColourSpatial,
@@ -74,6 +68,7 @@ __all__ = [
     "a_pca",
     "benjamini_hochberg",
     "best_match",
+    "bootstrap_t_interval",
     "cka",
     "claims",
     "cliffs_delta",
@@ -108,6 +103,7 @@ __all__ = [
     "predicted_update",
     "r2_distribution",
     "sector_energies",
+    "sector_growth",
     "sector_products",
     "sectors",
     "sign_flip_test",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import as_kernels
+from .arrays import as_kernels, moderate
 
 # The named members, by a.
 OPERATORS = {
@@ -95,9 +95,10 @@ def derivative_fit(kernels: ArrayLike) -> DerivativeFit:
     Blind to all outside the odd sector: a kernel that is 1% gradient has a theta and an a as well,
     so read it beside the odd share or R2. Chance purity (isotropic noise) is about 0.89 on average.
     """
+    kernels = moderate(as_kernels(kernels))
     m = gradient_matrix(kernels)
     z, trace = gradient_moments(kernels)
-    total = np.einsum("...ij,...ij->...", *2 * [as_kernels(kernels)])
+    total = np.einsum("...ij,...ij->...", kernels, kernels)
     live = trace > 1e-24 * total  # an even kernel leaves only rounding in the odd sector
     phi = wrap_phi(np.angle(z) / 2)
     along = np.sin(phi)[..., None] * m[..., 0, :] + np.cos(phi)[..., None] * m[..., 1, :]

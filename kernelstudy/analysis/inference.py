@@ -1,4 +1,4 @@
-"""Inference over networks: exact tests, intervals, multiplicity and effect sizes.
+"""Inference over networks: exact tests, multiplicity and effect sizes; `intervals` beside it.
 
 The unit is the network (seed). Kernels of one network are not independent samples of anything but
 it: average within a network first, then bring the averages here.
@@ -6,11 +6,8 @@ it: average within a network first, then bring the averages here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 FEWEST = 6  # with 5 pairs the smallest two-sided p of a sign-flip test is 2/32 > .05
 _EXACT = 20
@@ -66,60 +63,6 @@ def _sign_blocks(n: int, total: int, *, exact: bool, seed: int):
             yield sign_patterns(n, start, start + size)
         else:
             yield rng.choice([-1.0, 1.0], size=(size, n))
-
-
-def t_interval(
-    values: ArrayLike, *, level: float = 0.95, axis: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Student's interval for the mean over `axis`: (low, high). NaN with fewer than two values.
-
-    values: (n, ...) -> two arrays of the other axes. Source: Student 1908.
-    Blind to: skewness, which at small n takes coverage away on the long tail's side.
-    """
-    check_level(level)
-    x = np.asarray(values, dtype=np.float64)
-    n = x.shape[axis]
-    mean = x.mean(axis=axis)
-    if n < 2:
-        return np.full_like(mean, np.nan)[()], np.full_like(mean, np.nan)[()]
-    half = stats.t.ppf(0.5 + level / 2, n - 1) * x.std(axis=axis, ddof=1) / n**0.5
-    return mean - half, mean + half
-
-
-def cluster_bootstrap(
-    values: ArrayLike,
-    clusters: ArrayLike,
-    statistic: Callable[..., ArrayLike] = np.mean,
-    *,
-    draws: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Interval (low, high) for `statistic(values)` from resampling whole clusters.
-
-    values: (n, ...) observations (kernels); clusters: (n,) labels (their network); `statistic` maps
-    (m, ...) observations to a number or an array. The statistic plus and minus Student's quantile
-    times the bootstrap's standard error, both for the number of clusters (the error times
-    sqrt(m/(m-1)): a bootstrap of m units is too narrow by that; Hesterberg 2015, The American
-    Statistician 69:371). Plain percentiles undercover with few clusters (results/calibration).
-    Source: Davison & Hinkley 1997, section 3.8, for resampling clusters. ValueError with fewer than
-    2 of them. Blind to: skewness, as `t_interval`, and the limits of the statistic's range.
-    """
-    check_level(level)
-    values = np.asarray(values)
-    labels, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    if inverse.shape != values.shape[:1]:
-        raise ValueError(f"clusters must have shape {values.shape[:1]}, not {inverse.shape}")
-    n = len(labels)
-    if n < 2:
-        raise ValueError(f"cluster_bootstrap needs at least 2 clusters, not {n}")
-    members = [np.flatnonzero(inverse == i) for i in range(n)]
-    chosen = np.random.default_rng(seed).integers(n, size=(draws, n))
-    replicates = [statistic(values[np.concatenate([members[i] for i in draw])]) for draw in chosen]
-    error = np.std(np.asarray(replicates), axis=0) * (n / (n - 1)) ** 0.5
-    half = stats.t.ppf(0.5 + level / 2, n - 1) * error
-    estimate = np.asarray(statistic(values))
-    return estimate - half, estimate + half
 
 
 def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
@@ -184,8 +127,3 @@ def cliffs_delta(x: ArrayLike, y: ArrayLike) -> float:
     below = np.searchsorted(y, x, side="left")
     above = len(y) - np.searchsorted(y, x, side="right")
     return float(np.mean(below - above) / len(y))
-
-
-def check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from .arrays import as_bank, as_kernels, rows, unit_rows
 from .gradients import gradient_moments
-from .inference import FEWEST, sign_flip_test, t_interval
+from .inference import FEWEST, sign_flip_test
+from .intervals import bootstrap_t_interval
 from .nulls import permute_taps
 from .similarity import cosine
 
@@ -19,7 +20,7 @@ class Rung(NamedTuple):
     """One comparison with chance, over networks.
 
     `value` and `chance`: means over networks of the measure and of what the null gives it;
-    `difference` with its t-interval `low`, `high`; `p` two-sided, NaN if refused. `passed`: the
+    `difference` with its bootstrap-t interval `low`, `high`; `p` two-sided, NaN if refused. `passed`: the
     difference is positive and p <= level; None where it cannot be decided, and `reason` says why.
     """
 
@@ -151,7 +152,7 @@ def compare(null: str, measure: str, value: np.ndarray, chance: np.ndarray, leve
         return no_rung(null, measure)
     difference = value - chance
     mean = float(difference.mean())
-    low, high = (float(v) for v in t_interval(difference, level=1 - level))
+    low, high = (float(v) for v in bootstrap_t_interval(difference, level=1 - level))
     p, passed, reason = float("nan"), None, f"a test over networks needs {FEWEST}, here are {n}"
     if n >= FEWEST:
         p = float(sign_flip_test(difference))

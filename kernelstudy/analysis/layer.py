@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from .arrays import as_kernels, rows, unit_rows
+from .arrays import as_kernels, moderate, rows, unit_rows
 from .nulls import as_basis
 
 LOW = 0.01  # of the layer's largest: below it a kernel counts as dead (Gavrikov & Keuper 2022)
@@ -27,7 +27,7 @@ def live_kernels(kernels: ArrayLike, *, low: float = LOW) -> np.ndarray:
     kernels: (..., channel, kh, kw) -> bool (..., channel). All False in a layer of zeros, and for a
     kernel that is not finite. Blind to: a kernel whose output dies later, for instance in the ReLU.
     """
-    norm = np.linalg.norm(rows(_layer(kernels)), axis=-1)
+    norm = np.linalg.norm(rows(moderate(_layer(kernels), axis=(-3, -2, -1))), axis=-1)
     finite = np.where(np.isfinite(norm), norm, 0.0)
     return (finite > 0) & (finite >= low * finite.max(axis=-1, keepdims=True))
 
@@ -35,59 +35,65 @@ def live_kernels(kernels: ArrayLike, *, low: float = LOW) -> np.ndarray:
 def sparsity(kernels: ArrayLike, *, low: float = LOW) -> np.ndarray:
     """Share of kernels all of whose weights are below `low` of the layer's largest weight.
 
-    kernels: (..., channel, kh, kw) -> (...); 1 in a layer of zeros.
+    kernels: (..., channel, kh, kw) -> (...); 1 in a layer of zeros, NaN in one not finite.
     Source: CNN Filter DB (Gavrikov & Keuper 2022), their sparsity. Blind to: small weights in
     kernels that also hold a large one.
     """
     peak = np.abs(rows(_layer(kernels))).max(axis=-1)
     threshold = low * peak.max(axis=-1, keepdims=True)
-    return np.mean((peak < threshold) | (threshold == 0), axis=-1)
+    found = np.mean((peak < threshold) | (threshold == 0), axis=-1)
+    return np.where(_finite(kernels), found, np.nan)[()]
 
 
 def explained_variance(kernels: ArrayLike) -> np.ndarray:
     """Shares of the layer's variance along its principal axes, falling.
 
     kernels: (..., channel, kh, kw), the mean kernel removed -> (..., kh*kw), summing to 1, NaN if
-    all kernels are equal. Source: CNN Filter DB (Gavrikov & Keuper 2022), the filter basis by SVD.
-    Blind to: which axes these are, and to the mean kernel. Few channels make it steep by
-    themselves.
+    all kernels are equal or one is not finite. Source: CNN Filter DB (Gavrikov & Keuper 2022), the
+    filter basis by SVD. Blind to: which axes these are, and to the mean kernel. Few channels make
+    it steep by themselves.
     """
-    flat = rows(_layer(kernels))
+    flat = rows(moderate(_layer(kernels), axis=(-3, -2, -1)))
     moved = flat - flat.mean(axis=-2, keepdims=True)
-    variance = np.linalg.svd(moved, compute_uv=False) ** 2
+    finite = _finite(kernels)[..., None]
+    variance = np.linalg.svd(np.where(finite[..., None], moved, 0.0), compute_uv=False) ** 2
     missing = flat.shape[-1] - variance.shape[-1]
     if missing > 0:
         variance = np.concatenate([variance, np.zeros((*variance.shape[:-1], missing))], axis=-1)
     total = variance.sum(axis=-1, keepdims=True)
     rounding = 1e-24 * np.sum(flat**2, axis=(-2, -1))[..., None]
-    return variance / np.where(total > rounding, total, np.nan)
+    return variance / np.where((total > rounding) & finite, total, np.nan)
 
 
 def variance_entropy(kernels: ArrayLike) -> np.ndarray:
     """-sum r log10 r over the `explained_variance` r: how many patterns a layer really holds.
 
     kernels: (..., channel, kh, kw) -> (...), from 0 (one pattern, or all kernels equal) to
-    log10(kh*kw), 0.954 at 3x3. Source: CNN Filter DB (Gavrikov & Keuper 2022), base 10 as there.
-    Blind to: what the patterns are. It depends on the number of channels: compare equal widths.
+    log10(kh*kw), 0.954 at 3x3; NaN if one is not finite. Source: CNN Filter DB (Gavrikov & Keuper
+    2022), base 10 as there. Blind to: what the patterns are. It depends on the number of channels:
+    compare equal widths.
     """
     ratio = np.nan_to_num(explained_variance(kernels))
-    return -np.sum(ratio * np.log10(np.where(ratio > 0, ratio, 1.0)), axis=-1)
+    entropy = np.sum(ratio * np.log10(1 / np.where(ratio > 0, ratio, 1.0)), axis=-1)
+    return np.where(_finite(kernels), entropy, np.nan)[()]
 
 
 def orthogonality(kernels: ArrayLike) -> np.ndarray:
     """1 - the mean |cos| between two different kernels of a layer.
 
     kernels: (..., channel, kh, kw) -> (...) in [0, 1]; 1: all orthogonal, 0: all parallel. A zero
-    kernel counts as orthogonal to all. For more input channels pass each filter whole, as (...,
-    out, in*kh, kw). Source: CNN Filter DB (Gavrikov & Keuper 2022), as their tool torchconvquality
-    has it. Blind to: with more channels than taps it cannot reach 1, whatever the layer does.
+    kernel counts as orthogonal to all; NaN if one is not finite. For more input channels pass each
+    filter whole, as (..., out, in*kh, kw). Source: CNN Filter DB (Gavrikov & Keuper 2022), as their
+    tool torchconvquality has it. Blind to: with more channels than taps it cannot reach 1, whatever
+    the layer does.
     """
     unit = np.nan_to_num(unit_rows(_layer(kernels)))
     n = unit.shape[-2]
     if n < 2:
         raise ValueError(f"orthogonality needs at least 2 kernels in a layer, not {n}")
     cosines = np.abs(unit @ np.swapaxes(unit, -1, -2))
-    return 1 - (cosines.sum(axis=(-2, -1)) - np.trace(cosines, axis1=-2, axis2=-1)) / (n * (n - 1))
+    both = cosines.sum(axis=(-2, -1)) - np.trace(cosines, axis1=-2, axis2=-1)
+    return np.where(_finite(kernels), 1 - both / (n * (n - 1)), np.nan)[()]
 
 
 def filter_kl(a: ArrayLike, b: ArrayLike, *, bins: int = 64) -> float:
@@ -141,7 +147,7 @@ def energy_profile(kernels: ArrayLike, patch_basis: ArrayLike) -> np.ndarray:
     Blind to: how the energy is spread over kernels, and to correlations between axes
     (`covariance_matched` draws differ from the layer in nothing but those).
     """
-    kernels = _layer(kernels)
+    kernels = moderate(_layer(kernels), axis=(-3, -2, -1))
     energy = np.sum((rows(kernels) @ as_basis(patch_basis, kernels.shape).T) ** 2, axis=-2)
     total = energy.sum(axis=-1, keepdims=True)
     return energy / np.where(total > 0, total, np.nan)
@@ -192,4 +198,11 @@ def _layer(kernels: ArrayLike) -> np.ndarray:
     kernels = as_kernels(kernels)
     if kernels.ndim < 3:
         raise ValueError(f"a layer must have shape (..., channel, kh, kw), not {kernels.shape}")
+    if kernels.shape[-3] == 0:
+        raise ValueError(f"a layer must have at least one kernel, not shape {kernels.shape}")
     return kernels
+
+
+def _finite(kernels: ArrayLike) -> np.ndarray:
+    """Whether all of a layer is finite, (..., channel, kh, kw) -> (...)."""
+    return np.asarray(np.isfinite(as_kernels(kernels)).all(axis=(-3, -2, -1)))

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from .arrays import as_kernels, rows, unit_rows
+from .arrays import as_kernels, dft2, rows, unit_rows
+
+_BLOCK = 16_384  # kernels at a time that stay in the cache
 
 
 def isotropic(n: int, size: int, rng: np.random.Generator | int) -> np.ndarray:
@@ -51,10 +53,18 @@ def phase_scrambled(kernels: ArrayLike, rng: np.random.Generator | int) -> np.nd
     is keeps: everything a power spectrum holds, orientation of the energy included.
     """
     kernels = as_kernels(kernels)
-    noise = np.fft.fft2(np.random.default_rng(rng).standard_normal(kernels.shape))
-    phase = noise / np.abs(noise)
-    phase[..., 0, 0] = 1
-    return np.fft.ifft2(np.fft.fft2(kernels) * phase).real
+    generator, taps = np.random.default_rng(rng), kernels.shape[-2] * kernels.shape[-1]
+    flat = kernels.reshape(-1, *kernels.shape[-2:])
+    found = np.empty_like(flat)
+    for start in range(0, len(flat), _BLOCK):
+        part = flat[start : start + _BLOCK]
+        noise = dft2(generator.standard_normal(part.shape))
+        spectrum = dft2(part) * (noise / np.abs(noise))
+        spectrum[..., 0, 0] = part.sum(axis=(-2, -1))
+        # the inverse transform is the conjugate one over the number of taps; the result is real
+        even, odd = dft2(np.real(spectrum)), dft2(np.imag(spectrum))
+        found[start : start + _BLOCK] = (np.real(even) + np.imag(odd)) / taps
+    return found.reshape(kernels.shape)
 
 
 def covariance_matched(
@@ -84,8 +94,8 @@ def covariance_matched(
     basis = as_basis(patch_basis, kernels.shape)
     if match not in ("energy", "share"):
         raise ValueError(f'match must be "energy" or "share", not {match!r}')
-    if n < 1:
-        raise ValueError(f"n must be positive, not {n}")
+    if n < 1 or kernels.size == 0:
+        raise ValueError(f"n and kernels must not be empty, not {n} and {kernels.shape}")
     if match == "energy":
         coefficients = rows(kernels).reshape(-1, len(basis)) @ basis.T
         variances = np.mean(coefficients**2, axis=0)

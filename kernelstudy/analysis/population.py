@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arrays import as_kernels, moderate
 from .gradients import OPERATORS, a_of_phi, gradient_moments, phi_of_a, wrap_phi
-from .inference import FEWEST, check_level, sign_patterns
+from .inference import FEWEST, sign_patterns
+from .intervals import check_level
 
 _EXACT = 14
 
@@ -63,7 +65,8 @@ def population_a(kernels: ArrayLike) -> PopulationA:
     NaN where there is no odd energy. It is a second moment: blind to how the energy is spread over
     kernels, and meaningless where the gap is near 0; `population_a_interval` says when.
     """
-    z, trace = gradient_moments(kernels)
+    kernels = as_kernels(kernels)
+    z, trace = gradient_moments(moderate(kernels, axis=tuple(range(kernels.ndim))))
     return _pooled(np.sum(z), np.sum(trace))
 
 
@@ -87,7 +90,8 @@ def population_a_interval(
     one training set moves them all alike, and no number of seeds shows that.
     """
     check_level(level)
-    z, trace = gradient_moments(kernels)
+    kernels = as_kernels(kernels)
+    z, trace = gradient_moments(moderate(kernels, axis=tuple(range(kernels.ndim))))
     if z.ndim != 2:
         raise ValueError(f"kernels must have shape (net, channel, 3, 3), not {np.shape(kernels)}")
     z, trace = z.sum(axis=1), trace.sum(axis=1)

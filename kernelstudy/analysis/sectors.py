@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import as_square
+from .arrays import as_square, moderate, rows
 
 SECTORS = ("dc", "isotropic", "b1", "b2", "odd")
 
@@ -67,9 +67,37 @@ def sector_products(a: ArrayLike, b: ArrayLike) -> np.ndarray:
     if a.shape[-2:] != b.shape[-2:]:
         raise ValueError(f"both must have kernels of one size, not {a.shape} and {b.shape}")
     basis, onehot = _adapted_basis(a.shape[-1])
-    left = a.reshape(*a.shape[:-2], -1) @ basis
-    right = left if b is a else b.reshape(*b.shape[:-2], -1) @ basis
+    left = rows(a) @ basis
+    right = left if b is a else rows(b) @ basis
     return (left * right) @ onehot
+
+
+def sector_growth(start: ArrayLike, kernels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """How each sector's energy grew from W0 to W: the new part |dW|^2 and the cross term 2<W0, dW>.
+
+    start, kernels: (..., k, k) -> two arrays (..., 5) in the order of `SECTORS`, in units of squared
+    weights; together exactly energy(W) - energy(W0). New energy was learned; the cross term is what
+    was there already, amplified (positive) or turned down. Both add up over kernels.
+    """
+    start = as_square(start)
+    update = as_square(kernels) - start
+    return sector_products(update, update), 2 * sector_products(start, update)
+
+
+def network_growth(kernels: np.ndarray) -> dict[str, np.ndarray]:
+    """Each sector's energy in networks' kernels (..., step, channel, k, k) as W = W0 + dW grows.
+
+    growth_start, growth_new, growth_cross, (..., step, sector), sums over a network's kernels in
+    units of its |W0|^2: energy of W0, the new part |dW|^2 and the cross term 2<W0, dW>.
+    """
+    start = kernels[..., :1, :, :, :]
+    energy = sector_energies(start).sum(-2)
+    parts = [energy, *(part.sum(-2) for part in sector_growth(start, kernels))]
+    size = (start**2).sum((-3, -2, -1))[..., None]
+    size = np.where(size > 0, size, np.nan)
+    shape = parts[1].shape
+    names = ("growth_start", "growth_new", "growth_cross")
+    return {n: np.broadcast_to(part / size, shape) for n, part in zip(names, parts, strict=True)}
 
 
 def sector_energies(kernels: ArrayLike) -> np.ndarray:
@@ -95,7 +123,7 @@ def sectors(kernels: ArrayLike) -> np.ndarray:
     a large odd share is no finding by itself. Blind to: orientation, polarity, spatial scale, and
     what in the odd sector is a gradient and what is noise (see `derivative_fit` for that).
     """
-    kernels = as_square(kernels)
+    kernels = moderate(as_square(kernels))
     energies = sector_energies(kernels)
     total = np.einsum("...ij,...ij->...", kernels, kernels)
     return energies / np.where(total > 0, total, np.nan)[..., None]

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import ROUNDING, as_bank, as_kernels, as_square, rows, unit_rows
+from .arrays import ROUNDING, as_bank, as_kernels, as_square, dft2, moderate, rows, unit_rows
 
 Bank = Mapping[str, ArrayLike]
+_BLOCK = 16_384  # kernels at a time that stay in the cache
 
 
 class BestMatch(NamedTuple):
@@ -96,16 +97,29 @@ def best_match(
     if shift:
         entries, owner = _translated(entries, shift)
         names = names[owner]
-    cosines = np.abs(cosine(kernels, entries, centered=centered))
-    zero = np.asarray(np.isnan(cosines).any(axis=-1))
-    best = np.argmax(np.where(zero[..., None], 0.0, cosines), axis=-1)
-    abs_cos = np.take_along_axis(cosines, best[..., None], axis=-1)[..., 0]
-    null_best = np.abs(cosine(null_kernels, entries, centered=centered)).max(axis=-1).ravel()
+    best, abs_cos = _largest(kernels, entries, centered)
+    zero = np.isnan(abs_cos)
+    null_best = _largest(null_kernels, entries, centered)[1].ravel()
     null_best = np.sort(null_best[~np.isnan(null_best)])
     # rounding must not decide a tie between a kernel and its own copy among the null kernels
     as_large = len(null_best) - np.searchsorted(null_best, abs_cos - ROUNDING)
     p = np.where(zero, np.nan, (1 + as_large) / (1 + len(null_best)))
     return BestMatch(np.where(zero, "", names[best]), abs_cos, p)
+
+
+def _largest(
+    kernels: np.ndarray, entries: np.ndarray, centered: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which entry has the largest |cos|, and that |cos| (NaN for a zero kernel), (...) both."""
+    flat = kernels.reshape(-1, *kernels.shape[-2:])
+    best, largest = np.zeros(len(flat), dtype=int), np.empty(len(flat))
+    for start in range(0, len(flat), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        cosines = np.abs(cosine(flat[part], entries, centered=centered))
+        largest[part] = cosines.max(axis=-1)
+        best[part] = np.argmax(cosines, axis=-1)
+    shape = kernels.shape[:-2]
+    return best.reshape(shape), largest.reshape(shape)
 
 
 def _translated(entries: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray]:
@@ -133,8 +147,13 @@ def spectrum_similarity(kernels: ArrayLike, bank: Bank | ArrayLike) -> np.ndarra
     """
     kernels = as_square(kernels)
     entries = as_bank(bank, kernels.shape)
-    spectra = [np.abs(np.fft.fft2(x)) for x in (kernels, entries)]
-    return unit_rows(spectra[0], centered=True) @ unit_rows(spectra[1], centered=True).T
+    wanted = unit_rows(np.abs(dft2(moderate(entries))), centered=True).T
+    flat = kernels.reshape(-1, *kernels.shape[-2:])
+    found = np.empty((len(flat), len(entries)))
+    for start in range(0, len(flat), _BLOCK):
+        part = np.abs(dft2(moderate(flat[start : start + _BLOCK])))
+        found[start : start + _BLOCK] = unit_rows(part, centered=True) @ wanted
+    return found.reshape(*kernels.shape[:-2], len(entries))
 
 
 def colour_spatial(kernels_hwio: ArrayLike) -> ColourSpatial:

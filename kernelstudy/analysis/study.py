@@ -18,7 +18,7 @@ from .gradients import derivative_fit
 from .layer import live_kernels
 from .nulls import isotropic, r2_distribution
 from .population import population_a_interval
-from .sectors import SECTORS, sector_energies
+from .sectors import SECTORS, network_growth, sector_energies
 from .similarity import best_match, colour_spatial, cosine, steered_r2
 from .theory import a_pca
 from .verdict import Verdict, judge
@@ -33,9 +33,16 @@ SHAPE_MEASURES = (
     "best_abs_cos",
 )
 DELTA = "delta_"
+
 NULL_NETWORKS = 4000
 
 Bank = Mapping[str, np.ndarray]
+
+
+def support_of(name: str) -> tuple[float, float]:
+    """Between which limits the mean of a measure lies: shares within 0 and 1, the rest above 0."""
+    share = name == "test_accuracy" or name.removeprefix(DELTA) in SHAPE_MEASURES
+    return (0.0, 1.0) if share else (0.0, np.inf)
 
 
 def usable_bank(names: list[str], size: int) -> dict[str, np.ndarray]:
@@ -148,7 +155,8 @@ def measure(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Dataset:
     diverged): the `SHAPE_MEASURES` (arm, seed, step); abs_cos and abs_cos_centered (arm, seed,
     step, entry), means over live kernels; a_pop, a_pop_low, a_pop_high, a_pop_gap, a_pop_resolved,
     a_pop_reason (arm, step) over networks and a_pca of the images, for 3 x 3; movement, train_loss,
-    test_accuracy (arm, seed, step); live_kernels (arm, seed, step); and N0 as null_mean, null_low,
+    test_accuracy (arm, seed, step); `network_growth`
+    (arm, seed, step, sector); live_kernels (arm, seed, step); and N0 as null_mean, null_low,
     null_high (measure).
     """
     kernels = spatial_kernels(trajectory)
@@ -172,13 +180,16 @@ def measure(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Dataset:
             found |= _population_a(values, kept, prefix)
     first, moved = (np.sqrt((k**2).sum((-3, -2, -1))) for k in (kernels[:, :, :1], update))
     found["movement"] = (net, moved / np.where(first > 0, first, np.nan))
+    for name, values in network_growth(kernels).items():
+        found[name] = ((*net, "sector"), values)
     for name in ("train_loss", "test_accuracy"):
         values = trajectory[name].transpose(*net).values.astype(float)
         found[name] = (net, np.where(kept[..., None], values, np.nan))
     found["diverged"] = (("arm", "seed"), ~kept)
     if size == 3:
         found["a_pca"] = ((), a_pca(trajectory["patch_eigenvalue"], _patch_axes(trajectory)))
-    coords = {name: trajectory[name] for name in net} | {"entry": list(bank)}
+    coords = {name: trajectory[name] for name in net}
+    coords |= {"entry": list(bank), "sector": list(SECTORS)}
     return xr.merge([xr.Dataset(found, coords=coords), chance(size, channels, bank)])
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .inference import FEWEST, benjamini_hochberg, sign_flip_test, t_interval
-from .study import DELTA, SHAPE_MEASURES, final_matches
+from .inference import FEWEST, benjamini_hochberg, sign_flip_test
+from .intervals import bootstrap_t_interval, t_interval
+from .study import DELTA, SHAPE_MEASURES, final_matches, support_of
 from .verdict import Verdict
 
 SUMMARY_COLUMNS = ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]
@@ -21,11 +22,15 @@ LADDER_COLUMNS = [
     *("arm", "part", "null", "measure", "n", "value", "chance"),
     *("diff", "ci_low", "ci_high", "p", "passed"),
 ]
+GROWTH_COLUMNS = [
+    *("arm", "sector", "n", "start", "end", "new", "new_low", "new_high"),
+    *("cross", "cross_low", "cross_high"),
+]
 _PLAIN = ("movement", "train_loss", "test_accuracy")
 
 
 def summary(analysis: xr.Dataset) -> pd.DataFrame:
-    """Means over networks with 95% t-intervals: arm, step, measure, n, mean, ci_low, ci_high.
+    """Means over networks with 95% bootstrap-t intervals: arm, step, measure, n, mean, ci_low, ci_high.
 
     a_pop is pooled over the arm's networks, its interval over networks; ci_low > ci_high is an
     interval that runs through infinity, and an empty one is 'unresolved'. Where nothing can be
@@ -36,7 +41,7 @@ def summary(analysis: xr.Dataset) -> pd.DataFrame:
     for name in names:
         if name in analysis:
             for arm, step, values in _cells(analysis[name]):
-                low, high = t_interval(values)
+                low, high = bootstrap_t_interval(values, support=support_of(name))
                 rows.append((arm, step, name, len(values), values.mean(), low, high))
     kept = (~analysis["diverged"]).sum("seed")
     for name in ("a_pop", f"{DELTA}a_pop"):
@@ -106,6 +111,27 @@ def ladder(verdicts: dict[tuple[str, str], Verdict]) -> pd.DataFrame:
         for r in verdict.rungs
     ]
     return pd.DataFrame(rows, columns=LADDER_COLUMNS)
+
+
+def growth(analysis: xr.Dataset) -> pd.DataFrame:
+    """How each sector's energy grew by the final step, in units of |W0|^2, means over networks.
+
+    end = start + new + cross: `new` is |dW|^2, learned; `cross` is 2<W0, dW>, amplified; both with
+    bootstrap-t intervals. No row for an arm without finite networks or with W0 = 0.
+    """
+    rows, last = [], analysis.isel(step=-1)
+    for arm in analysis["arm"].values:
+        for sector in analysis["sector"].values:
+            parts = (
+                last[f"growth_{p}"].sel(arm=arm, sector=sector) for p in ("start", "new", "cross")
+            )
+            start, new, cross = (part.values[np.isfinite(part.values)] for part in parts)
+            if not len(new):
+                continue
+            ends = *bootstrap_t_interval(new, support=(0, np.inf)), *bootstrap_t_interval(cross)
+            means = start.mean(), (start + new + cross).mean(), new.mean(), cross.mean()
+            rows.append((arm, sector, len(new), *means[:3], *ends[:2], means[3], *ends[2:]))
+    return pd.DataFrame(rows, columns=GROWTH_COLUMNS)
 
 
 def kernels(trajectory: xr.Dataset, bank_names: list[str]) -> pd.DataFrame:

@@ -100,6 +100,8 @@ def sentences(
         for place, part in enumerate(("W", "update")):
             if (arm, part) in verdicts:
                 lines[place] += " " + _tier(verdicts[arm, part])
+        if float(final.loc[(arm, "movement"), "mean"]) > 0:
+            lines.append(_growth(analysis, arm))
         if "a_pop" in analysis:
             lines.append(_operator(analysis, verdicts, arm))
         accuracy = final.loc[(arm, "test_accuracy")]
@@ -111,14 +113,13 @@ def sentences(
 def _tier(verdict: Verdict) -> str:
     if verdict.derivative_like is None:
         return f"No verdict: {verdict.rungs[0].reason}."
+    text = "Verdict, by the ladder below: "
     if _was_so_already(verdict):
-        return (
-            "Verdict: above chance, but so it was at the start, and training added nothing to it."
-        )
+        return text + "above chance, but so it was at the start, and training added nothing to it."
     if not verdict.derivative_like:
-        return f"Verdict: not shown to be derivative-like (tier: {verdict.tier})."
+        return text + f"not shown to be derivative-like (tier: {verdict.tier})."
     more = "more than" if verdict.tier == TIERS[-1] else "not shown to be more than"
-    return f"Verdict: derivative-like beyond chance, {more} the statistics of the images imply."
+    return text + f"derivative-like beyond chance, {more} the statistics of the images imply."
 
 
 def refusal(analysis: xr.Dataset) -> str:
@@ -189,6 +190,18 @@ def _of_update(analysis, final, tested, arm, metric, chance) -> str:
     return (
         f"Update W − W₀: in {above} of {count} networks it is more derivative-like than chance; "
         f"{METRIC_WORDS[metric]} {_interval(row)} where chance is {chance:.2f}{_p(n0)}."
+    )
+
+
+def _growth(analysis: xr.Dataset, arm: str) -> str:
+    """Learned or amplified: where the odd sector's change of energy comes from."""
+    odd = analysis.sel(arm=arm, sector="odd").isel(step=-1)
+    start, new, cross = (float(odd[f"growth_{p}"].mean()) for p in ("start", "new", "cross"))
+    turned = "amplified" if cross >= 0 else "turned down"
+    return (
+        f"Gradient-like (odd) energy, in units of |W₀|²: {start:.2f} at the start, "
+        f"{start + new + cross:.2f} at the end; {new:+.2g} is new (|W − W₀|²), {cross:+.2g} is what was "
+        f"there, {turned} (2⟨W₀, W − W₀⟩)."
     )
 
 

@@ -7,8 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kernelstudy.analysis.inference import t_interval
-from kernelstudy.analysis.study import DELTA
+from kernelstudy.analysis.intervals import bootstrap_t_interval
+from kernelstudy.analysis.study import DELTA, support_of
 from kernelstudy.reporting.style import (
     CHANCE,
     SECTOR_COLOURS,
@@ -53,7 +53,7 @@ def answer(analysis: xr.Dataset, metric: str) -> Figure:
                     continue
                 spread = np.linspace(-0.16, 0.16, len(values)) * (len(values) > 1)
                 axis.plot(values, row + spread, "o", ms=3.5, alpha=0.45, color=colour_of(row))
-                low, high = t_interval(values)
+                low, high = bootstrap_t_interval(values, support=support_of(metric))
                 axis.plot([low, high], [row, row], color=colour_of(row), lw=2.5)
                 axis.plot(values.mean(), row, "D", ms=7, color=colour_of(row), mec="white")
                 if not prefix:
@@ -144,12 +144,12 @@ def _lines(axis: Axes, analysis: xr.Dataset, measure: str) -> None:
 
 
 def _band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
-    """Mean over seeds against step with its t-interval."""
+    """Mean over seeds against step with its interval over networks."""
     kept = values.transpose("seed", "step").values
     kept = kept[np.isfinite(kept).any(axis=1)]
     if not len(kept):
         return
-    low, high = t_interval(kept)
+    low, high = bootstrap_t_interval(kept, support=support_of(str(values.name)))
     axis.fill_between(values["step"], low, high, color=colour, alpha=0.22, lw=0)
     axis.plot(values["step"], kept.mean(0), color=colour, lw=1.6, label=label)
 

@@ -1,5 +1,7 @@
 """Tests, intervals and corrections against SciPy, statsmodels and simulation."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,6 +80,68 @@ def test_t_interval_is_scipys():
     assert np.isnan(analysis.t_interval([1.0])).all()
     with pytest.raises(ValueError, match="level"):
         analysis.t_interval(x, level=95)
+
+
+def exact_bootstrap_t(x, level=0.95):
+    """The interval's ends from all n^n resamples, counted one by one."""
+    n, mean, error = len(x), np.mean(x), stats.sem(x)
+    drawn = np.array(list(itertools.product(x, repeat=n)))
+    varied = np.ptp(drawn, axis=1) > 0
+    t = (drawn[varied].mean(axis=1) - mean) / stats.sem(drawn[varied], axis=1)
+    tail = (1 - level) / 2
+    symmetric = np.quantile(np.abs(t), level)
+    down, up = np.quantile(t, 1 - tail), -np.quantile(t, tail)
+    student = stats.t.ppf(1 - tail, n - 1)
+    return mean - max(symmetric, down, student) * error, mean + max(symmetric, up, student) * error
+
+
+@pytest.mark.parametrize("law", ["exponential", "standard_normal"])
+def test_bootstrap_t_interval_is_that_of_all_resamples(law):
+    x = getattr(np.random.default_rng(4), law)(size=6)
+    found = analysis.bootstrap_t_interval(x, draws=39_999)
+    np.testing.assert_allclose(found, exact_bootstrap_t(x), atol=0.03 * np.ptp(found))
+    student = analysis.t_interval(x)
+    assert found[0] <= student[0]
+    assert found[1] >= student[1]
+
+
+def test_bootstrap_t_interval_keeps_shape_scale_support_and_few_values():
+    x = np.random.default_rng(1).beta(6, 0.5, (3, 8, 2))
+    low, high = analysis.bootstrap_t_interval(x, axis=1)
+    assert low.shape == (3, 2)
+    column = analysis.bootstrap_t_interval(x[2, :, 1])
+    np.testing.assert_allclose([low[2, 1], high[2, 1]], column)
+    moved = analysis.bootstrap_t_interval(5 - 1e-9 * x[2, :, 1])
+    np.testing.assert_allclose(moved[::-1], 5 - 1e-9 * np.array(column), rtol=1e-12)
+    assert np.all(analysis.bootstrap_t_interval(x, axis=1, support=(0, 1))[1] <= 1)
+    few = x[0, :5, 0]
+    np.testing.assert_allclose(analysis.bootstrap_t_interval(few), analysis.t_interval(few))
+    assert analysis.bootstrap_t_interval(np.ones(7)) == (1, 1)
+    assert np.isfinite(analysis.bootstrap_t_interval([1, 1, 1, 1, 1, 0.9])).all()
+    assert np.isnan(analysis.bootstrap_t_interval([1, 2, 3, 4, 5, np.nan])).all()
+    with pytest.raises(ValueError, match="level"):
+        analysis.bootstrap_t_interval(few, level=95)
+
+
+def test_bootstrap_t_interval_covers_a_skewed_bounded_mean_better_than_students():
+    x = np.random.default_rng(0).beta(6, 1, (10, 1000))
+    inside = {
+        name: np.mean((low <= 6 / 7) & (high >= 6 / 7))
+        for name, (low, high) in {
+            "student": analysis.t_interval(x),
+            "bootstrap-t": analysis.bootstrap_t_interval(x, draws=399, support=(0, 1)),
+        }.items()
+    }
+    assert inside["bootstrap-t"] > 0.95 - 3 * (0.05 * 0.95 / 1000) ** 0.5
+    assert inside["student"] < 0.94
+
+
+def test_cluster_bootstrap_of_means_is_the_bootstrap_t_interval():
+    x = np.random.default_rng(8).exponential(size=8)
+    values, labels = np.repeat(x, 3), np.repeat(np.arange(8), 3)
+    found = analysis.cluster_bootstrap(values, labels, draws=3999)
+    expected = analysis.bootstrap_t_interval(x, draws=3999)
+    np.testing.assert_allclose(found, expected, atol=0.03 * np.ptp(expected))
 
 
 def nested(rng, studies, nets, channels, between):

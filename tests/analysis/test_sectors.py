@@ -86,3 +86,21 @@ def test_zero_kernels_are_nan_and_shapes_are_kept():
 def test_only_square_kernels(shape):
     with pytest.raises(ValueError, match="kernels must"):
         analysis.sectors(np.zeros(shape))
+
+
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_growth_is_the_difference_of_energies(size):
+    rng = np.random.default_rng(size)
+    start, end = rng.standard_normal((2, 4, 6, size, size))
+    new, cross = analysis.sector_growth(start, end)
+    difference = analysis.sector_energies(end) - analysis.sector_energies(start)
+    np.testing.assert_allclose(new + cross, difference, atol=1e-12)
+    np.testing.assert_allclose(new, analysis.sector_energies(end - start))
+
+
+def test_amplified_kernels_have_grown_and_learned_ones_are_new():
+    sobel = np.array([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    new, cross = analysis.sector_growth(sobel, 1.5 * sobel)
+    np.testing.assert_allclose([new[4], cross[4]], [0.25 * 12, 12], atol=1e-12)
+    new, cross = analysis.sector_growth(sobel, sobel + 0.5 * sobel.T)
+    np.testing.assert_allclose([new[4], cross[4]], [3, 0], atol=1e-12)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kernelstudy.analysis import study, tables
+from kernelstudy.analysis import bootstrap_t_interval, sector_energies, study, tables
 from tests.synthetic import trajectory
 
 BANK = ["sobel_x", "sobel_y", "laplacian4"]
@@ -71,14 +71,24 @@ def test_columns(made, measured, tested):
     assert {name.removeprefix("delta_") for name in found} == expected
 
 
-def test_summary_is_the_mean_and_scipys_interval(measured):
-    row = tables.summary(measured).set_index(["arm", "step", "measure"]).loc["he_normal", 4, "odd"]
-    values = measured["odd"].sel(arm="he_normal", step=4).values
-    low, high = stats.t.interval(0.95, len(values) - 1, values.mean(), stats.sem(values))
+def test_summary_is_the_mean_and_its_bootstrap_t_interval(measured):
+    summary = tables.summary(measured).set_index(["arm", "step", "measure"])
+    row, values = summary.loc["he_normal", 4, "odd"], measured["odd"].sel(arm="he_normal", step=4)
+    low, high = bootstrap_t_interval(values.values)
     assert row["n"] == 7
     np.testing.assert_allclose(
         row[["mean", "ci_low", "ci_high"]].astype(float), [values.mean(), low, high]
     )
+    shares = summary.drop(index=["a_pop", "delta_a_pop", "movement", "train_loss"], level="measure")
+    assert shares["ci_low"].min() >= 0
+    assert shares["ci_high"].max() <= 1
+
+
+def test_the_interval_of_a_test_is_scipys(measured, tested):
+    row = tested.set_index(["arm", "measure", "step", "null"]).loc["he_normal", "odd", 9, "N0"]
+    values = measured["odd"].sel(arm="he_normal", step=9).values - 4 / 9
+    low, high = stats.t.interval(0.95, 6, values.mean(), stats.sem(values))
+    np.testing.assert_allclose(row[["ci_low", "ci_high"]].astype(float), [low, high])
 
 
 def test_p_is_the_exact_permutation_test(measured, tested):
@@ -159,3 +169,25 @@ def test_larger_kernels_leave_a_empty():
     table = tables.kernels(trajectory(size=5, seeds=1), BANK)
     assert table[["theta", "a", "purity"]].isna().all(axis=None)
     assert table["odd"].notna().all()
+
+
+def test_growth_adds_up_to_the_final_energy(made, measured):
+    found = tables.growth(measured).set_index(["arm", "sector"])
+    w = (
+        made["kernel"]
+        .sel(arm="he_normal")
+        .isel(cin=0)
+        .transpose("seed", "step", "cout", "ky", "kx")
+    )
+    energies = sector_energies(w.values).sum(axis=2)
+    share = energies / (w.values[:, 0] ** 2).sum(axis=(1, 2, 3))[:, None, None]
+    for index, name in enumerate(study.SECTORS):
+        row = found.loc["he_normal", name]
+        np.testing.assert_allclose(row["start"], share[:, 0, index].mean(), rtol=1e-5)
+        np.testing.assert_allclose(row["end"], share[:, -1, index].mean(), rtol=1e-5)
+        assert row["start"] + row["new"] + row["cross"] == pytest.approx(row["end"])
+        assert row["new_low"] <= row["new"] <= row["new_high"]
+    assert found.loc["he_normal", "odd"]["new"] > found.loc["he_normal", "dc"]["new"]
+    frozen = found.loc["sobel/frozen"]
+    assert (frozen["new"] == 0).all()
+    assert (frozen["cross"] == 0).all()

@@ -43,6 +43,15 @@ def test_a_frozen_arm_has_no_update(learned):
     assert lines[1] == "Update W − W₀: none."
 
 
+def test_growth_is_told_apart(learned):
+    measured, _, lines = learned
+    odd = measured.sel(arm="he_normal", sector="odd").isel(step=-1)
+    said = next(line for line in lines["he_normal"] if "odd" in line and "is new" in line)
+    assert f"{float(odd['growth_new'].mean()):+.2g} is new" in said
+    assert f"{float(odd['growth_cross'].mean()):+.2g} is what was there" in said
+    assert not any("is new" in line for line in lines["sobel/frozen"])
+
+
 def test_headline_counts_learned_arms_only(learned):
     head = answer.headline(learned[1], ["he_normal", "sobel/frozen"], ARMS)
     assert "in 1 of 1 arms" in head[0]
