@@ -60,8 +60,9 @@ def permutation_p(
     observed = plane_r2(kernels, axes)
     rng = np.random.default_rng(seed)
     count = np.zeros(observed.shape)
+    unit = unit_rows(kernels).reshape(kernels.shape)  # permuting leaves the norm as it is
     for _ in range(draws):
-        count += plane_r2(permute_taps(kernels, rng), axes) >= observed - 1e-12
+        count += np.sum((rows(permute_taps(unit, rng)) @ axes) ** 2, axis=-1) >= observed - 1e-12
     return np.where(np.isnan(observed), np.nan, (1 + count) / (1 + draws))
 
 
