@@ -14,6 +14,8 @@ from .inference import FEWEST, sign_flip_test, t_interval
 from .nulls import permute_taps
 from .similarity import cosine
 
+_AT_ONCE = 8192  # permuted kernels in memory: enough to keep NumPy's calls few
+
 
 class Rung(NamedTuple):
     """One comparison with chance, over networks.
@@ -61,8 +63,11 @@ def permutation_p(
     rng = np.random.default_rng(seed)
     count = np.zeros(observed.shape)
     unit = unit_rows(kernels).reshape(kernels.shape)  # permuting leaves the norm as it is
-    for _ in range(draws):
-        count += np.sum((rows(permute_taps(unit, rng)) @ axes) ** 2, axis=-1) >= observed - 1e-12
+    block = max(1, _AT_ONCE // max(1, observed.size))
+    for done in range(0, draws, block):
+        copies = np.broadcast_to(unit, (min(block, draws - done), *unit.shape))
+        r2 = np.sum((rows(permute_taps(copies, rng)) @ axes) ** 2, axis=-1)
+        count += np.sum(r2 >= observed - 1e-12, axis=0)
     return np.where(np.isnan(observed), np.nan, (1 + count) / (1 + draws))
 
 

@@ -101,6 +101,7 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
 def sectors(analysis: xr.Dataset) -> Figure:
     """Shares of the five symmetry sectors against step, a column an arm; dashed: chance."""
     arms = analysis["arm"].values
+    chance = analysis["null_mean"].sel(measure=list(SECTOR_COLOURS)).values
     with styled():
         figure = Figure(figsize=(0.8 + 2.5 * len(arms), 5.2))
         axes = figure.subplots(2, len(arms), sharex=True, sharey=True, squeeze=False)
@@ -109,8 +110,16 @@ def sectors(analysis: xr.Dataset) -> Figure:
                 for sector, colour in SECTOR_COLOURS.items():
                     of_arm = analysis[prefix + sector].sel(arm=arm)
                     _band(axis, of_arm, colour, SECTOR_LABELS[sector])
-                    chance = float(analysis["null_mean"].sel(measure=sector))
-                    axis.axhline(chance, color=colour, lw=1, ls=(0, (2, 3)), alpha=0.8)
+                axis.hlines(
+                    chance,
+                    0,
+                    1,
+                    transform=axis.get_yaxis_transform(),
+                    colors=list(SECTOR_COLOURS.values()),
+                    lw=1,
+                    ls=(0, (2, 3)),
+                    alpha=0.8,
+                )
             axes[0, column].set_title(str(arm))
         axes[0, 0].set_ylim(-0.02, 1.02)  # all share it
         step_axis(axes, analysis)

@@ -41,7 +41,7 @@ def kernels_over_time(trajectory: xr.Dataset, arm: str, scales: tuple[float, flo
     channels = min(values.shape[1], SHOWN_CHANNELS)
     rows, beside = len(steps), 1.22 * channels
     with styled():
-        figure = Figure(figsize=(9, 0.7 + 3.6 * rows / channels))
+        figure = Figure(figsize=(9, 0.6 + 3.8 * rows / channels))
         axes = figure.subplots()
         for left, stack, scale, title in zip(
             (0, beside), (values, values - values[:1]), scales, ("W", "W − W₀"), strict=True
@@ -157,7 +157,7 @@ def _mosaic(
     x, y (of the upper left corner), width and height are in sides of a picture.
     """
     size = len(pictures[0][2]) if pictures else 1
-    taps = np.ones((-(-60 // size),) * 2)  # pixels of one tap
+    taps = np.ones((-(-20 // size),) * 2)  # pixels of one tap
     side = size * len(taps)
     canvas = np.full((round(height * side), round(width * side)), np.nan)
     for x, y, values in pictures:
@@ -177,7 +177,7 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
     height, width = (
         n * (maps.sizes[dim] + 1) - 1 for n, dim in ((len(steps), "y"), (channels, "x"))
     )
-    margin = 0.06 * width  # of a block to the probe's picture, and to the next block
+    margin = 0.06 * width  # of a block to the probe's picture
     with styled():
         figure = Figure(figsize=(9, 0.5 + len(probes) * 7.4 * len(steps) / channels))
         axes = figure.subplots()
@@ -185,7 +185,7 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
             stack = maps.isel(probe=probe).values.astype(float)[..., :channels]
             low, high = (f(stack, axis=(0, 1, 2)) for f in (np.min, np.max))
             scaled = (stack - low) / np.where(high > low, high - low, 1)
-            top = probe * (height + margin)
+            top = probe * (height + 0.5 * margin)
             axes.imshow(
                 _tiled(np.moveaxis(scaled[steps], -1, 1)),
                 cmap=MAPS,
@@ -214,7 +214,7 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
                 y = top + (row + 0.5) * height / len(steps)
                 axes.text(-0.1 * margin, y, f"{int(step):,}", ha="right", va="center")
         _bare(axes)
-        end = len(probes) * (height + margin) - margin
+        end = len(probes) * (height + 0.5 * margin) - 0.5 * margin
         axes.set(xlim=(-1.2 * margin - 0.15 * width, width), ylim=(end, 0))
         total = maps.sizes["channel"]
         axes.set_xlabel(f"{channels} of {total} channels of layer 2, {arm}")
