@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
 
 from .arrays import ROUNDING, as_square, unit_rows
 from .nulls import isotropic
@@ -155,7 +155,9 @@ def _fit_one(unit: np.ndarray, size: int, refine: int) -> tuple[float, np.ndarra
         (0.1 / size, 0.5),
     ]
     found = [
-        minimize(lambda p: -_gabor_r2(p, unit, x, y), starts[i], bounds=bounds, method="L-BFGS-B")
+        scipy.optimize.minimize(
+            lambda p: -_gabor_r2(p, unit, x, y), starts[i], bounds=bounds, method="L-BFGS-B"
+        )
         for i in np.argsort(r2)[::-1][:refine]
     ]
     best = min(found, key=lambda result: result.fun)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 FEWEST = 6  # with 5 pairs the smallest two-sided p of a sign-flip test is 2/32 > .05
 _EXACT = 20
@@ -82,7 +82,7 @@ def t_interval(
     mean = x.mean(axis=axis)
     if n < 2:
         return np.full_like(mean, np.nan)[()], np.full_like(mean, np.nan)[()]
-    half = stats.t.ppf(0.5 + level / 2, n - 1) * x.std(axis=axis, ddof=1) / n**0.5
+    half = scipy.stats.t.ppf(0.5 + level / 2, n - 1) * x.std(axis=axis, ddof=1) / n**0.5
     return mean - half, mean + half
 
 
@@ -117,7 +117,7 @@ def cluster_bootstrap(
     chosen = np.random.default_rng(seed).integers(n, size=(draws, n))
     replicates = [statistic(values[np.concatenate([members[i] for i in draw])]) for draw in chosen]
     error = np.std(np.asarray(replicates), axis=0) * (n / (n - 1)) ** 0.5
-    half = stats.t.ppf(0.5 + level / 2, n - 1) * error
+    half = scipy.stats.t.ppf(0.5 + level / 2, n - 1) * error
     estimate = np.asarray(statistic(values))
     return estimate - half, estimate + half
 
