@@ -79,14 +79,17 @@ def draw(
     style.save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
     style.save(curves.sectors(analysis), folder, "sectors")
     style.save(curves.performance(analysis), folder, "performance")
+    trained, untrained = (study.final_matches(trajectory, bank, step=s) for s in (-1, 0))
+    update = study.final_matches(study.updates(trajectory), bank, step=-1)
     if "a_pop" in analysis:
         style.save(gradients.population_a(analysis), folder, "a_pop")
-        pair = [
-            study.final_matches(t, bank, step=-1) for t in (trajectory, study.updates(trajectory))
-        ]
-        style.save(gradients.portrait(*pair), folder, "portrait")
-    for name, update in (("matches", False), ("matches_update", True)):
-        style.save(galleries.matches(trajectory, bank, update=update), folder, name)
+        style.save(gradients.portrait(trained, update), folder, "portrait")
+    kernels = study.usable_bank(bank, trajectory.sizes["ky"])
+    for name, found, title in (
+        ("matches", trained, "W"),
+        ("matches_update", update, "update W − W₀"),
+    ):
+        style.save(galleries.matches(found, untrained, kernels, title), folder, name)
     scales = galleries.kernel_scales(trajectory)
     for index, arm in enumerate(trajectory["arm"].values):
         kernels = galleries.kernels_over_time(trajectory, str(arm), scales)

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from kernelstudy import config, report, runs
+from kernelstudy import config, runs
 from kernelstudy.config import ConfigError, Study
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def run(study: Study) -> Path:
         print(f"run: {place} is finished; making its report again", flush=True)
     else:
         _train(study, place)
+    from kernelstudy import report  # takes as long to import as JAX, and is needed only now
+
     with Console(stderr=True).status("measuring and drawing"):  # silent where there is no terminal
         page = report.build(place)
     print(f"report: {page}", flush=True)
@@ -177,6 +179,9 @@ def _start_jax(study: Study) -> str:
         logging.getLogger(name).setLevel(logging.WARNING)
     import jax
 
+    from kernelstudy.training import compiled
+
+    compiled.keep()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not chosen and "JAX_NUM_CPU_DEVICES" not in os.environ:

@@ -1,5 +1,7 @@
 """Run directories: where a run lives, what it holds, and how that is read back. No JAX here."""
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json
@@ -13,13 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import xarray as xr
 import yaml
 
 import kernelstudy
 from kernelstudy.config import NOT_IN_ID, Study
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 TRAJECTORY, ANALYSIS = "trajectory.zarr", "analysis.zarr"
 CONFIG, PROVENANCE, METRICS = "config.yaml", "provenance.json", "metrics.jsonl"
@@ -87,6 +91,8 @@ def read_trajectory(run: Path) -> xr.Dataset:
     Raises:
         RunError: where `run` is not a finished run, or its trajectory cannot be read.
     """
+    import xarray as xr  # slow to import: training starts without it
+
     if not run.is_dir():
         raise RunError(f"{run} is not a directory")
     if not is_done(run):

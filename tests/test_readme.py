@@ -2,11 +2,11 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.commands import run_here
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,26 +38,21 @@ def test_links_and_pictures_exist():
         assert (ROOT / target).exists(), target
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("readme")  # shared: later commands use earlier runs
+
+
 @pytest.mark.parametrize("command", modules())
-def test_commands_run(command, tmp_path_factory, command_environment):
-    place = tmp_path_factory.getbasetemp() / "readme"  # shared: later commands use earlier runs
-    place.mkdir(exist_ok=True)
+def test_commands_run(command, place):
     words = shlex.split(command, comments=True)
     if words[2] == "kernelstudy.run":
         words += [w for w in ("+debug=tiny", "seeds=1", "steps=2") if w not in words]
-        if "-m" in words:
+        if "-m" in words[3:]:
             words.append("arms=[{init: he_normal}]")
     expanded = []
     for word in words:
         found = sorted(place.glob(word)) if "*" in word and "=" not in word else []
         expanded += [str(path.relative_to(place)) for path in found] or [word]
-    done = subprocess.run(
-        [sys.executable, *expanded[1:]],
-        cwd=place,
-        env=command_environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-    )
+    done = run_here(place, *expanded[2:])
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The run command as a user meets it, in processes of its own."""
+"""The run command as a user meets it: in processes of its own where those matter."""
 
 import json
 import signal
@@ -12,16 +12,23 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from tests.commands import run_here
+
 TINY = ("+exp=mnist", "+debug=tiny")
 ONE_ARM = "arms=[{init: he_normal}]"
 
 
+def run(place, *words):
+    return run_here(place, "kernelstudy.run", *words)
+
+
 @pytest.fixture(scope="module")
-def run(command_environment):
-    return partial(_run, command_environment)
+def process(command_environment):
+    """The command in a process of its own, with JAX as users have it."""
+    return partial(_process, command_environment)
 
 
-def _run(environment, place, *words):
+def _process(environment, place, *words):
     return subprocess.run(
         [sys.executable, "-m", "kernelstudy.run", *words],
         cwd=place,
@@ -34,9 +41,9 @@ def _run(environment, place, *words):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, run):
+def done(tmp_path_factory, process):
     place = tmp_path_factory.mktemp("tiny")
-    return place, run(place, *TINY)
+    return place, process(place, *TINY)
 
 
 def run_of(place, name="mnist"):
@@ -45,13 +52,13 @@ def run_of(place, name="mnist"):
 
 
 def test_it_ends_in_a_report(done):
-    place, process = done
-    assert process.returncode == 0, process.stderr
-    lines = process.stdout.splitlines()
+    place, first = done
+    assert first.returncode == 0, first.stderr
+    lines = first.stdout.splitlines()
     assert lines[0].startswith("data: mnist5k: 4,000 training and 1,000 test images")
     assert "sha256" in lines[0]
     assert (place / lines[-1].removeprefix("report: ")).is_file()
-    assert process.stderr == ""  # no progress bar where there is no terminal
+    assert first.stderr == ""  # no progress bar where there is no terminal
 
 
 def test_the_run_directory(done):
@@ -87,7 +94,7 @@ def test_initial_kernels_are_chances(done):
     assert {"odd", "delta_odd", "a_pop", "movement"} <= set(table["measure"])
 
 
-def test_the_same_command_again_only_reports(done, run):
+def test_the_same_command_again_only_reports(done):
     place, first = done
     page = run_of(place) / "report.html"
     page.unlink()
@@ -100,14 +107,15 @@ def test_the_same_command_again_only_reports(done, run):
     assert (run_of(place) / "trajectory.zarr" / "zarr.json").stat().st_mtime_ns == before
 
 
-def test_a_sweep(tmp_path, run):
-    process = run(
-        tmp_path, "-m", *TINY, "seeds=1", "steps=2", "model.kernel_size=3,5", "name=swept", ONE_ARM
-    )
-    assert process.returncode == 0, process.stderr
+def test_a_sweep_goes_on_after_a_bad_job(tmp_path):
+    sizes = "model.kernel_size=4,3,5"
+    swept = run(tmp_path, "-m", *TINY, "seeds=1", "steps=1", sizes, "name=swept", ONE_ARM)
+    assert swept.returncode == 2
+    assert "model.kernel_size: 4" in swept.stderr
+    assert "Traceback" not in swept.stderr
     found = sorted((tmp_path / "results" / "runs" / "swept").iterdir())
     assert len(found) == 2
-    assert all((run / "report.html").is_file() for run in found)
+    assert all((run / "DONE").is_file() and (run / "report.html").is_file() for run in found)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["results"]
 
 
@@ -123,28 +131,27 @@ def test_a_sweep(tmp_path, run):
         (("-m", "+exp=mnist", "model.kernl_size=3,5"), "model.kernl_size: no such key"),
     ],
 )
-def test_wrong_input_is_one_sentence_and_leaves_nothing(tmp_path, words, said, run):
-    process = run(tmp_path, *words)
-    assert process.returncode == 2
-    assert said in process.stderr
-    assert len(process.stderr.splitlines()) == 1
+def test_wrong_input_is_one_sentence_and_leaves_nothing(tmp_path, words, said):
+    told = run(tmp_path, *words)
+    assert told.returncode == 2
+    assert said in told.stderr
+    assert len(told.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_bad_job_does_not_stop_the_others(tmp_path, run):
-    process = run(tmp_path, "-m", *TINY, "seeds=1", "steps=1", "model.kernel_size=4,3", ONE_ARM)
-    assert process.returncode == 2
-    assert "model.kernel_size: 4" in process.stderr
-    assert "Traceback" not in process.stderr
-    assert (run_of(tmp_path) / "DONE").is_file()
+def test_a_process_ends_with_the_status_and_the_sentence(tmp_path, process):
+    told = process(tmp_path, *TINY, "model.kernel_size=4")
+    assert told.returncode == 2
+    assert len(told.stderr.splitlines()) == 1
+    assert "model.kernel_size: 4" in told.stderr
 
 
-def test_a_place_that_cannot_be_written(tmp_path, run):
+def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    process = run(tmp_path, *TINY, "runs_dir=file/runs")
-    assert process.returncode == 1
-    assert len(process.stderr.splitlines()) == 1
-    assert "Not a directory" in process.stderr
+    told = run(tmp_path, *TINY, "runs_dir=file/runs")
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
+    assert "Not a directory" in told.stderr
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, command_environment):
@@ -186,12 +193,12 @@ def test_ctrl_c_is_one_sentence(tmp_path, command_environment):
     assert not (run_of(tmp_path, "stopped") / "DONE").exists()
 
 
-def test_a_crash_leaves_its_traceback_and_is_tried_again(tmp_path, run):
+def test_a_crash_leaves_its_traceback_and_is_tried_again(tmp_path):
     """A first layer that no memory holds."""
     words = (*TINY, "seeds=1", "model.width=2147483647", "name=huge")
     for _ in range(2):
-        process = run(tmp_path, *words)
-        assert process.returncode == 1
-        assert "kernelstudy: failed" in process.stderr
+        crashed = run(tmp_path, *words)
+        assert crashed.returncode == 1
+        assert "kernelstudy: failed" in crashed.stderr
         assert "Traceback" in (run_of(tmp_path, "huge") / "FAILED").read_text()
         assert not (run_of(tmp_path, "huge") / "DONE").exists()

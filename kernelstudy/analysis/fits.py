@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize
 
 from .arrays import ROUNDING, as_square, unit_rows
 from .nulls import isotropic
@@ -160,7 +160,7 @@ def _fit_one(unit: np.ndarray, size: int, refine: int) -> tuple[float, np.ndarra
     ):  # SciPy clips a step that rounding puts past a bound, and says so
         warnings.filterwarnings("ignore", "Values in x were outside bounds", RuntimeWarning)
         found = [
-            minimize(
+            scipy.optimize.minimize(
                 lambda p: -_gabor_r2(p, unit, x, y),
                 starts[i],
                 bounds=bounds,

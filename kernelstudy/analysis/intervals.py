@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from .inference import FEWEST
 
@@ -26,7 +26,7 @@ def t_interval(
     mean = x.mean(axis=axis)
     if n < 2:
         return np.full_like(mean, np.nan)[()], np.full_like(mean, np.nan)[()]
-    half = stdtrit(n - 1, 0.5 + level / 2) * x.std(axis=axis, ddof=1) / n**0.5
+    half = scipy.special.stdtrit(n - 1, 0.5 + level / 2) * x.std(axis=axis, ddof=1) / n**0.5
     return mean - half, mean + half
 
 
@@ -102,7 +102,7 @@ def cluster_bootstrap(
         [statistic(values[np.concatenate([members[i] for i in draw])]) for draw in chosen]
     )
     error = np.std(replicates, axis=0) * (n / (n - 1)) ** 0.5
-    down = up = np.full(estimate.shape, stdtrit(n - 1, 0.5 + level / 2))
+    down = up = np.full(estimate.shape, scipy.special.stdtrit(n - 1, 0.5 + level / 2))
     if n >= FEWEST:
         without = np.stack([np.asarray(statistic(values[inverse != i])) for i in range(n)])
         influence = ((n - 1) * (estimate - without)).reshape(n, -1).T

@@ -15,6 +15,8 @@ from .intervals import bootstrap_t_interval
 from .nulls import permute_taps
 from .similarity import cosine
 
+_AT_ONCE = 8192  # permuted kernels in memory: enough to keep NumPy's calls few
+
 
 class Rung(NamedTuple):
     """One comparison with chance, over networks.
@@ -61,8 +63,12 @@ def permutation_p(
     observed = plane_r2(kernels, axes)
     rng = np.random.default_rng(seed)
     count = np.zeros(observed.shape)
-    for _ in range(draws):
-        count += plane_r2(permute_taps(kernels, rng), axes) >= observed - 1e-12
+    unit = unit_rows(kernels).reshape(kernels.shape)  # permuting leaves the norm as it is
+    block = max(1, _AT_ONCE // max(1, observed.size))
+    for done in range(0, draws, block):
+        copies = np.broadcast_to(unit, (min(block, draws - done), *unit.shape))
+        r2 = np.sum((rows(permute_taps(copies, rng)) @ axes) ** 2, axis=-1)
+        count += np.sum(r2 >= observed - 1e-12, axis=0)
     return np.where(np.isnan(observed), np.nan, (1 + count) / (1 + draws))
 
 

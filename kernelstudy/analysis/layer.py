@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
 
 from .arrays import as_kernels, moderate, rows, unit_rows
 from .nulls import as_basis
@@ -174,7 +174,7 @@ def match_seeds(a: ArrayLike, b: ArrayLike) -> SeedMatch:
     if a.ndim != 3 or a.shape != b.shape:
         raise ValueError(f"a and b must both be (n, kh, kw), not {a.shape} and {b.shape}")
     cosines = np.nan_to_num(np.abs(unit_rows(a) @ unit_rows(b).T))
-    first, order = linear_sum_assignment(cosines, maximize=True)
+    first, order = scipy.optimize.linear_sum_assignment(cosines, maximize=True)
     return SeedMatch(order, cosines[first, order])
 
 

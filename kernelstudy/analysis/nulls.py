@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from .arrays import as_kernels, dft2, rows, unit_rows
 
@@ -34,7 +34,7 @@ def r2_distribution(k: int, d: int):
     """
     if not 0 < k < d:
         raise ValueError(f"r2_distribution needs 0 < k < d, not k={k}, d={d}")
-    return stats.beta(k / 2, (d - k) / 2)
+    return scipy.stats.beta(k / 2, (d - k) / 2)
 
 
 def permute_taps(kernels: ArrayLike, rng: np.random.Generator | int) -> np.ndarray:

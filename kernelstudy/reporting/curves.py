@@ -82,8 +82,9 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
                 axis.axhspan(null["null_low"], null["null_high"], color=CHANCE, alpha=0.22, lw=0)
                 axis.axhline(null["null_mean"], color=CHANCE, lw=1.2)
                 _lines(axis, analysis, prefix + measure)
-                axis.set_ylim(0, 1.02)
             axes[0, column].set_title(SHORT_LABELS[measure])
+        axes[0, 0].set_ylim(0, 1.02)  # all share it
+        step_axis(axes, analysis)
         for axis, name in zip(axes[:, 0], (OF_KERNELS, OF_UPDATE), strict=True):
             axis.set_ylabel(name)
         axes[0, 0].fill_between(
@@ -100,6 +101,7 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
 def sectors(analysis: xr.Dataset) -> Figure:
     """Shares of the five symmetry sectors against step, a column an arm; dashed: chance."""
     arms = analysis["arm"].values
+    chance = analysis["null_mean"].sel(measure=list(SECTOR_COLOURS)).values
     with styled():
         figure = Figure(figsize=(0.8 + 2.5 * len(arms), 5.2))
         axes = figure.subplots(2, len(arms), sharex=True, sharey=True, squeeze=False)
@@ -108,11 +110,19 @@ def sectors(analysis: xr.Dataset) -> Figure:
                 for sector, colour in SECTOR_COLOURS.items():
                     of_arm = analysis[prefix + sector].sel(arm=arm)
                     _band(axis, of_arm, colour, SECTOR_LABELS[sector])
-                    chance = float(analysis["null_mean"].sel(measure=sector))
-                    axis.axhline(chance, color=colour, lw=1, ls=(0, (2, 3)), alpha=0.8)
-                axis.set_ylim(-0.02, 1.02)
-                step_axis(axis, analysis)
+                axis.hlines(
+                    chance,
+                    0,
+                    1,
+                    transform=axis.get_yaxis_transform(),
+                    colors=list(SECTOR_COLOURS.values()),
+                    lw=1,
+                    ls=(0, (2, 3)),
+                    alpha=0.8,
+                )
             axes[0, column].set_title(str(arm))
+        axes[0, 0].set_ylim(-0.02, 1.02)  # all share it
+        step_axis(axes, analysis)
         for axis, name in zip(axes[:, 0], (OF_KERNELS, OF_UPDATE), strict=True):
             axis.set_ylabel(f"share of energy, {name}")
         axes[0, 0].plot([], [], color="grey", lw=1, ls=(0, (2, 3)), label="chance")
@@ -124,8 +134,9 @@ def performance(analysis: xr.Dataset) -> Figure:
     """Test accuracy and training loss against step."""
     with styled():
         figure = Figure(figsize=(8.2, 3.2))
+        axes = figure.subplots(1, 2, sharex=True)
         for axis, name, label in zip(
-            figure.subplots(1, 2),
+            axes,
             ("test_accuracy", "train_loss"),
             ("test accuracy", "training loss (mean of minibatches)"),
             strict=True,
@@ -133,14 +144,14 @@ def performance(analysis: xr.Dataset) -> Figure:
             _lines(axis, analysis, name)
             axis.set(title=label)
             axis.set_ylim(bottom=0)
-        figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        step_axis(axes, analysis)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
 def _lines(axis: Axes, analysis: xr.Dataset, measure: str) -> None:
     for row, arm in enumerate(analysis["arm"].values):
         _band(axis, analysis[measure].sel(arm=arm), colour_of(row), str(arm))
-    step_axis(axis, analysis)
 
 
 def _band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
@@ -154,12 +165,14 @@ def _band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
     axis.plot(values["step"], kept.mean(0), color=colour, lw=1.6, label=label)
 
 
-def step_axis(axis: Axes, analysis: xr.Dataset) -> None:
-    """Steps on a logarithmic axis that has a place for 0."""
-    last = int(analysis["step"][-1])
-    axis.set_xscale("symlog", linthresh=1, linscale=0.4)
+def step_axis(axes: np.ndarray, analysis: xr.Dataset) -> None:
+    """Steps on the logarithmic x axis that all of a figure's `axes` share, with a place for 0."""
+    first, last = axes.flat[0], int(analysis["step"][-1])
+    first.set_xscale("symlog", linthresh=1, linscale=0.4)
     ticks = [0, *(10**e for e in range(12) if 10**e < last * 0.7), last]
-    axis.set_xticks(ticks, [f"{t:,}" for t in ticks])
-    axis.minorticks_off()
-    axis.set_xlim(-0.1, last * 1.15)
-    axis.set_xlabel("step")
+    first.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    first.set_xlim(-0.1, last * 1.15)
+    for axis in axes.flat:
+        axis.minorticks_off()
+    for axis in np.atleast_2d(axes)[-1]:
+        axis.set_xlabel("step")

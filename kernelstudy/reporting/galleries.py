@@ -1,16 +1,26 @@
-"""Figures of kernels and feature maps as pictures."""
+"""Figures of kernels and feature maps as pictures.
+
+Each figure has a single axes on which its pictures are placed: one for every picture would take
+most of a report's time.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kernelstudy.analysis.study import final_matches, spatial_kernels, updates, usable_bank
+from kernelstudy.analysis.study import spatial_kernels
 from kernelstudy.reporting.style import DIVERGING, MAPS, styled
 
 SHOWN_CHANNELS, SHOWN_STEPS = 16, 7
+# Of the gallery of matches, in sides of a picture: a kernel to its match, a pair to the next, rows.
+BESIDE, COLUMN, ROW = 1.1, 2.55, 1.6
+
+Bank = Mapping[str, np.ndarray]
 
 
 def shown_steps(count: int, *, most: int = SHOWN_STEPS) -> np.ndarray:
@@ -29,27 +39,28 @@ def kernels_over_time(trajectory: xr.Dataset, arm: str, scales: tuple[float, flo
     values = spatial_kernels(trajectory.sel(arm=[arm]))[0, 0]
     steps = shown_steps(len(values))
     channels = min(values.shape[1], SHOWN_CHANNELS)
+    rows, beside = len(steps), 1.22 * channels
     with styled():
-        figure = Figure(figsize=(9, 0.7 + 3.6 * len(steps) / channels))
-        blocks = figure.subplots(1, 2)
-        updates = values - values[:1]
-        for axis, stack, scale, title in zip(
-            blocks, (values, updates), scales, ("W", "W − W₀"), strict=True
+        figure = Figure(figsize=(9, 0.6 + 3.8 * rows / channels))
+        axes = figure.subplots()
+        for left, stack, scale, title in zip(
+            (0, beside), (values, values - values[:1]), scales, ("W", "W − W₀"), strict=True
         ):
-            image = _tiled(stack[steps, :channels])
-            shown = axis.imshow(image, cmap=DIVERGING, vmin=-scale or -1, vmax=scale or 1)
-            axis.set_title(title)
-            _bare(axis)
-            height = image.shape[0] / len(steps)
-            axis.set_yticks(
-                (np.arange(len(steps)) + 0.5) * height - 0.5,
-                [f"{int(s):,}" for s in trajectory["step"].values[steps]],
+            axes.imshow(
+                _tiled(stack[steps, :channels]),
+                cmap=DIVERGING,
+                vmin=-scale or -1,
+                vmax=scale or 1,
+                extent=(left, left + channels, rows, 0),
             )
-            bar = figure.colorbar(shown, ax=axis, fraction=0.03, pad=0.02, ticks=[-scale, 0, scale])
-            bar.ax.set_yticklabels([f"{-scale:.2g}", "0", f"{scale:.2g}"])
-            bar.outline.set_visible(False)
-        blocks[0].set_ylabel("step")
-        figure.supxlabel(
+            _colour_scale(axes, left + 1.02 * channels, 0.025 * channels, rows, scale)
+            axes.annotate(title, (left, 0), (0, 4), textcoords="offset points", fontweight="bold")
+        _bare(axes)
+        axes.set(xlim=(0, beside + 1.05 * channels), ylim=(rows, 0), ylabel="step")
+        axes.set_yticks(
+            np.arange(rows) + 0.5, [f"{int(s):,}" for s in trajectory["step"].values[steps]]
+        )
+        axes.set_xlabel(
             f"{channels} of {values.shape[1]} kernels of {arm}, seed "
             f"{int(trajectory['seed'].values[0])}",
             fontsize=8.5,
@@ -57,62 +68,103 @@ def kernels_over_time(trajectory: xr.Dataset, arm: str, scales: tuple[float, flo
     return figure
 
 
-def matches(trajectory: xr.Dataset, bank_names: list[str], *, update: bool) -> Figure:
+def _colour_scale(axes: Axes, left: float, width: float, height: float, scale: float) -> None:
+    """A strip from `scale` at the top down to -scale, with its ends and 0 beside it."""
+    strip = np.linspace(1, -1, 255)[:, None]
+    axes.imshow(strip, cmap=DIVERGING, extent=(left, left + width, height, 0))
+    for part, words, place in (
+        (0, f"{scale:.2g}", "top"),
+        (0.5, "0", "center"),
+        (1, f"−{scale:.2g}", "bottom"),
+    ):
+        axes.text(left + 1.4 * width, part * height, words, va=place, fontsize=8)
+
+
+def matches(final: xr.Dataset, untrained: xr.Dataset, bank: Bank, title: str) -> Figure:
     """Best, median and worst match of each arm at the final step, and the best at step 0 beside it.
 
-    Each pair is a kernel of the arm (any seed) and its nearest hand-crafted kernel, turned to the
-    kernel's sign. With `update`: of W - W0, where the comparison is still W at step 0.
+    Each pair is a kernel of the arm (any seed) and its nearest hand-crafted kernel of `bank`, turned
+    to the kernel's sign; each picture has its own scale.
+
+    `final`, `untrained`: `final_matches` of W (or of W - W0) at the last step, and of W at step 0.
     """
-    arms = [str(a) for a in trajectory["arm"].values]
-    bank = usable_bank(bank_names, trajectory.sizes["ky"])
-    final = updates(trajectory) if update else trajectory
-    title = "update W − W₀" if update else "W"
+    arms = [str(a) for a in final["arm"].values]
     columns = [
-        (f"{title}: best", final, -1, 1.0),
-        (f"{title}: median", final, -1, 0.5),
-        (f"{title}: worst", final, -1, 0.0),
-        ("best at step 0, untrained", trajectory, 0, 1.0),
+        (f"{title}: best", final, 1.0),
+        (f"{title}: median", final, 0.5),
+        (f"{title}: worst", final, 0.0),
+        ("best at step 0, untrained", untrained, 1.0),
     ]
     with styled():
-        figure = Figure(figsize=(9, 0.4 + 1.3 * len(arms)))
-        # an empty column between the pairs keeps each kernel with its match
-        widths = [1, 1, 0.25] * len(columns)
-        axes = figure.subplots(len(arms), len(widths), squeeze=False, width_ratios=widths)
-        for gap in axes[:, 2::3].flat:
-            gap.axis("off")
-        for column, (name, source, step, rank) in enumerate(columns):
-            found = final_matches(source, bank_names, step=step)
+        figure = Figure(figsize=(9, 0.35 + 1.35 * len(arms)))
+        axes = figure.subplots()
+        pictures = []
+        for column, (name, source, rank) in enumerate(columns):
+            left = column * COLUMN
+            axes.text(left, -0.1, name, fontsize=8.5, fontweight="bold")
             for row, arm in enumerate(arms):
-                left, right = axes[row, 3 * column : 3 * column + 2]
-                _pair(left, right, found.sel(arm=arm), rank, bank)
-                if row == 0:
-                    left.set_title(name, fontsize=8.5)
-        for row, arm in enumerate(arms):
-            axes[row, 0].set_ylabel(arm.replace("/", "/\n"), fontsize=8.5)
+                pair = _pair(source.sel(arm=arm), rank, bank)
+                for place, (picture, words) in enumerate(pair):
+                    x, y = left + place * BESIDE, row * ROW
+                    pictures.append((x, y, picture))
+                    axes.text(x + 0.5, y + 1.06, words, fontsize=7.5, ha="center", va="top")
+                if not pair:
+                    axes.text(left + 0.5, row * ROW + 0.5, "none", ha="center", va="center")
+        width, height = (len(columns) - 1) * COLUMN + BESIDE + 1, len(arms) * ROW
+        axes.imshow(
+            _mosaic(pictures, width, height),
+            cmap=DIVERGING,
+            vmin=-1,
+            vmax=1,
+            extent=(0, width, height, 0),
+            interpolation="nearest",
+        )
+        _bare(axes)
+        axes.set_ylim(height - 0.15, -0.3)
+        axes.set_yticks(
+            [row * ROW + 0.5 for row in range(len(arms))],
+            [arm.replace("/", "/\n") for arm in arms],
+            rotation=90,
+            va="center",
+            fontsize=8.5,
+        )
     return figure
 
 
-def _pair(left: Axes, right: Axes, found: xr.Dataset, rank: float, bank: dict) -> None:
-    """Draw the kernel at this rank of best |cos| (1 the best) beside its nearest bank entry."""
-    _bare(left)
-    _bare(right)
+def _pair(found: xr.Dataset, rank: float, bank: Bank) -> list[tuple[np.ndarray, str]]:
+    """The kernel at this rank of best |cos| (1 the best) and its nearest bank entry, in words too.
+
+    Empty where no kernel is live.
+    """
     score = np.where(found["live"], found["best_abs_cos"], np.nan).ravel()
     order = np.argsort(score)[: np.isfinite(score).sum()]
     if not len(order):
-        left.text(0.5, 0.5, "none", ha="center", va="center", transform=left.transAxes)
-        right.axis("off")
-        return
+        return []
     chosen = order[round(rank * (len(order) - 1))]
     size = found.sizes["ky"]
     kernel = found["kernel"].values.reshape(-1, size, size)[chosen]
     name = str(found["best"].values.ravel()[chosen])
     entry = bank[name] * (1 if (kernel * bank[name]).sum() >= 0 else -1)
-    for axis, picture in ((left, kernel), (right, entry)):
-        scale = np.abs(picture).max()
-        axis.imshow(picture, cmap=DIVERGING, vmin=-scale, vmax=scale)
     p = float(found["p_best"].values.ravel()[chosen])
-    left.set_xlabel(f"|cos| {score[chosen]:.2f}\np = {p:.2g}", fontsize=7.5)
-    right.set_xlabel(name, fontsize=7.5)
+    return [(kernel, f"|cos| {score[chosen]:.2f}\np = {p:.2g}"), (entry, name)]
+
+
+def _mosaic(
+    pictures: list[tuple[float, float, np.ndarray]], width: float, height: float
+) -> np.ndarray:
+    """Square pictures (x, y, values), each scaled to [-1, 1], on one canvas that is NaN elsewhere.
+
+    x, y (of the upper left corner), width and height are in sides of a picture.
+    """
+    size = len(pictures[0][2]) if pictures else 1
+    taps = np.ones((-(-20 // size),) * 2)  # pixels of one tap
+    side = size * len(taps)
+    canvas = np.full((round(height * side), round(width * side)), np.nan)
+    for x, y, values in pictures:
+        top, left = round(y * side), round(x * side)
+        scaled = values / (np.abs(values).max() or 1)
+        canvas[top : top + side, left : left + side] = np.kron(scaled, taps)
+    return canvas
 
 
 def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
@@ -121,28 +173,51 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
     steps = shown_steps(maps.sizes["step"], most=5)
     channels = min(maps.sizes["channel"], SHOWN_CHANNELS)
     probes = list(range(min(2, maps.sizes["probe"])))
+    pictures = trajectory["probe_image"].values.mean(-1)
+    height, width = (
+        n * (maps.sizes[dim] + 1) - 1 for n, dim in ((len(steps), "y"), (channels, "x"))
+    )
+    margin = 0.06 * width  # of a block to the probe's picture
     with styled():
         figure = Figure(figsize=(9, 0.5 + len(probes) * 7.4 * len(steps) / channels))
-        blocks = figure.subplots(len(probes), 2, squeeze=False, width_ratios=(1, 6))
-        for (picture, axis), probe in zip(blocks, probes, strict=True):
-            _bare(picture)
-            image = trajectory["probe_image"].isel(probe=probe).values
-            picture.imshow(image.mean(-1), cmap="gray")
-            picture.set_title(f"probe: class {int(trajectory['probe_label'][probe])}", fontsize=8.5)
+        axes = figure.subplots()
+        for probe in probes:
             stack = maps.isel(probe=probe).values.astype(float)[..., :channels]
             low, high = (f(stack, axis=(0, 1, 2)) for f in (np.min, np.max))
             scaled = (stack - low) / np.where(high > low, high - low, 1)
-            tiles = _tiled(np.moveaxis(scaled[steps], -1, 1))
-            axis.imshow(tiles, cmap=MAPS, vmin=0, vmax=1)
-            _bare(axis)
-            height = tiles.shape[0] / len(steps)
-            axis.set_yticks(
-                (np.arange(len(steps)) + 0.5) * height - 0.5,
-                [f"{int(s):,}" for s in maps["step"].values[steps]],
+            top = probe * (height + 0.5 * margin)
+            axes.imshow(
+                _tiled(np.moveaxis(scaled[steps], -1, 1)),
+                cmap=MAPS,
+                vmin=0,
+                vmax=1,
+                extent=(0, width, top + height, top),
             )
-            axis.set_ylabel("step")
+            middle, right = top + height / 2, -1.2 * margin
+            side = 0.15 * width * pictures.shape[1] / pictures.shape[2]  # height of the picture
+            axes.imshow(
+                pictures[probe],
+                cmap="gray",
+                extent=(right - 0.15 * width, right, middle + side / 2, middle - side / 2),
+            )
+            axes.annotate(
+                f"probe: class {int(trajectory['probe_label'][probe])}",
+                (right - 0.075 * width, middle - side / 2),
+                (0, 4),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8.5,
+                fontweight="bold",
+            )
+            axes.text(-0.8 * margin, middle, "step", rotation=90, ha="right", va="center")
+            for row, step in enumerate(maps["step"].values[steps]):
+                y = top + (row + 0.5) * height / len(steps)
+                axes.text(-0.1 * margin, y, f"{int(step):,}", ha="right", va="center")
+        _bare(axes)
+        end = len(probes) * (height + 0.5 * margin) - 0.5 * margin
+        axes.set(xlim=(-1.2 * margin - 0.15 * width, width), ylim=(end, 0))
         total = maps.sizes["channel"]
-        blocks[-1, 1].set_xlabel(f"{channels} of {total} channels of layer 2, {arm}")
+        axes.set_xlabel(f"{channels} of {total} channels of layer 2, {arm}")
     return figure
 
 
@@ -156,6 +231,7 @@ def _tiled(stack: np.ndarray) -> np.ndarray:
 def _bare(axis: Axes) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
+    axis.tick_params(length=0)
     axis.grid(visible=False)
     for spine in axis.spines.values():
         spine.set_visible(False)

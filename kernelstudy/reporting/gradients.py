@@ -20,7 +20,7 @@ def population_a(analysis: xr.Dataset) -> Figure:
     """
     with styled():
         figure = Figure(figsize=(8.2, 3.6))
-        axes = figure.subplots(1, 2, sharey=True)
+        axes = figure.subplots(1, 2, sharex=True, sharey=True)
         for axis, prefix, title in zip(axes, ("", DELTA), (OF_KERNELS, OF_UPDATE), strict=True):
             _operator_lines(axis, named=axis is axes[1])
             images = float(phi_of_a(analysis["a_pca"]))
@@ -49,7 +49,7 @@ def population_a(analysis: xr.Dataset) -> Figure:
                     steps[~resolved], mid[~resolved], "x", ms=4, alpha=0.4, color=colour_of(row)
                 )
             axis.set_title(title)
-            step_axis(axis, analysis)
+        step_axis(axes, analysis)
         _a_axis(axes[0])
         axes[0].set_ylabel("a of the arm's kernels")
         axes[0].plot([], [], "x", color="grey", label="unresolved")

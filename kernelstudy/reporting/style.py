@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from kernelstudy.runs import replacing
@@ -40,6 +42,7 @@ SECTOR_LABELS = {
 CHANCE = "#9aa0a6"
 DIVERGING = "PuOr_r"  # symmetric about zero, told apart with any colour vision
 MAPS = "magma"
+DPI = 160
 
 _RC: dict[Any, Any] = {
     "font.size": 9,
@@ -72,15 +75,17 @@ def styled() -> Iterator[None]:
 
 
 def save(figure: Figure, folder: Path, name: str) -> Path:
-    """Write <name>.png and <name>.svg, each whole or not at all; the PNG's path."""
+    """Write <name>.png and <name>.svg, each whole or not at all; the PNG's path.
+
+    Two drawings, one a file: `Figure.savefig` would draw each file twice, and lay it out again.
+    """
+    figure.set_dpi(DPI)
+    png, svg = (folder / f"{name}{suffix}" for suffix in (".png", ".svg"))
     with styled():
-        figure.draw_without_rendering()
-        figure.set_layout_engine(
-            "none"
-        )  # the layout stands: finding it again for each file is slow
-    for suffix in (".svg", ".png"):
-        # a date in the file would make the same figure another file
-        metadata = {"Date": None} if suffix == ".svg" else {}
-        with styled(), replacing(folder / f"{name}{suffix}") as temporary:
-            figure.savefig(temporary, dpi=160, metadata=metadata)
-    return folder / f"{name}.png"
+        with replacing(png) as temporary:
+            FigureCanvasAgg(figure).print_png(temporary)
+        figure.set_layout_engine("none")  # the layout found for the PNG stands
+        with replacing(svg) as temporary:
+            # a date in the file would make the same figure another file
+            FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
+    return png
