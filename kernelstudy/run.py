@@ -1,7 +1,5 @@
 """python -m kernelstudy.run +exp=mnist [key=value ...]: train, measure, report."""
 
-import contextlib
-import logging
 import os
 import signal
 import sys
@@ -106,6 +104,8 @@ def _job(settings: DictConfig) -> None:
 def run(study: Study) -> Path:
     """Train, measure and report `study`, or only report it if it has been trained before.
 
+    Of several processes (`distributed`) the first writes the run; the others only train.
+
     Returns:
         The run directory.
 
@@ -116,8 +116,8 @@ def run(study: Study) -> Path:
     place = runs.run_dir(study)
     if runs.is_done(place):
         print(f"run: {place} is finished; making its report again", flush=True)
-    else:
-        _train(study, place)
+    elif not _train(study, place):
+        return place
     from kernelstudy import report  # takes as long to import as JAX, and is needed only now
 
     with Console(stderr=True).status("measuring and drawing"):  # silent where there is no terminal
@@ -126,21 +126,29 @@ def run(study: Study) -> Path:
     return place
 
 
-def _train(study: Study, place: Path) -> None:
+def _train(study: Study, place: Path) -> bool:
+    """Train `study` into `place`; False in a process that only helps."""
     from kernelstudy.training.data import DataError, load
 
-    start = time.perf_counter()
+    began = time.perf_counter()
     try:
         data = load(study.data.name)
     except DataError as error:
         raise ConfigError(str(error)) from error
     config.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)
+    from kernelstudy.training.start import start
+
+    started = start(study.devices, distributed=study.distributed)
+    if not started.leads:
+        from kernelstudy.training.population import train_population
+
+        train_population(study, data)
+        return False
     print(f"data: {data.describe()}", flush=True)
-    devices = _start_jax(study)
     nets = len(study.arms) * len(study.seed_list)
     print(
         f"run: {place}: {len(study.arms)} arms x {len(study.seed_list)} seeds = {nets} networks, "
-        f"{study.steps:,} steps of {study.batch_size} images, on {devices}",
+        f"{study.steps:,} steps of {study.batch_size} images, on {started.devices}",
         flush=True,
     )
     runs.start(place, study)
@@ -154,9 +162,9 @@ def _train(study: Study, place: Path) -> None:
             {
                 "command": " ".join(["python -m kernelstudy.run", *_words()]),
                 "data": data.facts,
-                "device": devices,
+                "device": started.devices,
                 "seconds": {
-                    "start": round(loaded - start, 1),
+                    "start": round(loaded - began, 1),
                     "train": round(trained - loaded, 1),
                 },
                 "net_images": nets * study.steps * study.batch_size,
@@ -166,33 +174,12 @@ def _train(study: Study, place: Path) -> None:
     except Exception:
         runs.write_text(place / runs.FAILED, traceback.format_exc())
         raise
+    return True
 
 
 def _words() -> list[str]:
     """The command line's own overrides; of a sweep, this job's."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-
-
-def _start_jax(study: Study) -> str:
-    """Import JAX with the devices that the study asks for, and say which they are."""
-    for name in ("jax", "absl", "orbax"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    import jax
-
-    from kernelstudy.training import compiled
-
-    compiled.keep()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    chosen = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not chosen and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        # An earlier job of this process may have started JAX already, with its devices.
-        with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", study.devices or cores or 1)
-    found = jax.local_devices()
-    if study.devices and study.devices > len(found):
-        raise ConfigError(f"devices: {study.devices} is more than the {len(found)} there are")
-    used = found[: study.devices]
-    return f"{len(used)} x {used[0].device_kind}"
 
 
 def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.Dataset":
