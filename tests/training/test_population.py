@@ -5,8 +5,18 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
-from kernelstudy.config import ACTIVATIONS, OPTIMIZERS, Arm, Bank, Model, Optim, Study
+from kernelstudy.config import (
+    ACTIVATIONS,
+    OPTIMIZERS,
+    Arm,
+    Bank,
+    ConfigError,
+    Model,
+    Optim,
+    Study,
+)
 from kernelstudy.training import data, model, population, train
 
 ARMS = [
@@ -196,3 +206,27 @@ def test_chunks_divide_the_batch(batch, chunk):
 
 def test_the_schema_knows_the_implementations():
     assert set(ACTIVATIONS) == set(model.ACTIVATIONS)
+
+
+def test_groups_that_fit_memory_change_nothing(images, trained):
+    records = []
+    small = dataclasses.replace(STUDY, memory_gib=0.001)
+    grouped = population.train_population(small, images, on_log=records.append)
+    assert {tuple(record["seeds"]) for record in records} == {(0, 1), (2,)}
+    xr.testing.assert_identical(grouped, trained)
+
+
+def test_memory_that_holds_no_network_is_refused(images):
+    with pytest.raises(ConfigError, match=r"memory_gib: 1e-06 does not hold the networks of one"):
+        population.train_population(dataclasses.replace(STUDY, memory_gib=1e-6), images)
+
+
+@pytest.mark.parametrize(("precision", "said"), [("float32", "HIGHEST"), ("bfloat16", "DEFAULT")])
+def test_precision_is_that_of_the_products(images, precision, said):
+    study = dataclasses.replace(STUDY, precision=precision, impl="lax")
+    built = train.make_train(study, images)
+    kernel = np.zeros(train.first_kernel_shape(study, images), np.float32)
+    params = built.init(jax.random.key(0), kernel).params
+    text = str(jax.make_jaxpr(built.feature_maps)(params, images.test_images[:2]))
+    assert text.count("conv_general_dilated") == 2
+    assert f"Precision.{said}" in text

@@ -1,0 +1,155 @@
+"""Contenders in processes of their own, run in turn; whole commands; memory and scaling."""
+
+import contextlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+OURS = "kernelstudy"
+# name -> the processes that train at the same time
+CONTENDERS = {
+    OURS: ["ours"],
+    "PyTorch eager, channels_last, 2 threads": ["torch-eager threads=2"],
+    "PyTorch eager, channels_last, 1 thread": ["torch-eager threads=1"],
+    "PyTorch eager, NCHW, 2 threads": ["torch-eager threads=2 layout=nchw"],
+    "PyTorch, two pinned processes": ["torch-eager threads=1 cpu=0", "torch-eager threads=1 cpu=1"],
+    "torch.compile, channels_last, 2 threads": ["torch-compile threads=2"],
+    "torch.compile, two pinned processes": [
+        "torch-compile threads=1 cpu=0",
+        "torch-compile threads=1 cpu=1",
+    ],
+    "torch.func.vmap, 2 threads": ["torch-vmap"],
+    "sgemm (NumPy)": ["sgemm"],
+}
+ABLATION = {
+    OURS: "ours",
+    "without Winograd in the second layer": "ours without=winograd",
+    "without tiles in the first layer": "ours without=tiles",
+    "without writing shared values once": "ours without=materialised",
+    "masks stacked, not compared with an iota": "ours without=iota",
+    "the whole batch at once, no chunks": "ours without=chunks",
+    "networks by vmap, not one by one": "ours without=map",
+    "one device": "ours devices=1",
+    "all networks see the same batches": "ours shared_order=1",
+}
+
+
+class Worker:
+    """A contender: one process, or several that train at the same time."""
+
+    def __init__(self, work: str, lines: list[str]):
+        self.processes = []
+        for line in lines:
+            kind, *options = line.split()
+            words = [sys.executable, str(HERE / "worker.py"), kind, work, *options]
+            self.processes.append(
+                subprocess.Popen(
+                    words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE
+                )
+            )
+
+    def ready(self) -> bool:
+        return all(p.stdout.readline().strip() == "ready" for p in self.processes)
+
+    def burst(self) -> float:
+        """Work done a second, of all its processes together."""
+        for process in self.processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        told = [p.stdout.readline().split() for p in self.processes]
+        return sum(float(done) for done, _ in told) / max(float(s) for _, s in told)
+
+    def stop(self) -> None:
+        for process in self.processes:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            process.wait(30)
+
+
+def rates(work: str, contenders: dict[str, list[str]], rounds: int) -> pd.DataFrame:
+    """Rates in an order drawn anew each round: a row a round, a column a contender."""
+    workers = {}
+    for name, lines in contenders.items():
+        worker = Worker(work, lines)
+        if worker.ready():
+            workers[name] = worker
+        else:
+            print(f"  {name}: did not start, left out", flush=True)
+    rng = np.random.default_rng(0)
+    found = pd.DataFrame(index=range(rounds), columns=list(workers), dtype=float)
+    try:
+        for turn in range(rounds):
+            for name in rng.permutation(list(workers)):
+                found.loc[turn, name] = workers[name].burst()
+    finally:
+        for worker in workers.values():
+            worker.stop()
+    return found
+
+
+def first_step(overrides: list[str], cache: Path) -> float:
+    """Seconds from the command to the end of the first training step; the run is then stopped."""
+    with tempfile.TemporaryDirectory() as place:
+        environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+        words = [sys.executable, "-m", "kernelstudy.run", "+exp=mnist", f"runs_dir={place}"]
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [*words, *overrides], env=environment, cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        while process.poll() is None:
+            logged = list(Path(place).glob("*/*/metrics.jsonl"))
+            if logged and logged[0].read_text().count("\n") >= 2:
+                break
+            time.sleep(0.01)
+        took = time.perf_counter() - start
+        process.kill()
+        process.wait()
+    return took
+
+
+def whole_job(overrides: list[str], place: Path) -> dict[str, float]:
+    """Wall seconds of `+exp=mnist`, report included, and of the same networks in plain PyTorch."""
+    words = ["-m", "kernelstudy.run", "+exp=mnist", f"runs_dir={place}", *overrides]
+    seconds = {}
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    seconds[OURS] = time.perf_counter() - start
+    run = next(place.glob("*/*/DONE")).parent
+    start = time.perf_counter()
+    words = [str(HERE / "plain_torch.py"), str(run / "config.yaml"), str(place / "torch.pt")]
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
+    seconds["PyTorch"] = time.perf_counter() - start
+    log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    seconds["training and logging"] = log[-1]["seconds"]
+    spent = json.loads((run / "provenance.json").read_text())["seconds"]
+    return seconds | {f"ours: {name}": value for name, value in spent.items()}
+
+
+def peak_of(overrides: list[str]) -> tuple[float, float]:
+    """Wall seconds and peak memory (GiB) of one command, in a process of its own."""
+    code = (
+        "import resource, subprocess, sys, time; t = time.perf_counter();"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    with tempfile.TemporaryDirectory() as place:
+        words = [sys.executable, str(HERE / "train_only.py"), f"runs_dir={place}", *overrides]
+        told = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    seconds, kib = map(float, told.split())
+    return seconds, kib * resource.getpagesize() / 4096 / 2**20

@@ -1,0 +1,118 @@
+"""The package's own training step on made-up images, whole or with one trick taken away."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from worker import BATCH, CLASSES, DEEP_WIDTH, EXAMPLES, WORKS
+
+from kernelstudy.config import Arm, Bank, Model, Study
+from kernelstudy.training import gemm, ops, parallel, population, train, winograd
+from kernelstudy.training.data import Images
+
+
+def burst(work: str, options: dict[str, str]):
+    """A function that trains `nets` networks for one dispatch and returns the net-images done."""
+    without(options.get("without", ""))
+    cores = len(os.sched_getaffinity(0))
+    jax.config.update("jax_num_cpu_devices", int(options.get("devices", cores)))
+    shape, size, width = WORKS[work]
+    nets = int(options.get("nets", 8))
+    model = Model(
+        int(options.get("kernel_size", size)), int(options.get("width", width)), 2, DEEP_WIDTH
+    )
+    study = Study(
+        arms=[Arm("he_normal")],
+        seeds=nets,
+        batch_size=BATCH,
+        model=model,
+        bank=Bank(["sobel_x"]),
+        impl=options.get("impl", "auto"),
+    )
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((EXAMPLES, *shape)).astype(np.float32)
+    labels = rng.integers(CLASSES, size=EXAMPLES).astype(np.int32)
+    data = Images(images, labels, images[:64], labels[:64], CLASSES, {})
+    devices = population.choose_devices(study)
+    steps = int(options.get("steps", train.STEPS_A_CALL))
+    trained = parallel.make_population(train.make_train(study, data), devices)
+    seeds = study.seed_list
+    pairs = [(0, row) for row in range(nets)]
+    pairs += pairs[-1:] * (-nets % len(devices))
+    task = trained.share(population._task(study, data, seeds))
+    state = trained.init(*population._initial_values(study, data, seeds, pairs))
+    state, net = trained.place((state, population._nets(study, pairs)))
+    rows = np.stack(
+        [rng.permutation(EXAMPLES)[:BATCH] for _ in range(nets * train.STEPS_A_CALL)]
+    ).reshape(nets, train.STEPS_A_CALL, BATCH)
+    if "shared_order" in options:
+        rows = np.broadcast_to(rows[:1], rows.shape)
+    order = trained.share(train.Order(*[rows.astype(np.int32)] * 2))
+    held = [state]
+
+    def run() -> int:
+        held[0], losses = trained.advance(held[0], net, task, order, jnp.asarray(steps))
+        jax.block_until_ready(losses)
+        return nets * steps * BATCH
+
+    return run
+
+
+def without(trick: str) -> None:
+    """Take one trick away from the modules it lives in; `''` leaves all."""
+    if trick == "winograd":
+        gemm_table = ops.GEMM._replace(conv_pool=gemm.conv_pool)
+    elif trick == "tiles":  # patches of every pixel, then a pool
+        gemm_table = ops.GEMM._replace(
+            conv_pool=lambda x, k: (
+                winograd.conv_pool(x, k)
+                if k.shape[:2] == (3, 3) and k.shape[2] >= 4
+                else gemm.pool(gemm.conv(x, k))
+            )
+        )
+    else:
+        gemm_table = ops.GEMM
+    ops.GEMM = ops.IMPLS["gemm"] = gemm_table
+    if trick == "materialised":
+        winograd.materialised = lambda *values: values
+    if trick == "iota":
+        winograd.to_first = gemm.to_first = lambda first, dy, axis: jnp.stack(
+            [jnp.where(first == place, dy, 0) for place in range(4)], axis
+        )
+    if trick == "chunks":
+        train.chunk_size = lambda batch: batch
+    if trick == "map":  # networks by vmap, as on a GPU
+        parallel.lax = _Vmapped()
+
+
+class _Vmapped:
+    """`jax.lax` with `map` replaced by `vmap`."""
+
+    def __getattr__(self, name):
+        return getattr(jax.lax, name)
+
+    @staticmethod
+    def map(function, values):
+        return jax.vmap(function)(values)
+
+
+def count(work: str) -> dict[str, float]:
+    """XLA's own count of FLOP and bytes for one image, forward and backward, of a chunk of 32."""
+    shape, size, width = WORKS[work]
+    model = Model(size, width, 2, DEEP_WIDTH)
+    study = Study(arms=[Arm("he_normal")], seeds=1, batch_size=32, model=model)
+    images = np.zeros((32, *shape), np.float32)
+    labels = np.zeros(32, np.int32)
+    data = Images(images, labels, images, labels, CLASSES, {})
+    trained = train.make_train(study, data)
+    key, kernel = population._initial_values(study, data, [0], [(0, 0)])
+    state = jax.tree.map(lambda leaf: leaf[0], jax.vmap(trained.init)(key, kernel))
+    task = population._task(study, data, [0])
+    zero = jnp.zeros((), jnp.int32)
+    net = train.Net(zero, zero, zero, jnp.zeros((), bool))
+    rows = np.zeros((1, train.STEPS_A_CALL, 32), np.int32)
+    order, steps = train.Order(rows, rows), jnp.asarray(1)
+    compiled = jax.jit(trained.advance).lower(state, net, task, order, steps).compile()
+    cost = compiled.cost_analysis()  # of a loop with an unknown trip count: one turn
+    return {"flop": cost["flops"] / 32, "bytes": cost["bytes accessed"] / 32}

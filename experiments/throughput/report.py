@@ -1,0 +1,238 @@
+"""results/throughput/report.md and its figures, from the tables beside it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import ours
+import pandas as pd
+from matplotlib.figure import Figure
+from measure import OURS
+from worker import WORKS, flop_an_image
+
+from kernelstudy.reporting.style import styled
+from kernelstudy.runs import replacing, write_text
+
+SGEMM = "sgemm (NumPy)"
+FLOORS = {"mnist": (1.4, 2.0), "colour": (1.15, 1.6), "seven": (1.15, 1.6)}
+TITLES = {
+    "mnist": "mnist: 28x28x1, 3x3x16 first layer",
+    "colour": "colour: 32x32x3, 5x5x32 first layer",
+    "seven": "seven: 28x28x1, 7x7x16 first layer",
+}
+
+
+def write(out: Path) -> Path:
+    """All that the tables in `out` allow; returns the report's path."""
+    works = [work for work in WORKS if (out / f"rates_{work}.csv").exists()]
+    rates = {work: pd.read_csv(out / f"rates_{work}.csv", index_col=0) for work in works}
+    text = [HEAD, *floors(out, rates), *contenders(rates), *ablation(out), *scaling(out)]
+    _figure(out, "rates", draw_rates(rates))
+    text += ["## Roofline", "", "![Roofline](roofline.png)", "", ROOFLINE, ""]
+    _figure(out, "roofline", draw_roofline(rates))
+    write_text(out / "report.md", "\n".join([*text, TAIL]))
+    return out / "report.md"
+
+
+def compared(found: pd.DataFrame) -> pd.DataFrame:
+    """Medians, quartiles, and the median within rounds of our rate over each peer's."""
+    nets = found.drop(columns=[SGEMM], errors="ignore")
+    rows = nets.quantile([0.25, 0.5, 0.75]).T.set_axis(["lower", "median", "upper"], axis=1)
+    rows["ours / it"] = nets.rdiv(nets[OURS], axis=0).median()
+    return rows.sort_values("median", ascending=False)
+
+
+def best_peer(found: pd.DataFrame) -> str:
+    return found.drop(columns=[OURS, SGEMM]).median().idxmax()
+
+
+def floors(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
+    rows = []
+
+    def row(work: str, floor: float, goal: float, value: float, how: str, unit: str = "x") -> None:
+        met = (value <= floor, value <= goal) if unit == " s" else (value >= floor, value >= goal)
+        said = "goal met" if met[1] else "floor met" if met[0] else "**below the floor**"
+        shown = [f"{v:.0%}" if unit == "%" else f"{v:.3g}{unit}" for v in (floor, goal, value)]
+        rows.append((work, *shown, said, how))
+
+    for work, found in rates.items():
+        peer, within = best_peer(found), found[OURS] / found[SGEMM] * flop_an_image(*WORKS[work])
+        ratio = float((found[OURS] / found[peer]).median())
+        row(f"{TITLES[work]}, ours / best PyTorch", *FLOORS[work], ratio, f"best: {peer}")
+        row(f"{work}: share of sgemm", 0.5, 0.75, float(within.median()), "direct FLOP", "%")
+    job = json.loads((out / "whole_job.json").read_text())
+    row(
+        "whole job, plain PyTorch / ours",
+        1.3,
+        2.0,
+        job["PyTorch"] / job[OURS],
+        f"{job['PyTorch']:.0f} s / {job[OURS]:.0f} s",
+    )
+    first = json.loads((out / "first_step.json").read_text())
+    for kind, floor, goal in (("cold", 12, 6), ("warm", 4, 4)):
+        label = f"first training step, {kind} compilation cache"
+        row(label, floor, goal, float(np.median(first[kind])), "median", " s")
+    columns = ["work", "floor", "goal", "measured", "", "how"]
+    return ["## The floors", "", markdown(pd.DataFrame(rows, columns=columns)), ""]
+
+
+def contenders(rates: dict[str, pd.DataFrame]) -> list[str]:
+    text = ["## Every form", "", "![Rates](rates.png)", ""]
+    for work, found in rates.items():
+        rows = compared(found)
+        rows[["lower", "median", "upper"]] = rows[["lower", "median", "upper"]].map(
+            "{:,.0f}".format
+        )
+        rows["ours / it"] = rows["ours / it"].map("{:.2f}".format)
+        gigaflop = found[SGEMM].median() / 1e9
+        text += [
+            f"{TITLES[work]}; net-images/s, {len(found)} rounds; sgemm {gigaflop:.0f} GF/s",
+            "",
+        ]
+        text += [markdown(rows.rename_axis("form").reset_index()), ""]
+    return text
+
+
+def ablation(out: Path) -> list[str]:
+    text = ["## One trick taken away at a time", "", ABLATED, ""]
+    for path in sorted(out.glob("ablation_*.csv")):
+        found = pd.read_csv(path, index_col=0)
+        rows = pd.DataFrame(
+            {
+                "net-images/s": found.median().map("{:,.0f}".format),
+                "of the whole": found.div(found[OURS], axis=0).median().map("{:.2f}".format),
+            }
+        )
+        work = path.stem.removeprefix("ablation_")
+        text += [TITLES[work], "", markdown(rows.rename_axis(" ").reset_index()), ""]
+    return text
+
+
+def scaling(out: Path) -> list[str]:
+    if not (out / "scaling.csv").exists():
+        return []
+    found, jobs = pd.read_csv(out / "scaling.csv"), pd.read_csv(out / "jobs.csv")
+    _figure(out, "scaling", draw_scaling(found, jobs))
+    text = ["## Scaling", "", "![Scaling](scaling.png)", ""]
+    for of in sorted(set(jobs["of"]) & {"nets", "steps"}):
+        slope = _slope(jobs[jobs["of"] == of])
+        text.append(f"- Seconds of a whole training grow as {of} to the power {slope:.2f}.")
+    shown = jobs.assign(
+        seconds=jobs["seconds"].map("{:.1f}".format), peak_gib=jobs["peak_gib"].map("{:.2f}".format)
+    )
+    return [*text, "", markdown(shown), "", MEMORY, ""]
+
+
+def markdown(rows: pd.DataFrame) -> str:
+    lines = [rows.columns, ["---"] * len(rows.columns), *rows.to_numpy()]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _slope(rows: pd.DataFrame) -> float:
+    """Log-log slope of the time above the smallest job's (start and compilation)."""
+    rows = rows.sort_values("value")
+    base = rows["seconds"].iloc[0]
+    later = rows.iloc[1:]
+    grown = (later["seconds"] - base).clip(lower=1e-9)
+    value = later["value"] - rows["value"].iloc[0]
+    return float(np.polyfit(np.log(value), np.log(grown), 1)[0]) if len(later) > 1 else np.nan
+
+
+def draw_rates(rates: dict[str, pd.DataFrame]) -> Figure:
+    with styled():
+        figure = Figure(figsize=(12, 3.6), layout="constrained")
+        for axes, (work, found) in zip(
+            np.atleast_1d(figure.subplots(1, len(rates))), rates.items(), strict=True
+        ):
+            rows = compared(found)[::-1]
+            colours = ["#0072B2" if name == OURS else "#9aa0a6" for name in rows.index]
+            spread = [rows["median"] - rows["lower"], rows["upper"] - rows["median"]]
+            axes.barh(rows.index, rows["median"], color=colours, xerr=spread, ecolor="#333333")
+            axes.set_title(TITLES[work], fontsize=9)
+            axes.set_xlabel("net-images/s")
+            axes.tick_params(labelsize=7)
+        return figure
+
+
+def draw_scaling(found: pd.DataFrame, jobs: pd.DataFrame) -> Figure:
+    with styled():
+        kinds = list(found["of"].unique())
+        figure = Figure(figsize=(12, 5.4), layout="constrained")
+        grid = figure.subplots(2, max(len(kinds), 3))
+        for axes, kind in zip(grid[0], kinds, strict=False):
+            rows = found[found["of"] == kind]
+            axes.plot(rows["value"], rows["rate"], "o-", color="#0072B2")
+            axes.set(xlabel=kind, ylabel="net-images/s", ylim=(0, None))
+        for axes, (of, column) in zip(
+            grid[1], (("nets", "seconds"), ("steps", "seconds"), ("nets", "peak_gib")), strict=False
+        ):
+            rows = jobs[jobs["of"] == of]
+            axes.loglog(rows["value"], rows[column], "o-", color="#D55E00")
+            axes.set(xlabel=of, ylabel={"peak_gib": "peak memory, GiB"}.get(column, column))
+        for axes in grid[1][3:]:
+            axes.remove()
+        return figure
+
+
+def draw_roofline(rates: dict[str, pd.DataFrame]) -> Figure:
+    """Achieved against intensity, both by XLA's own count, under the measured product and copy."""
+    flop_rate = float(np.median([found[SGEMM].median() for found in rates.values()])) / 1e9
+    copy = _copy_rate() / 1e9
+    with styled():
+        figure = Figure(figsize=(5.6, 4), layout="constrained")
+        axes = figure.subplots()
+        x = np.geomspace(0.1, 1000, 200)
+        axes.loglog(x, np.minimum(flop_rate, copy * x), color="#333333")
+        for work, found in rates.items():
+            cost = ours.count(work)
+            achieved = found[OURS].median() * cost["flop"] / 1e9
+            axes.plot(cost["flop"] / cost["bytes"], achieved, "o", label=work)
+        axes.set(xlabel="FLOP a byte (XLA's count)", ylabel="GF/s")
+        axes.text(30, flop_rate * 1.1, f"sgemm {flop_rate:.0f} GF/s", fontsize=8)
+        axes.text(0.12, copy * 0.22, f"copy {copy:.0f} GB/s", fontsize=8, rotation=38)
+        axes.legend()
+        return figure
+
+
+def _copy_rate() -> float:
+    """Bytes a second, read and written, of copying 256 MiB on one core."""
+    import time
+
+    a, b = np.ones(2**26, np.float32), np.empty(2**26, np.float32)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.copyto(b, a)
+        times.append(time.perf_counter() - start)
+    return 2 * a.nbytes / float(np.median(times))
+
+
+def _figure(out: Path, name: str, figure: Figure) -> None:
+    with replacing(out / f"{name}.png") as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+HEAD = """# How fast is the population engine, and what limits it?
+
+The question and the hypotheses were stated before the run:
+[experiments/throughput](../../experiments/throughput/README.md). Unit: net-images a second of training,
+networks x images, forward, backward and Adam, batch 128. All contenders of a table run in turn, round
+by round, in an order drawn anew, each in a process of its own; rates are medians, ratios are medians of
+the ratios within rounds. Every number is read from the tables beside this file.
+"""
+ABLATED = """Each row is the package with one thing replaced by the obvious alternative, measured in turn
+with the whole. 'Networks by vmap' is what a GPU gets. The last row is no trick but a cost: every seed has
+its own order of the data, so no two seeds can share what is made of a batch."""
+ROOFLINE = """FLOP and bytes are XLA's own count of the compiled step (bytes: what operations read and
+write, in cache or in memory), so the intensity is that of the program, not of the problem."""
+MEMORY = """Time of the smallest job (start, compilation) is taken off before slopes are fitted. Peak memory
+is of the whole process. With `memory_gib` the networks are trained in groups that fit, one after another."""
+TAIL = """## GPU and TPU
+
+Not run there: no such device was at hand. What is expected: the same program takes `lax.conv` under `vmap`
+(`impl=lax`), held equal to the CPU's form in value and gradient by the tests. One step of the mnist net is
+about 6 MFLOP an image, so 40 networks x 128 images are 31 GFLOP a step; a device with 20 TFLOP/s of float32
+that reached a fifth of it on so small convolutions would do about 130 such steps a second, 660,000
+net-images/s. Its memory holds, for a network, the maps of one batch with their gradients (about 100 MB at
+batch 128): `memory_gib` bounds how many networks are on it at a time. None of this was measured.
+"""
