@@ -134,8 +134,8 @@ def _train_group(
                 "step": step,
                 "seconds": round(time.perf_counter() - started, 3),
                 **({} if seeds == study.seed_list else {"seeds": seeds}),
-                "train_loss": _by_arm(study, _mean_loss(losses, before, step)),
-                "test_accuracy": _by_arm(study, accuracies[-1]),
+                "train_loss": _by_arm(study, _mean_loss(losses, before, step), len(seeds)),
+                "test_accuracy": _by_arm(study, accuracies[-1], len(seeds)),
             }
         )
         before = step
@@ -267,8 +267,8 @@ def _stream(*name: int) -> np.random.Generator:
     return np.random.default_rng(name)
 
 
-def _by_arm(study: Study, values: np.ndarray) -> dict[str, list[float | None]]:
-    grid = np.broadcast_to(values, (len(study.arms), len(study.seed_list)))
+def _by_arm(study: Study, values: np.ndarray, seeds: int) -> dict[str, list[float | None]]:
+    grid = np.broadcast_to(values, (len(study.arms), seeds))
     return {
         arm.name: [round(float(v), 6) if np.isfinite(v) else None for v in row]
         for arm, row in zip(study.arms, grid, strict=True)
