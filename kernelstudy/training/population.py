@@ -13,8 +13,8 @@ import xarray as xr
 
 from kernelstudy.analysis import patch_pca
 from kernelstudy.config import ConfigError, Study
+from kernelstudy.data.images import Images
 from kernelstudy.training import initializers
-from kernelstudy.training.data import Images
 from kernelstudy.training.parallel import (
     COMPILE_QUICKLY,
     Population,

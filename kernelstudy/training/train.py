@@ -11,8 +11,8 @@ from flax import nnx
 from jax import Array, lax
 
 from kernelstudy.config import Study
+from kernelstudy.data.images import Images
 from kernelstudy.training import ops
-from kernelstudy.training.data import Images
 from kernelstudy.training.model import CNN
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kernelstudy.config import ACTIVATIONS, OPTIMIZERS, Arm, Bank, Model, Optim, Study
-from kernelstudy.training import data, model, population, train
+from kernelstudy.data import images as data
+from kernelstudy.training import model, population, train
 
 ARMS = [
     Arm("he_normal"),

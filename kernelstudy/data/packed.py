@@ -1,0 +1,234 @@
+"""Sets on disk as TFDS has them (ArrayRecord files), written and read without TensorFlow."""
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernelstudy.data import DataError, Part, Parts
+from kernelstudy.data.idx import Progress
+
+FILE_FORMAT = "array_record"  # the one that TFDS reads and writes without TensorFlow
+VERSION = "2.0.0"  # of the sets packed here
+PARTIAL = ".partial-"  # how the names of unfinished work begin
+BLOCK = 512  # examples read at a time
+HELD_OUT = 5  # every so manieth example is for testing, in sets that have none for it
+
+
+class Split(NamedTuple):
+    """One split of a packed set: examples by their row."""
+
+    source: Any  # TFDS' data source
+    image_key: str
+    label_key: str
+    rows: np.ndarray | None = None  # which of the source's; None: all
+
+    def __len__(self) -> int:
+        return len(self.source) if self.rows is None else len(self.rows)
+
+    def examples(self, rows: Sequence[int]) -> Iterator[tuple[np.ndarray, int]]:
+        """(image (H, W, C) uint8, label) of each row."""
+        own = rows if self.rows is None else self.rows[list(rows)]
+        for example in self.source.__getitems__([int(row) for row in own]):
+            image = np.asarray(example[self.image_key])  # without TensorFlow TFDS may yield PIL's
+            yield image.reshape(*image.shape[:2], -1), int(example[self.label_key])
+
+
+def quiet_tfds():
+    """TensorFlow Datasets without its messages and progress bars."""
+    import tensorflow_datasets as tfds  # slow to import, and only needed here
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)
+    tfds.disable_progress_bar()
+    return tfds
+
+
+def pack(
+    place: Path,
+    name: str,
+    parts: Parts,
+    *,
+    what: str,
+    homepage: str | None = None,
+    progress: Progress = lambda *_: None,
+) -> None:
+    """Write `parts` as the TFDS set `place`/`name`, whole or not at all.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    tfds = quiet_tfds()
+    classes = int(max(part.labels.max() for part in parts)) + 1
+
+    def examples(split: str, part: Part):
+        for row, (image, label) in enumerate(zip(*part, strict=True)):
+            if row % BLOCK == 0 or row == len(part.labels) - 1:
+                progress(f"packing {split} images", row + 1, len(part.labels))
+            yield row, {"image": image, "label": int(label)}
+
+    # The stock builders of some of these names are not to be disturbed.
+    with tfds.core.registered.skip_registration():
+
+        class Packed(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version(VERSION)
+
+            def _info(self):
+                # Pixels as plain bytes: quick to write, and to read in any order.
+                image = tfds.features.Tensor(
+                    shape=parts.train.images.shape[1:], dtype=np.uint8, encoding="bytes"
+                )
+                label = tfds.features.ClassLabel(num_classes=classes)
+                return tfds.core.DatasetInfo(
+                    builder=self,
+                    description=what,
+                    features=tfds.features.FeaturesDict({"image": image, "label": label}),
+                    supervised_keys=("image", "label"),
+                    homepage=homepage,
+                    disable_shuffling=True,
+                )
+
+            def _split_generators(self, dl_manager):
+                del dl_manager  # nothing is downloaded
+                return {s: self._generate_examples(s) for s in Parts._fields}
+
+            def _generate_examples(self, split):
+                return examples(split, getattr(parts, split))
+
+    Packed.name = name
+    with partial(place, name) as temporary:
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS tells of its packing
+            try:
+                builder = Packed(data_dir=temporary, file_format=FILE_FORMAT)
+                builder.download_and_prepare(
+                    file_format=FILE_FORMAT,
+                    download_dir=temporary / "downloads",
+                    download_config=tfds.download.DownloadConfig(
+                        compute_stats=tfds.download.ComputeStatsMode.SKIP
+                    ),
+                )
+            except OSError:
+                raise
+            except Exception as error:  # the writer's own, which hide what the system said
+                raise OSError(None, f"writing failed: {_first_line(error)}") from error
+        (place / name).mkdir(exist_ok=True)
+        (temporary / name / VERSION).rename(place / name / VERSION)
+
+
+@contextlib.contextmanager
+def partial(place: Path, name: str) -> Iterator[Path]:
+    """A directory in `place` for unfinished work, gone when the block ends."""
+    with tempfile.TemporaryDirectory(
+        prefix=f"{PARTIAL}{name.replace('/', '-')}-", dir=place, ignore_cleanup_errors=True
+    ) as made:
+        yield Path(made)
+
+
+def sweep(place: Path, name: str) -> None:
+    """Clear away what a killed preparation of this set has left; call it under the set's lock."""
+    for left in place.glob(f"{PARTIAL}{name.replace('/', '-')}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def open_packed(place: Path, name: str) -> dict[str, Split] | None:
+    """The splits of a set that was packed here; None if it was not."""
+    if not (place / name / VERSION / "dataset_info.json").is_file():
+        return None
+    builder = quiet_tfds().builder_from_directory(place / name / VERSION)
+    return {s: Split(builder.as_data_source(split=s), "image", "label") for s in Parts._fields}
+
+
+def open_tfds(place: Path, name: str) -> tuple[dict[str, Split], Any]:
+    """The splits of any TFDS image classification set, and TFDS' facts of it.
+
+    'test' is the set's own test split if that has labels, else its validation split; of a set that has
+    neither every fifth training example is for testing.
+
+    Raises:
+        DataError: where the set is not known, not prepared or not for image classification.
+    """
+    builder = tfds_builder(place, name)
+    info = builder.info
+    image_key, label_key = keys(info.features, name)
+    known = list(info.splits) or list(Parts._fields)  # a mocked set knows none
+    if "train" not in known:
+        raise DataError(f"data.dataset: {name} has no split 'train', only {', '.join(known)}")
+    found: dict[str, Split] = {}
+    for split in ("train", "test", "validation"):
+        role = "train" if split == "train" else "test"
+        if split not in known or role in found:
+            continue
+        try:
+            source = builder.as_data_source(split=split)
+        except NotImplementedError as error:
+            raise DataError(
+                f"data.dataset: {name} in {place} is packed in another format than {FILE_FORMAT}; "
+                f"delete it there, then python -m kernelstudy.prepare {name}"
+            ) from error
+        except Exception as error:  # TFDS asserts, or its readers do not find their files
+            raise unprepared(name, place) from error
+        of_split = Split(source, image_key, label_key)
+        if min(label for _, label in of_split.examples(range(min(8, len(of_split))))) >= 0:
+            found[role] = of_split  # TFDS gives -1 where labels are withheld
+    if "test" not in found:
+        every = np.arange(len(found["train"]))
+        of_test = every % HELD_OUT == HELD_OUT - 1
+        found = {
+            "train": found["train"]._replace(rows=every[~of_test]),
+            "test": found["train"]._replace(rows=every[of_test]),
+        }
+    return found, info
+
+
+def tfds_builder(place: Path, name: str) -> Any:
+    """TFDS' builder of a set, its own or read from `place`."""
+    tfds = quiet_tfds()
+    try:
+        return tfds.builder(name, data_dir=place, file_format=FILE_FORMAT)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise DataError(f"data.dataset: {name!r} is no data set that TFDS knows") from error
+    except ImportError as error:
+        raise DataError(f"data.dataset: {name} needs a package: {_first_line(error)}") from error
+    except (ValueError, AssertionError, OSError) as error:  # of a config or a version there is not
+        raise DataError(f"data.dataset: {name} cannot be had: {_reason(error)}") from error
+
+
+def keys(features: Any, name: str) -> tuple[str, str]:
+    """Which features are the image and its class."""
+    tfds = quiet_tfds()
+    entries = dict(features.items()) if hasattr(features, "items") else {}
+    labels = [k for k, f in entries.items() if isinstance(f, tfds.features.ClassLabel)]
+    images = [
+        k
+        for k, f in entries.items()
+        if isinstance(f, tfds.features.Image)
+        or (f.__class__ is tfds.features.Tensor and len(f.shape) == 3)
+    ]
+    if not images or not labels:
+        raise DataError(
+            f"data.dataset: {name} is not for image classification: it has no "
+            f"{'image' if labels else 'class label'} among {', '.join(entries)}"
+        )
+    return ("image" if "image" in images else images[0]), (
+        "label" if "label" in labels else labels[0]
+    )
+
+
+def unprepared(name: str, place: Path) -> DataError:
+    return DataError(
+        f"data: {name} is not prepared in {place}; first python -m kernelstudy.prepare {name}"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """What TFDS says of the matter, without its arguments and its lists."""
+    return _first_line(error).split('": ')[-1].split(". Here are")[0][:200]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
