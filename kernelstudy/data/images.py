@@ -10,7 +10,7 @@ import numpy as np
 from kernelstudy.data import DataError
 from kernelstudy.data.registry import SETS
 from kernelstudy.data.store import obtain
-from kernelstudy.data.stream import Streamed, open_stored
+from kernelstudy.data.stream import Streamed, look_up, open_stored
 
 if TYPE_CHECKING:
     from kernelstudy.config import Data
@@ -89,11 +89,11 @@ def load(data: "Data | str") -> Images:
     seen = np.flatnonzero(counts)
     shape = tuple(facts["image_shape"])
     return Images(
-        train_images=values[train if everything else train[rows]]
+        train_images=look_up(values, train if everything else train[rows])
         if in_memory
         else Streamed(train, rows, values, shape),
         train_labels=labels[rows],
-        test_images=values[found.test.images],
+        test_images=look_up(values, found.test.images),
         test_labels=np.asarray(found.test.labels),
         classes=facts["classes"],
         facts={
@@ -112,7 +112,9 @@ def load(data: "Data | str") -> Images:
             "standardisation": "(pixel - pixel_mean) / pixel_std, of all pixels of the training images",
             "chosen_from": len(labels),
         },
-        val_images=values[train[val_rows]] if len(val_rows) else np.empty((0, *shape), np.float32),
+        val_images=look_up(values, train[val_rows])
+        if len(val_rows)
+        else np.empty((0, *shape), np.float32),
         val_labels=labels[val_rows],
     )
 

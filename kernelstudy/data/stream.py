@@ -45,7 +45,7 @@ class Streamed:
 
     def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
         """(n, H, W, C) float32."""
-        return self.values[self.stored[self.rows[rows]]]
+        return look_up(self.values, self.stored[self.rows[rows]])
 
 
 def open_stored(data: "Data") -> Stored:
@@ -58,3 +58,12 @@ def open_stored(data: "Data") -> Stored:
     if splits is None:  # its decoded arrays are there, but what they were decoded from is gone
         raise packed.unprepared(name, data_dir())
     return Stored(splits["train"], data)
+
+
+def look_up(values: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """`values[images]`, in blocks: several times as fast for many images."""
+    found = np.empty(images.shape, values.dtype)
+    for start in range(0, len(images), 1024):
+        block = slice(start, start + 1024)
+        np.take(values, images[block], out=found[block], mode="clip")
+    return found
