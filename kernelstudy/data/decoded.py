@@ -53,7 +53,7 @@ def read(path: Path, *, limit: float) -> Decoded | None:
                 if content_hash(arrays[kind]) != facts["sha256_of"][f"{role}_{kind}"]:
                     return None
             parts.append(Part(**arrays))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
     return Decoded(*parts, facts)
 
@@ -92,9 +92,9 @@ def fitted(image: np.ndarray, data: "Data", where: str) -> np.ndarray:
             )
         top, left = ((n - side) // 2 for n in image.shape[:2])
         image = image[top : top + side, left : left + side]
-    if data.colour == "rgb" and image.shape[2] == 1:
+    if colour(data) == "rgb" and image.shape[2] == 1:
         raise DataError(f"data.colour: {where} have no colours, only grey")
-    if data.colour == "grey" and image.shape[2] == 3:
+    if colour(data) == "grey" and image.shape[2] == 3:
         image = np.rint(luma(image)).astype(np.uint8)[..., None]
     if data.resize:
         from PIL import Image

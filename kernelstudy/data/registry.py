@@ -84,7 +84,7 @@ SETS = {
         source="photographs shipped by scikit-image, scikit-learn and Matplotlib, cropped here",
         licence="public domain or CC0 (china and flower: CC BY 2.0)",
         colours=("grey", "rgb"),
-        make=lambda data: photo_patches(data.colour or "grey"),
+        make=lambda data: photo_patches(str(colour(data))),
     ),
     "oriented": DataSet(
         what="one to four parallel edges of known orientation and blur; the class is their number",
@@ -101,12 +101,17 @@ SETS = {
 }
 
 
+def colour(data: "Data") -> str | None:
+    """grey or rgb: what is asked for, else a set's first; None for TFDS' sets: as they are."""
+    return data.colour or (None if data.name == TFDS else SETS[data.name].colours[0])
+
+
 def folder(data: "Data") -> str:
     """The name of a set's directory: sets made with other options lie apart."""
     if data.name == TFDS:
         return str(data.dataset)
     if data.name == "photo_patches":
-        return f"{data.name}_{data.colour or 'grey'}"
+        return f"{data.name}_{colour(data)}"
     if data.name == "oriented":
         options = f"{data.orientation:.17g} {data.concentration:.17g} {data.blur:.17g}"
         return f"{data.name}_{hashlib.sha256(options.encode()).hexdigest()[:8]}"

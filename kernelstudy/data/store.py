@@ -1,5 +1,8 @@
 """How a set comes to be on disk: made, downloaded or prepared once, decoded once, then read."""
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +40,7 @@ def obtain(
     ):  # without a lock: a reader may have no right to write
         return found
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / f".{name.replace('/', '-')}.lock"):  # jobs of a sweep start together
+        with _at_work(place, name):
             if found := decoded.read(path, limit=limit):
                 return found
             splits, facts = _splits(data, place, prepare=prepare, source=source, progress=progress)
@@ -48,9 +50,29 @@ def obtain(
             return found
     except OSError as error:
         raise DataError(
-            f"data: {name} cannot be prepared in {place} ({error.strerror or error}); "
+            f"data: {name} cannot be prepared in {place} ({_reason(error)}); "
             "KERNELSTUDY_DATA_DIR names another place"
         ) from error
+
+
+@contextlib.contextmanager
+def _at_work(place: Path, name: str) -> Iterator[None]:
+    """Alone at work on a set, for jobs of a sweep start together; what fails leaves nothing behind."""
+    place_was, set_was = place.exists(), (place / name).exists()
+    place.mkdir(parents=True, exist_ok=True)
+    lock = place / f".{name.replace('/', '-')}.lock"
+    try:
+        with FileLock(lock):
+            yield
+    except BaseException:
+        if not set_was:
+            shutil.rmtree(place / name, ignore_errors=True)
+        lock.unlink(missing_ok=True)
+        kept = place / decoded.FOLDER
+        for folder in (kept / name, kept, *([] if place_was else [place])):
+            with contextlib.suppress(OSError):  # others' work may be in it
+                folder.rmdir()
+        raise
 
 
 def _splits(
@@ -113,6 +135,14 @@ def _keep(path: Path, found: Decoded, source: Path, *, must: bool) -> None:
     except OSError:
         if must:
             raise  # else decoded again at the next start
+
+
+def _reason(error: OSError) -> str:
+    """What the system said; TFDS' writer and NumPy wrap it."""
+    full = ("No space left", "Not enough free space", "requested and")
+    if any(words in str(error) for words in full):
+        return "No space left on device"
+    return error.strerror or str(error)
 
 
 def _damaged(name: str, place: Path, error: Exception) -> DataError:
