@@ -13,6 +13,7 @@ from kernelstudy.data import DataError, Part, Parts
 from kernelstudy.data.idx import Progress
 from kernelstudy.data.packed import BLOCK, Split, partial
 from kernelstudy.data.photos import luma
+from kernelstudy.data.registry import colour
 
 if TYPE_CHECKING:
     from kernelstudy.config import Data
@@ -31,7 +32,7 @@ class Decoded(NamedTuple):
 def path_of(place: Path, folder: str, data: "Data") -> Path:
     """Where the decoded arrays of a set under these options are kept."""
     options = [
-        data.colour or "own",
+        colour(data) or "own",
         *(f"{k}{v}" for k in ("crop", "resize") if (v := getattr(data, k))),
     ]
     return place / FOLDER / folder.replace("/", "-").replace(":", "-") / "-".join(options)

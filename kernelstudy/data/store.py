@@ -41,7 +41,7 @@ def obtain(
         return found
     try:
         with _at_work(place, name):
-            if found := decoded.read(path, limit=limit):
+            if found := _decoded(path, limit, place / name):
                 return found
             splits, facts = _splits(data, place, prepare=prepare, source=source, progress=progress)
             found = _decode(splits, data, limit, progress)
@@ -53,6 +53,12 @@ def obtain(
             f"data: {name} cannot be prepared in {place} ({_reason(error)}); "
             "KERNELSTUDY_DATA_DIR names another place"
         ) from error
+
+
+def _decoded(path: Path, limit: float, packed_set: Path) -> Decoded | None:
+    """The decoded arrays, if they are there, and the packed set too where images come from that."""
+    found = decoded.read(path, limit=limit)
+    return found if found and (found.train.images is not None or packed_set.is_dir()) else None
 
 
 @contextlib.contextmanager
@@ -92,7 +98,7 @@ def _splits(
         if splits := packed.open_packed(place, name):
             return splits, {}
     except Exception as error:
-        raise _damaged(name, place, error) from error
+        raise _damaged(data, error) from error
     if entry.make:
         progress(f"making {name}", 0, 0)
         parts = entry.make(data)
@@ -115,15 +121,15 @@ def _decode(splits: Any, data: "Data", limit: float, progress: idx.Progress) -> 
     except (DataError, OSError):
         raise
     except Exception as error:  # whatever a damaged file makes TFDS and its readers raise
-        raise _damaged(name, data_dir(), error) from error
+        raise _damaged(data, error) from error
     whole = not (data.crop or data.resize) and found.train.images is not None
     if whole and entry.sha256 and found.facts["sha256"] != entry.sha256:
-        raise _damaged(name, data_dir(), ValueError(f"its sha256 is {found.facts['sha256']}"))
+        raise _damaged(data, ValueError(f"its sha256 is {found.facts['sha256']}"))
     if whole and entry.files:
         arrays = (a for part in (found.train, found.test) for a in part)
         for array, file in zip(arrays, entry.files, strict=True):
             if idx.idx_hash(array.reshape(file.shape).astype("u1")) != file.sha256:
-                raise _damaged(name, data_dir(), ValueError(f"{file.name} is not the expected one"))
+                raise _damaged(data, ValueError(f"{file.name} is not the expected one"))
     return found
 
 
@@ -145,9 +151,9 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _damaged(name: str, place: Path, error: Exception) -> DataError:
+def _damaged(data: "Data", error: Exception) -> DataError:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return DataError(
-        f"data: {name} in {place} cannot be read ({line}); delete it there, then "
-        f"python -m kernelstudy.prepare {name.split('_grey')[0].split('_rgb')[0]}"
+        f"data: {folder(data)} in {data_dir()} cannot be read ({line}); delete it there, then "
+        f"python -m kernelstudy.prepare {data.dataset or data.name}"
     )
