@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -111,7 +112,8 @@ class SizesDifferError(DataError):
     """The images of a set cannot be one array as they are."""
 
 
-class Arrays(NamedTuple):
+@dataclass(frozen=True)
+class Arrays:
     """Arrays read as a `Split` is."""
 
     part: Part
