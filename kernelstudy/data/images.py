@@ -52,10 +52,14 @@ class Images(NamedTuple):
             f"{f['classes']} classes, sha256 {f['sha256'][:16]} ({f['source']})"
         )
 
-    def sample(self) -> np.ndarray:
-        """Training images (n, H, W, C) for statistics: evenly spaced, `STATISTICS` at most."""
+    def sample_rows(self) -> np.ndarray:
+        """Rows of the training images that statistics are taken from: evenly spaced."""
         count = len(self.train_labels)
-        return self.train_images[np.linspace(0, count - 1, min(count, STATISTICS)).astype(int)]
+        return np.linspace(0, count - 1, min(count, STATISTICS)).astype(int)
+
+    def sample(self) -> np.ndarray:
+        """Training images (n, H, W, C) for statistics, `STATISTICS` at most."""
+        return self.train_images[self.sample_rows()]
 
 
 def load(data: "Data | str") -> Images:

@@ -1,60 +1,13 @@
 """Any TFDS set: mocked by TFDS itself, or built here and read as a stranger's."""
 
-import contextlib
-import io
-
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from kernelstudy import prepare
 from kernelstudy.config import Data
 from kernelstudy.data import DataError, images, packed, stock
-
-
-def build(place, name, splits, *, shape=(None, None, 3), labels=3):
-    """A TFDS set of PNG images in `place`; splits: name -> list of (array, label)."""
-    with tfds.core.registered.skip_registration():
-
-        class Small(tfds.core.GeneratorBasedBuilder):
-            VERSION = tfds.core.Version("1.2.0")
-
-            def _info(self):
-                features = {
-                    "id": tfds.features.Text(),
-                    "image": tfds.features.Image(shape=shape, encoding_format="png"),
-                    "label": tfds.features.ClassLabel(num_classes=labels),
-                }
-                return tfds.core.DatasetInfo(
-                    builder=self,
-                    description="small",
-                    features=tfds.features.FeaturesDict(features),
-                    homepage="https://example.org",
-                    disable_shuffling=True,
-                )
-
-            def _split_generators(self, dl_manager):
-                del dl_manager
-                return {split: self._generate_examples(split) for split in splits}
-
-            def _generate_examples(self, split):
-                for row, (array, label) in enumerate(splits[split]):
-                    png = io.BytesIO()
-                    Image.fromarray(array).save(png, format="PNG")
-                    png.seek(0)
-                    yield row, {"image": png, "label": label, "id": str(row)}
-
-    Small.name = name
-    tfds.disable_progress_bar()
-    builder = Small(data_dir=place, file_format="array_record")
-    with contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(file_format="array_record")
-
-
-def pictures(count, *shape, seed=0):
-    rng = np.random.default_rng(seed)
-    return [(rng.integers(0, 256, shape, np.uint8), i % 3) for i in range(count)]
+from tests.small_tfds import build, pictures
 
 
 def restored(found, part="train_images"):
