@@ -12,7 +12,7 @@ import numpy as np
 
 from kernelstudy.data import DataError, Part, Parts
 from kernelstudy.data.idx import Progress
-from kernelstudy.data.packed import BLOCK, Split, partial
+from kernelstudy.data.packed import BLOCK, PlainSplit, Split, partial
 from kernelstudy.data.photos import luma
 from kernelstudy.data.registry import colour
 
@@ -125,7 +125,7 @@ class Arrays:
         yield from zip(*(array[rows.start : rows.stop] for array in self.part), strict=True)
 
 
-def blocks(split: Split | Arrays, data: "Data", name: str) -> Iterator[Part]:
+def blocks(split: Split | PlainSplit | Arrays, data: "Data", name: str) -> Iterator[Part]:
     """All of a split in blocks of examples, in the colours and the size that are asked for."""
     shapes: set[tuple[int, ...]] = set()
     for start in range(0, len(split), BLOCK):
@@ -142,7 +142,7 @@ def blocks(split: Split | Arrays, data: "Data", name: str) -> Iterator[Part]:
 
 
 def decode(
-    splits: Mapping[str, Split | Arrays],
+    splits: Mapping[str, Any],
     data: "Data",
     name: str,
     *,

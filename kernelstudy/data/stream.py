@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Stored:
     """The training images of a prepared set by row."""
 
-    split: packed.Split
+    split: packed.Split | packed.PlainSplit
     data: "Data"
 
     def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
