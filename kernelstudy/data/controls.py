@@ -11,7 +11,7 @@ import numpy as np
 
 Apply = Callable[[np.ndarray, np.ndarray], np.ndarray]  # images (n, H, W, C), rows (n,) -> images
 
-TRAIN, TEST = 0, 1  # rows of the two parts are numbered apart
+TRAIN, TEST, VAL = 0, 1, 2  # rows of the parts are numbered apart
 _SCRAMBLED, _IID, _PERMUTED = 0, 1, 2
 _FLOOR = 1e-10  # spectral power, as a part of the largest, that is taken for none
 
