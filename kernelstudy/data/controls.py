@@ -34,7 +34,7 @@ def fit(name: str, train_images: np.ndarray, *, part: int = TRAIN, seed: int = 0
     """
     images = np.asarray(train_images)
     if name == "natural":
-        return lambda images, rows: images
+        return natural
     if name == "phase_scrambled":
         return lambda images, rows: scramble(images, rows, stream=(seed, _SCRAMBLED, part))
     if name == "iid":
@@ -51,8 +51,16 @@ def fit(name: str, train_images: np.ndarray, *, part: int = TRAIN, seed: int = 0
     raise ValueError(f"inputs: {name!r} is no control")
 
 
+def natural(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Images as they are."""
+    del rows
+    return images
+
+
 def apply(control: Apply, images: np.ndarray, *, block: int = 1024) -> np.ndarray:
-    """A control's form of all images of a part, in blocks."""
+    """A control's form of all images of a part, in blocks; natural images themselves."""
+    if control is natural:
+        return images
     found = np.empty_like(images)
     for start in range(0, len(images), block):
         rows = np.arange(start, min(len(images), start + block))

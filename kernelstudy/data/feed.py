@@ -1,6 +1,6 @@
-"""What a population is fed: the forms of the images that its arms see, and its minibatches in turn.
+"""What a population is fed: the variants of the images that its arms see, and its minibatches in turn.
 
-Seed s has one order of examples, alike in every arm and in every form. Where the training images are
+Seed s has one order of examples, alike in every arm and in every variant. Where the training images are
 in memory, a minibatch is rows of them. Where they are streamed or augmented, every dispatch brings a
 buffer of the images it needs, read ahead by Grain, and its rows point into that; order and values
 are the same.
@@ -22,28 +22,30 @@ ORDER = 0  # the stream of a seed's random numbers that is its order of examples
 READ_AHEAD = 2  # dispatches
 
 
-class Forms(NamedTuple):
-    """The images in every form that an arm sees: natural, or under a control."""
+class Variants(NamedTuple):
+    """The images in every variant that an arm sees: natural, or under a control."""
 
     names: tuple[str, ...]
-    row_of_arm: np.ndarray  # (arms,) the form that each arm sees
-    train: np.ndarray | None  # (forms, N, H, W, C); None: every dispatch brings its own
-    test: np.ndarray  # (forms, M, H, W, C)
-    val: np.ndarray  # (forms, V, H, W, C)
-    sample: np.ndarray  # (forms, n, H, W, C), training images for statistics
+    row_of_arm: np.ndarray  # (arms,) the variant that each arm sees
+    train: np.ndarray | None  # (variants, N, H, W, C); None: every dispatch brings its own
+    test: np.ndarray  # (variants, M, H, W, C)
+    val: np.ndarray  # (variants, V, H, W, C)
+    sample: np.ndarray  # (variants, n, H, W, C), training images for statistics
     controls: tuple[controls.Apply, ...]  # of training images
 
 
 class Dispatch(NamedTuple):
     """The minibatches of the next steps; room beyond them holds row 0."""
 
-    images: np.ndarray | None  # (forms, n, H, W, C) that `rows` point into; None: `Forms.train`
+    images: (
+        np.ndarray | None
+    )  # (variants, n, H, W, C) that `rows` point into; None: `Variants.train`
     rows: np.ndarray  # (seeds, steps, batch) int32
     order: np.ndarray  # (seeds, steps, batch) int32, into the labels
 
 
-def forms(images: Images, data: "Data", inputs: Sequence[str]) -> Forms:
-    """The forms that arms with these `inputs` see. Controls are fitted on the sample for statistics."""
+def variants(images: Images, data: "Data", inputs: Sequence[str]) -> Variants:
+    """The variants that arms with these `inputs` see. Controls are fitted on the sample for statistics."""
     names = tuple(dict.fromkeys(inputs))
     sample = images.sample()
     fitted = {
@@ -52,11 +54,12 @@ def forms(images: Images, data: "Data", inputs: Sequence[str]) -> Forms:
     }
 
     def under_all(of: np.ndarray, part: int) -> np.ndarray:
-        return np.stack([controls.apply(control, of) for control in fitted[part]])
+        found = [controls.apply(control, of) for control in fitted[part]]
+        return found[0][None] if len(found) == 1 else np.stack(found)  # a large set is not copied
 
     in_place = not images.streamed and not augment.is_on(data)
     rows, of_training = images.sample_rows(), fitted[controls.TRAIN]
-    return Forms(
+    return Variants(
         names=names,
         row_of_arm=np.array([names.index(name) for name in inputs]),
         train=under_all(np.asarray(images.train_images), controls.TRAIN) if in_place else None,
@@ -83,7 +86,7 @@ def batches(seed: int, start: int, count: int, examples: int, batch: int) -> np.
 def feed(
     images: Images,
     data: "Data",
-    seen: Forms,
+    seen: Variants,
     *,
     seeds: Sequence[int],
     spans: Sequence[tuple[int, int]],
@@ -114,7 +117,7 @@ class Buffers:
 
     images: Images
     data: "Data"
-    seen: Forms
+    seen: Variants
     seeds: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
     room: int

@@ -20,7 +20,7 @@ def prepared(small_fashion, place):
 
 def dispatches(data):
     loaded = images.load(data)
-    seen = feed.forms(loaded, data, INPUTS)
+    seen = feed.variants(loaded, data, INPUTS)
     return loaded, seen, list(feed.feed(loaded, data, seen, **PLAN))
 
 
@@ -40,7 +40,7 @@ def test_streamed_equals_in_memory(prepared):
         )
 
 
-def test_forms_are_those_of_the_arms(prepared):
+def test_variants_are_those_of_the_arms(prepared):
     loaded, seen, _ = dispatches(Data("fashion_mnist", val_fraction=0.2))
     assert seen.names == ("natural", "whitened", "phase_scrambled", "iid", "permuted")
     np.testing.assert_array_equal(seen.row_of_arm, [0, 1, 0, 2, 3, 4])
