@@ -15,7 +15,7 @@ from kernelstudy.training.population import train_population
 STUDY = Study(
     arms=[Arm("he_normal"), Arm("he_normal", scale=0.1)],
     seeds=6,
-    steps=129,
+    steps=65,
     log_points=2,
     data=Data("fashion_mnist"),
     bank=Bank(["sobel_x"]),
