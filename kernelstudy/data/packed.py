@@ -60,13 +60,14 @@ class PlainSplit:
         """(image (H, W, C) uint8, label) of each row."""
         from tensorflow_datasets.proto import tf_example_pb2
 
+        parse: Any = tf_example_pb2.Example.FromString  # type: ignore[attr-defined]
         for record in self.source.__getitems__([int(row) for row in rows]):
-            found = tf_example_pb2.Example.FromString(record).features.feature
+            found = parse(record).features.feature
             image = np.frombuffer(found["image"].bytes_list.value[0], np.uint8)
             yield image.reshape(self.shape), found["label"].int64_list.value[0]
 
 
-def quiet_tfds():
+def quiet_tfds() -> Any:
     """TensorFlow Datasets without its messages and progress bars."""
     import tensorflow_datasets as tfds  # slow to import, and only needed here
     from absl import logging

@@ -1,6 +1,5 @@
 """Training sets too large for memory: images by their rows, as TFDS' data source has them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,10 +20,12 @@ class Stored:
     split: packed.Split | packed.PlainSplit
     data: "Data"
 
-    def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """(n, H, W, C) uint8."""
         where = f"the images of {folder(self.data)}"
-        return np.stack([fitted(image, self.data, where) for image, _ in self.split.examples(rows)])
+        return np.stack(
+            [fitted(image, self.data, where) for image, _ in self.split.examples(rows.tolist())]
+        )
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,7 @@ def _train_group(
         for name, part in held_out.items():
             accuracies[name].append(on_grid(population.evaluate(state, net, part)))
         chosen = jax.device_get(population.pick(state.params, first_seed))
-        maps.append(np.asarray(population.feature_maps(chosen, probes)))
+        maps.append(np.asarray(population.feature_maps(chosen, jnp.asarray(probes))))
         on_log(
             {
                 "step": step,
