@@ -89,7 +89,7 @@ def _splits(
     if data.name == TFDS:
         if prepare:
             stock.prepare(place, name, progress)
-        splits, info = packed.open_tfds(place, name)
+        splits, info = stock.open_tfds(place, name)
         return splits, {
             "source": f"TensorFlow Datasets, {info.full_name}, {info.homepage}",
             "classes": info.features[splits["train"].label_key].num_classes,

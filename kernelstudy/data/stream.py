@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernelstudy.data import data_dir, packed
+from kernelstudy.data import data_dir, packed, stock
 from kernelstudy.data.decoded import fitted
 from kernelstudy.data.registry import TFDS, folder
 
@@ -53,9 +53,8 @@ def open_stored(data: "Data") -> Stored:
     """The training images of a prepared set, to be read by row."""
     name = folder(data)
     if data.name == TFDS:
-        splits = packed.open_tfds(data_dir(), name)[0]
-    else:
-        splits = packed.open_packed(data_dir(), name)
+        return Stored(stock.open_tfds(data_dir(), name)[0]["train"], data)
+    splits = packed.open_packed(data_dir(), name)
     if splits is None:  # its decoded arrays are there, but what they were decoded from is gone
         raise packed.unprepared(name, data_dir())
     return Stored(splits["train"], data)
