@@ -16,6 +16,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kernelstudy.data.registry import SETS, TFDS
 from kernelstudy.handcrafted import names as bank_names
 
 # The names of what the other rooms implement, so that a config is checked without importing JAX;
@@ -32,7 +33,8 @@ INITS = (
     "prewitt",
     "gabor",
 )
-DATA_SETS = ("mnist5k",)
+DATA_SETS = tuple(SETS)
+INPUTS = ("natural", "phase_scrambled", "iid", "permuted", "whitened")
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 METRICS = ("best_abs_cos", "r2_sobel", "r2_sobel_centered", "r2_prewitt", "odd")
@@ -70,7 +72,22 @@ class Arm:
 
 @dataclass
 class Data:
+    """What is looked at; results/data/ tells of every set."""
+
     name: str = "mnist5k"
+    dataset: str | None = None  # of TFDS, for data=tfds
+    colour: str | None = None  # grey, rgb; null: as the set has it
+    crop: int | None = None  # pixels: the central square, taken first
+    resize: int | None = None  # pixels: what that is then scaled to
+    subset: int | None = None  # so many training examples, stratified
+    val_fraction: float = 0.0  # of the training examples, stratified, held out to validate
+    flip: bool = False  # augmentation: mirrored at random
+    shift: int = 0  # augmentation: moved at random by up to so many pixels
+    # for data=oriented
+    orientation: float = 0.0  # degrees, mean direction of gradients
+    concentration: float = 0.0  # of orientations; 0: all alike
+    blur: float = 1.0  # pixels
+    in_memory_gib: float = 2.0  # larger training sets (as float32) are streamed
 
 
 @dataclass
@@ -136,7 +153,7 @@ class Study:
         return [0, *spaced[len(spaced) - wanted :].tolist()]
 
 
-NOT_IN_ID = ("runs_dir", "devices", "memory_gib", "distributed")
+NOT_IN_ID = ("runs_dir", "devices", "memory_gib", "distributed", "data.in_memory_gib")
 
 
 def register() -> None:
@@ -186,7 +203,7 @@ def check(study: Study) -> None:
         _at_least(f"model.{key}", getattr(study.model, key), 1)
     if study.devices is not None:
         _at_least("devices", study.devices, 1)
-    _one_of("data.name", study.data.name, DATA_SETS)
+    check_data(study.data)
     _one_of("model.kernel_size", study.model.kernel_size, KERNEL_SIZES)
     _one_of("model.activation", study.model.activation, ACTIVATIONS)
     _one_of("optim.name", study.optim.name, OPTIMIZERS)
@@ -237,11 +254,51 @@ def _check_arms(arms: list[Arm]) -> None:
         _positive(f"{key}.scale", arm.scale)
         _one_of(f"{key}.first_layer", arm.first_layer, ("learned", "frozen"))
         _one_of(f"{key}.labels", arm.labels, ("true", "shuffled"))
-        _one_of(f"{key}.inputs", arm.inputs, ("natural",))
+        _one_of(f"{key}.inputs", arm.inputs, INPUTS)
     names = [arm.name for arm in arms]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"arms: {name} is listed {names.count(name)} times")
+
+
+def check_data(data: Data) -> None:
+    """Raise ConfigError for the first setting of a data set that cannot be."""
+    _one_of("data.name", data.name, DATA_SETS)
+    if data.name == TFDS and not data.dataset:
+        raise ConfigError("data.dataset: must be given, for instance data.dataset=cifar10")
+    if data.name != TFDS and data.dataset is not None:
+        raise ConfigError(f"data.dataset: {data.name} has none; use data=tfds")
+    if data.dataset is not None and not re.fullmatch(
+        r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?", data.dataset
+    ):
+        raise ConfigError(
+            f"data.dataset: {data.dataset!r} is no name of a TFDS set, such as cifar10 or name/config:1.0.0"
+        )
+    if data.dataset in SETS:
+        raise ConfigError(
+            f"data.dataset: {data.dataset} is a set of its own here; use data={data.dataset}"
+        )
+    _one_of("data.colour", data.colour, (None, "grey", "rgb"))
+    if data.colour not in (None, *SETS[data.name].colours):
+        raise ConfigError(f"data.colour: {data.name} has no colours, only grey")
+    for key in ("crop", "resize", "subset"):
+        if getattr(data, key) is not None:
+            _at_least(f"data.{key}", getattr(data, key), 1)
+    _fraction("data.val_fraction", data.val_fraction)
+    _at_least("data.shift", data.shift, 0)
+    if data.name != "oriented":
+        for key in ("orientation", "concentration", "blur"):
+            if getattr(data, key) != getattr(Data, key):
+                raise ConfigError(f"data.{key}: {data.name} has none; use data=oriented")
+    if not math.isfinite(data.orientation):
+        raise ConfigError(
+            f"data.orientation: {data.orientation} must be a finite number of degrees"
+        )
+    if not 0 <= data.concentration < math.inf:
+        raise ConfigError(f"data.concentration: {data.concentration} must be 0 or more, and finite")
+    _positive("data.blur", data.blur)
+    if not data.in_memory_gib >= 0:
+        raise ConfigError(f"data.in_memory_gib: {data.in_memory_gib} must be 0 or more")
 
 
 def check_against_data(study: Study, *, examples: int, image_shape: tuple[int, int, int]) -> None:

@@ -22,7 +22,7 @@ from kernelstudy.config import ConfigError, Study
 if TYPE_CHECKING:
     import xarray as xr
 
-    from kernelstudy.training.data import Images
+    from kernelstudy.data.images import Images
 
 
 def conf_dir() -> Path:
@@ -128,11 +128,12 @@ def run(study: Study) -> Path:
 
 def _train(study: Study, place: Path) -> bool:
     """Train `study` into `place`; False in a process that only helps."""
-    from kernelstudy.training.data import DataError, load
+    from kernelstudy.data import DataError
+    from kernelstudy.data.images import load
 
     began = time.perf_counter()
     try:
-        data = load(study.data.name)
+        data = load(study.data)
     except DataError as error:
         raise ConfigError(str(error)) from error
     config.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)

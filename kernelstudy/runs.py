@@ -36,7 +36,11 @@ class RunError(ValueError):
 
 def result_settings(study: Study) -> dict[str, Any]:
     """All settings that change the result, as plain data."""
-    return {k: v for k, v in dataclasses.asdict(study).items() if k not in NOT_IN_ID}
+    settings = dataclasses.asdict(study)
+    for key in NOT_IN_ID:
+        group, _, entry = key.rpartition(".")
+        (settings[group] if group else settings).pop(entry)
+    return settings
 
 
 def run_id(study: Study) -> str:

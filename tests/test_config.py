@@ -9,8 +9,8 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelstudy import config, run
-from kernelstudy.config import Arm, Bank, ConfigError, Model, Optim, Study
+from kernelstudy import config, run, runs
+from kernelstudy.config import Arm, Bank, ConfigError, Data, Model, Optim, Study
 
 EXPERIMENTS = sorted(path.stem for path in (run.conf_dir() / "exp").glob("*.yaml"))
 
@@ -60,6 +60,7 @@ def test_yamls_bare_true_is_the_label():
         (Arm("sobel", first_layer="frozen"), "sobel/frozen"),
         (Arm("he_normal", labels="shuffled"), "he_normal/shuffled"),
         (Arm("gabor", 10.0, "frozen", "shuffled"), "gabor*10/frozen/shuffled"),
+        (Arm("sobel", inputs="whitened"), "sobel/whitened"),
     ],
 )
 def test_arm_names(arm, name):
@@ -99,6 +100,25 @@ def test_log_steps_are_log_spaced():
         ({"arms": [Arm("sobel", first_layer="frzen")]}, "did you mean frozen"),
         ({"arms": [Arm("sobel", labels="no")]}, r"arms\[0\].labels"),
         ({"arms": [Arm("sobel"), Arm("sobel")]}, "sobel is listed 2 times"),
+        ({"arms": [Arm("sobel", inputs="permutd")]}, "did you mean permuted"),
+        ({"data": Data("mnst")}, "did you mean mnist"),
+        ({"data": Data("tfds")}, "data.dataset: must be given"),
+        ({"data": Data("digits", dataset="cifar10")}, "data.dataset: digits has none"),
+        ({"data": Data("tfds", dataset="../x")}, "data.dataset: '../x' is no name"),
+        ({"data": Data("tfds", dataset="mnist")}, "use data=mnist"),
+        ({"data": Data("mnist", colour="rgb")}, "data.colour: mnist has no colours"),
+        ({"data": Data("photo_patches", colour="bgr")}, "data.colour: 'bgr'"),
+        ({"data": Data(crop=0)}, "data.crop: 0"),
+        ({"data": Data(resize=-1)}, "data.resize: -1"),
+        ({"data": Data(subset=0)}, "data.subset: 0"),
+        ({"data": Data(val_fraction=1.0)}, "data.val_fraction: 1.0"),
+        ({"data": Data(val_fraction=float("nan"))}, "data.val_fraction"),
+        ({"data": Data(shift=-1)}, "data.shift: -1"),
+        ({"data": Data(blur=2.0)}, "data.blur: mnist5k has none; use data=oriented"),
+        ({"data": Data("oriented", blur=0.0)}, "data.blur: 0.0"),
+        ({"data": Data("oriented", orientation=float("inf"))}, "data.orientation"),
+        ({"data": Data("oriented", concentration=-1.0)}, "data.concentration: -1.0"),
+        ({"data": Data(in_memory_gib=float("nan"))}, "data.in_memory_gib"),
         (
             {"arms": [Arm("sobel", first_layer="frozen")], "model": Model(depth=0)},
             r"arms\[0\].first_layer: nothing to freeze",
@@ -155,6 +175,18 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
     assert "\n" not in sentence
 
     assert re.search(said, sentence), sentence
+
+
+@pytest.mark.parametrize("name", config.DATA_SETS)
+def test_every_data_set_composes(name):
+    words = ["data.dataset=cifar10"] if name == "tfds" else []
+    assert composed("+exp=mnist", f"data={name}", *words).data.name == name
+
+
+def test_memory_is_no_part_of_a_runs_identity():
+    small, large = (study(data=Data(in_memory_gib=gib)) for gib in (0.0, 9.0))
+    assert runs.run_id(small) == runs.run_id(large) != runs.run_id(study(data=Data(shift=1)))
+    assert "in_memory_gib" not in runs.result_settings(small)["data"]
 
 
 def test_conf_has_no_code_in_it():

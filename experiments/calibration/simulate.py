@@ -8,8 +8,8 @@ from skimage import color, data
 
 from kernelstudy.analysis import covariance_matched, permute_taps
 from kernelstudy.config import Arm, Model, Study
+from kernelstudy.data.images import load
 from kernelstudy.handcrafted import family
-from kernelstudy.training.data import load
 from kernelstudy.training.population import train_population
 
 NETWORKS = 10

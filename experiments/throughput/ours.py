@@ -8,8 +8,9 @@ import numpy as np
 from worker import BATCH, CLASSES, DEEP_WIDTH, EXAMPLES, WORKS
 
 from kernelstudy.config import Arm, Bank, Model, Study
+from kernelstudy.data import feed
+from kernelstudy.data.images import Images
 from kernelstudy.training import gemm, ops, parallel, population, train, winograd
-from kernelstudy.training.data import Images
 
 
 def burst(work: str, options: dict[str, str]):
@@ -40,9 +41,10 @@ def burst(work: str, options: dict[str, str]):
     seeds = study.seed_list
     pairs = [(0, row) for row in range(nets)]
     pairs += pairs[-1:] * (-nets % len(devices))
-    task = trained.share(population._task(study, data, seeds))
+    seen = feed.variants(data, study.data, ["natural"])
+    task = trained.share(population._task(study, data, seen, seeds))
     state = trained.init(*population._initial_values(study, data, seeds, pairs))
-    state, net = trained.place((state, population._nets(study, pairs)))
+    state, net = trained.place((state, population._nets(study, seen, pairs)))
     rows = np.stack(
         [rng.permutation(EXAMPLES)[:BATCH] for _ in range(nets * train.STEPS_A_CALL)]
     ).reshape(nets, train.STEPS_A_CALL, BATCH)
@@ -108,7 +110,8 @@ def count(work: str) -> dict[str, float]:
     trained = train.make_train(study, data)
     key, kernel = population._initial_values(study, data, [0], [(0, 0)])
     state = jax.tree.map(lambda leaf: leaf[0], jax.vmap(trained.init)(key, kernel))
-    task = population._task(study, data, [0])
+    seen = feed.variants(data, study.data, ["natural"])
+    task = population._task(study, data, seen, [0])
     zero = jnp.zeros((), jnp.int32)
     net = train.Net(zero, zero, zero, jnp.zeros((), bool))
     rows = np.zeros((1, train.STEPS_A_CALL, 32), np.int32)

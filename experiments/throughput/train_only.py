@@ -6,14 +6,14 @@ import time
 from hydra import compose, initialize_config_dir
 
 from kernelstudy import config
+from kernelstudy.data.images import load
 from kernelstudy.run import conf_dir
-from kernelstudy.training.data import load
 from kernelstudy.training.start import start
 
 config.register()
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):
     study = config.from_hydra(compose("config", ["+exp=mnist", *sys.argv[1:]]))
-data = load(study.data.name)
+data = load(study.data)
 start(study.devices)
 
 from kernelstudy.training.population import train_population  # noqa: E402 (after JAX has started)

@@ -187,7 +187,8 @@ def measure(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Dataset:
         found[name] = (net, np.where(kept[..., None], values, np.nan))
     found["diverged"] = (("arm", "seed"), ~kept)
     if size == 3:
-        found["a_pca"] = ((), a_pca(trajectory["patch_eigenvalue"], _patch_axes(trajectory)))
+        first = _of_arm(trajectory, 0)
+        found["a_pca"] = ((), a_pca(first["patch_eigenvalue"], _patch_axes(first)))
     coords = {name: trajectory[name] for name in net}
     coords |= {"entry": list(bank), "sector": list(SECTORS)}
     return xr.merge([xr.Dataset(found, coords=coords), chance(size, channels, bank)])
@@ -205,10 +206,7 @@ def verdicts(
     kept = ~trajectory["diverged"].values
     kernels = np.where(kept[:, :, None, None, None, None], kernels, np.nan)
     final, start = kernels[:, :, -1], kernels[:, :, 0]
-    shared = {
-        "patch_basis": _patch_axes(trajectory),
-        "bank": usable_bank(bank_names, kernels.shape[-1]),
-    }
+    bank = usable_bank(bank_names, kernels.shape[-1])
     found = {}
     for row, arm in enumerate(trajectory["arm"].values):
         control = _control_of(row, arms)
@@ -220,7 +218,8 @@ def verdicts(
                 values[row],
                 start=start[row] if part == "W" else None,
                 controls=None if control is None else values[control],
-                **shared,
+                patch_basis=_patch_axes(_of_arm(trajectory, row)),
+                bank=bank,
             )
     return found
 
@@ -231,6 +230,11 @@ def _control_of(row: int, arms: list[dict]) -> int | None:
         return None
     wanted = arms[row] | {"labels": "shuffled"}
     return next((i for i, arm in enumerate(arms) if arm == wanted), None)
+
+
+def _of_arm(trajectory: xr.Dataset, row: int) -> xr.Dataset:
+    """What belongs to the images that arm `row` sees; where all see the same it has no axis of arms."""
+    return trajectory[["patch_eigenvalue", "patch_basis"]].isel(arm=row, missing_dims="ignore")
 
 
 def _patch_axes(trajectory: xr.Dataset) -> np.ndarray:

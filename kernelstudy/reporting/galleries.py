@@ -173,7 +173,10 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
     steps = shown_steps(maps.sizes["step"], most=5)
     channels = min(maps.sizes["channel"], SHOWN_CHANNELS)
     probes = list(range(min(2, maps.sizes["probe"])))
-    pictures = trajectory["probe_image"].values.mean(-1)
+    pictures = trajectory["probe_image"]
+    if "arm" in pictures.dims:  # where arms see them in several variants
+        pictures = pictures.sel(arm=arm)
+    pictures = pictures.values.mean(-1)
     height, width = (
         n * (maps.sizes[dim] + 1) - 1 for n, dim in ((len(steps), "y"), (channels, "x"))
     )

@@ -17,7 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kernelstudy.config import Study
-from kernelstudy.training.data import Images
+from kernelstudy.data.images import Images
 from kernelstudy.training.train import Net, Order, State, Task, Train, first_kernel_shape
 
 # For what runs seldom: compiling JAX's random bits with all optimisations takes 10 seconds.

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,8 +13,9 @@ import xarray as xr
 
 from kernelstudy.analysis import patch_pca
 from kernelstudy.config import ConfigError, Study
+from kernelstudy.data import feed
+from kernelstudy.data.images import Images
 from kernelstudy.training import initializers
-from kernelstudy.training.data import Images
 from kernelstudy.training.parallel import (
     COMPILE_QUICKLY,
     Population,
@@ -26,14 +27,13 @@ from kernelstudy.training.train import (
     Net,
     Order,
     Task,
-    Train,
     first_kernel_shape,
     make_train,
 )
 
 PROBES = 8
 # Streams of random numbers that belong to a seed, apart from its parameters'.
-_ORDER, _LABELS = 0, 1
+_LABELS = 1  # 0 is its order of examples, data.feed.ORDER
 _FIRST_LAYER = 1
 _FLOAT16 = float(np.finfo(np.float16).max)
 
@@ -62,27 +62,30 @@ def train_population(
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
         train_loss (arm, seed, step), the mean over the minibatches since the log point before, each
-        taken before its update (at step 0: of the first minibatch); test_accuracy (arm, seed, step);
+        taken before its update (at step 0: of the first minibatch); test_accuracy (arm, seed, step), and
+        val_accuracy where images were held out to validate;
         diverged (arm, seed) bool; feature_map (arm, step, probe, y, x, channel) float16, layer 2 of
         the first seed's network after the activation, before pooling; probe_image
         (probe, row, column, colour) and probe_label (probe); patch_eigenvalue (component) and
-        patch_basis (component, ky, kx) of the training images, colours averaged.
+        patch_basis (component, ky, kx) of training images, colours averaged; these three have a
+        leading axis of arms where arms see their images in several variants.
     """
     devices = choose_devices(study)
     train = make_train(study, data)
     population = make_population(train, devices)
+    seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
     logs = [
-        _train_group(study, data, train, population, len(devices), seeds, on_step, on_log)
+        _train_group(study, data, seen, population, len(devices), seeds, on_step, on_log)
         for seeds in _groups(study, bytes_a_network(train, study, data), len(devices))
     ]
-    return _trajectory(study, data, logs)
+    return _trajectory(study, data, seen, logs)
 
 
 class _Log(NamedTuple):
     """What one group of networks leaves behind; L log points, S steps."""
 
     kernels: np.ndarray  # (arm, seed, L, ky, kx, cin, cout)
-    accuracies: np.ndarray  # (arm, seed, L)
+    accuracies: dict[str, np.ndarray]  # test_accuracy (arm, seed, L), and val_accuracy
     losses: np.ndarray  # (S, arm, seed)
     maps: np.ndarray  # (arm, L, probe, y, x, channel), of the group's first seed
 
@@ -90,7 +93,7 @@ class _Log(NamedTuple):
 def _train_group(
     study: Study,
     data: Images,
-    train: Train,
+    seen: feed.Variants,
     population: Population,
     devices: int,
     seeds: list[int],
@@ -106,41 +109,65 @@ def _train_group(
     def on_grid(values: jax.Array) -> np.ndarray:
         return population.fetch(values)[: len(nets)].reshape(*grid, *values.shape[1:])
 
-    task = population.share(_task(study, data, seeds))
+    task = population.share(_task(study, data, seen, seeds))
+    held_out = {"test_accuracy": task}
+    if len(data.val_labels):
+        images, labels = population.share((seen.val, data.val_labels))
+        held_out["val_accuracy"] = task._replace(test_images=images, test_labels=labels)
     state = population.init(*_initial_values(study, data, seeds, filled))
-    state, net = population.place((state, _nets(study, filled)))
+    state, net = population.place((state, _nets(study, seen, filled)))
     first_seed = jnp.arange(grid[0]) * grid[1]
-    probes = np.stack([data.test_images[probe_rows(data.test_labels)]] * grid[0])
-    orders = [batch_order(seed, len(data.train_labels), study.batch_size) for seed in seeds]
+    probes = seen.test[seen.row_of_arm][:, probe_rows(data.test_labels)]
+    dispatches = feed.feed(
+        data,
+        study.data,
+        seen,
+        seeds=seeds,
+        spans=spans(study.log_steps),
+        room=STEPS_A_CALL,
+        batch=study.batch_size,
+    )
     losses: list[np.ndarray] = []  # (arm, seed) of every step done
-    kernels, accuracies, maps = [], [], []
+    kernels, maps = [], []
+    accuracies: dict[str, list[np.ndarray]] = {name: [] for name in held_out}
     started, before = time.perf_counter(), 0
     for step in study.log_steps:
         while (done := len(losses)) < step:
             count = min(STEPS_A_CALL, step - done)
-            rows = np.zeros((grid[1], STEPS_A_CALL, study.batch_size), np.int32)
-            for row, batches in enumerate(orders):
-                rows[row, :count] = list(itertools.islice(batches, count))
-            order = population.share(Order(images=rows, labels=rows))
+            images, rows, labels = next(dispatches)
+            if images is not None:
+                task = task._replace(train_images=population.share(images))
+            order = population.share(Order(images=rows, labels=labels))
             state, loss = population.advance(state, net, task, order, jnp.asarray(count))
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
-            on_step(len(losses), float(accuracies[-1].mean()))
+            on_step(len(losses), float(accuracies["test_accuracy"][-1].mean()))
         kernels.append(on_grid(state.params["convs"][0]["kernel"][...]))
-        accuracies.append(on_grid(population.evaluate(state, net, task)))
+        for name, part in held_out.items():
+            accuracies[name].append(on_grid(population.evaluate(state, net, part)))
         chosen = jax.device_get(population.pick(state.params, first_seed))
-        maps.append(np.asarray(population.feature_maps(chosen, probes)))
+        maps.append(np.asarray(population.feature_maps(chosen, jnp.asarray(probes))))
         on_log(
             {
                 "step": step,
                 "seconds": round(time.perf_counter() - started, 3),
                 **({} if seeds == study.seed_list else {"seeds": seeds}),
                 "train_loss": _by_arm(study, _mean_loss(losses, before, step), len(seeds)),
-                "test_accuracy": _by_arm(study, accuracies[-1], len(seeds)),
+                **{k: _by_arm(study, v[-1], len(seeds)) for k, v in accuracies.items()},
             }
         )
         before = step
     halves = np.clip(np.stack(maps, 1), -_FLOAT16, _FLOAT16).astype(np.float16)
-    return _Log(np.stack(kernels, 2), np.stack(accuracies, -1), np.stack(losses), halves)
+    of_parts = {name: np.stack(values, -1) for name, values in accuracies.items()}
+    return _Log(np.stack(kernels, 2), of_parts, np.stack(losses), halves)
+
+
+def spans(log_steps: list[int]) -> list[tuple[int, int]]:
+    """First step and number of steps of every dispatch: none goes beyond a log point."""
+    return [
+        (start, min(STEPS_A_CALL, stop - start))
+        for first, stop in itertools.pairwise(log_steps)
+        for start in range(first, stop, STEPS_A_CALL)
+    ]
 
 
 def _groups(study: Study, bytes_each: int, devices: int) -> list[list[int]]:
@@ -161,26 +188,37 @@ def _groups(study: Study, bytes_each: int, devices: int) -> list[list[int]]:
     return [seeds[i : i + size] for i in range(0, len(seeds), size)]
 
 
-def _trajectory(study: Study, data: Images, logs: list[_Log]) -> xr.Dataset:
+def _trajectory(study: Study, data: Images, seen: feed.Variants, logs: list[_Log]) -> xr.Dataset:
     """What `train_population` returns, from the logs of its groups."""
     kernels = np.concatenate([log.kernels for log in logs], 1)
-    accuracies = np.concatenate([log.accuracies for log in logs], 1)
+    accuracies = {
+        name: np.concatenate([log.accuracies[name] for log in logs], 1)
+        for name in logs[0].accuracies
+    }
     losses = np.concatenate([log.losses for log in logs], 2)
     mean_loss = [_mean_loss(losses, a, b) for a, b in itertools.pairwise([0, *study.log_steps])]
     mean_loss[0] = losses[0]
     size, rows = study.model.kernel_size, probe_rows(data.test_labels)
-    eigenvalues, axes = patch_pca(data.train_images.mean(-1), size)
+    eigenvalues, axes = zip(*(patch_pca(of.mean(-1), size) for of in seen.sample), strict=True)
     grid_dims, image_dims = ("arm", "seed"), ("probe", "row", "column", "colour")
+    # What belongs to the images has an axis of arms only where arms see them in several variants.
+    arms, of_arm = (("arm",), seen.row_of_arm) if len(seen.names) > 1 else ((), 0)
     return xr.Dataset(
         {
             "kernel": ((*grid_dims, "step", "ky", "kx", "cin", "cout"), kernels.astype(np.float32)),
             "train_loss": ((*grid_dims, "step"), np.stack(mean_loss, -1).astype(np.float32)),
-            "test_accuracy": ((*grid_dims, "step"), accuracies.astype(np.float32)),
+            **{
+                name: ((*grid_dims, "step"), values.astype(np.float32))
+                for name, values in accuracies.items()
+            },
             "diverged": (grid_dims, ~np.isfinite(losses).all(0)),
             "feature_map": (("arm", "step", "probe", "y", "x", "channel"), logs[0].maps),
-            "probe_image": (image_dims, data.test_images[rows]),
-            "patch_eigenvalue": ("component", eigenvalues),
-            "patch_basis": (("component", "ky", "kx"), axes.reshape(-1, size, size)),
+            "probe_image": ((*arms, *image_dims), seen.test[of_arm][..., rows, :, :, :]),
+            "patch_eigenvalue": ((*arms, "component"), np.stack(eigenvalues)[of_arm]),
+            "patch_basis": (
+                (*arms, "component", "ky", "kx"),
+                np.stack(axes).reshape(len(axes), -1, size, size)[of_arm],
+            ),
             "probe_label": ("probe", data.test_labels[rows]),
         },
         coords={
@@ -191,24 +229,25 @@ def _trajectory(study: Study, data: Images, logs: list[_Log]) -> xr.Dataset:
     )
 
 
-def _nets(study: Study, nets: list[tuple[int, int]]) -> Net:
+def _nets(study: Study, seen: feed.Variants, nets: list[tuple[int, int]]) -> Net:
     arms = study.arms
     return Net(
         seed_row=jnp.array([row for _, row in nets]),
-        input_row=jnp.zeros(len(nets), jnp.int32),
+        input_row=jnp.array([seen.row_of_arm[a] for a, _ in nets]),
         label_row=jnp.array([1 + row if arms[a].labels == "shuffled" else 0 for a, row in nets]),
         frozen=jnp.array([arms[a].first_layer == "frozen" for a, _ in nets]),
     )
 
 
-def _task(study: Study, data: Images, seeds: list[int]) -> Task:
+def _task(study: Study, data: Images, seen: feed.Variants, seeds: list[int]) -> Task:
     labels = [data.train_labels]
     if any(arm.labels == "shuffled" for arm in study.arms):
         labels += [_stream(seed, _LABELS).permutation(data.train_labels) for seed in seeds]
     return Task(
-        train_images=data.train_images[None],
+        # Where dispatches bring their images, one stands in for them.
+        train_images=seen.sample[:, :1] if seen.train is None else seen.train,
         label_sets=np.stack(labels),
-        test_images=data.test_images[None],
+        test_images=seen.test,
         test_labels=data.test_labels,
     )
 
@@ -246,15 +285,6 @@ def choose_devices(study: Study) -> list[Any]:
         for process in range(jax.process_count())
         for device in jax.local_devices(process_index=process)[: study.devices]
     ]
-
-
-def batch_order(seed: int, examples: int, batch: int) -> Iterator[np.ndarray]:
-    """Minibatches of `seed` without end: rows (batch,) of a fresh permutation each epoch."""
-    epoch = 0
-    while True:
-        rows = _stream(seed, _ORDER, epoch).permutation(examples).astype(np.int32)
-        yield from rows[: examples // batch * batch].reshape(-1, batch)
-        epoch += 1
 
 
 def probe_rows(labels: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ from flax import nnx
 from jax import Array, lax
 
 from kernelstudy.config import Study
+from kernelstudy.data.images import Images
 from kernelstudy.training import ops
-from kernelstudy.training.data import Images
 from kernelstudy.training.model import CNN
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
@@ -38,10 +38,10 @@ class Net(NamedTuple):
 class Task(NamedTuple):
     """What all networks share; on every device. V variants of the images: natural, scrambled, ..."""
 
-    train_images: Array  # (V, N, H, W, C)
-    label_sets: Array  # (rows, N)
-    test_images: Array  # (V, M, H, W, C)
-    test_labels: Array  # (M,)
+    train_images: Any  # (V, N, H, W, C)
+    label_sets: Any  # (rows, N)
+    test_images: Any  # (V, M, H, W, C)
+    test_labels: Any  # (M,)
 
 
 class Order(NamedTuple):
@@ -51,8 +51,8 @@ class Order(NamedTuple):
     streamed.
     """
 
-    images: Array  # (seeds, STEPS_A_CALL, batch) rows of `Task.train_images`
-    labels: Array  # (seeds, STEPS_A_CALL, batch) rows of `Task.label_sets`
+    images: Any  # (seeds, STEPS_A_CALL, batch) rows of `Task.train_images`
+    labels: Any  # (seeds, STEPS_A_CALL, batch) rows of `Task.label_sets`
 
 
 class Train(NamedTuple):

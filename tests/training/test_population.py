@@ -17,7 +17,9 @@ from kernelstudy.config import (
     Optim,
     Study,
 )
-from kernelstudy.training import data, model, population, train
+from kernelstudy.data import feed
+from kernelstudy.data import images as data
+from kernelstudy.training import model, population, train
 
 ARMS = [
     Arm("he_normal"),
@@ -135,7 +137,7 @@ def test_a_step_is_optaxs_step_on_the_plain_loss(images):
         STUDY, arms=ARMS[:1], seeds=[5], steps=1, log_points=2, optim=Optim("sgd", 0.1)
     )
     found = population.train_population(sgd, images)["kernel"].values[0, 0]
-    rows = next(population.batch_order(5, len(images.train_labels), sgd.batch_size))
+    rows = feed.batches(5, 0, 1, len(images.train_labels), sgd.batch_size)[0]
     first = found[0]
     network = model.CNN(
         image_shape=images.image_shape,
@@ -185,16 +187,6 @@ def test_optimisers(optimizer, images):
     kernels = population.train_population(few, images)["kernel"].values[:, 0]
     assert not np.array_equal(kernels[0, 0], kernels[0, 1])
     np.testing.assert_array_equal(kernels[1, 0], kernels[1, 1])
-
-
-def test_batches_are_a_permutation_each_epoch():
-    order = population.batch_order(3, 100, 32)
-    epochs = [np.concatenate([next(order) for _ in range(3)]) for _ in range(2)]
-    for epoch in epochs:
-        assert len(set(epoch.tolist())) == 96
-    assert not np.array_equal(*epochs)
-    again = population.batch_order(3, 100, 32)
-    np.testing.assert_array_equal(next(again), epochs[0][:32])
 
 
 @pytest.mark.parametrize(

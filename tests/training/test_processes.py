@@ -12,7 +12,7 @@ started = start(None, distributed=sys.argv[1] == "distributed")
 import dataclasses
 import numpy as np
 from kernelstudy.config import Arm, Bank, Model, Study
-from kernelstudy.training.data import Images
+from kernelstudy.data.images import Images
 from kernelstudy.training.population import train_population
 
 rng = np.random.default_rng(0)

@@ -1,0 +1,31 @@
+"""Image sets, from their sources to standardised arrays, and the controls made of them. No JAX here."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """The data cannot be had or are not what they should be; the message is one sentence."""
+
+
+class Part(NamedTuple):
+    """The training or the test part of a set, as its source has it."""
+
+    images: np.ndarray  # (N, H, W, C) uint8
+    labels: np.ndarray  # (N,) int32
+
+
+class Parts(NamedTuple):
+    train: Part
+    test: Part
+
+
+def data_dir() -> Path:
+    """Where prepared data sets live: $KERNELSTUDY_DATA_DIR, else the user's cache directory."""
+    if given := os.environ.get("KERNELSTUDY_DATA_DIR"):
+        return Path(given).expanduser().absolute()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "kernelstudy" / "data"
