@@ -30,7 +30,8 @@ def choose(network: Network, name: str | None = None) -> tuple[Layer, str]:
     listed = [layer for layer in layers if not _beside(layer)] or list(layers)
     if len(layers) == 1:
         return layers[0], "the only array with four axes"
-    if unknown := [layer for layer in listed if layer.layout is None]:
+    unknown = [layer for layer in listed if layer.layout is None]
+    if len(unknown) == len(listed):
         raise WeightsError(
             f"the layout of {unknown[0].name} {unknown[0].shape} cannot be known: give --layout, "
             "one of hwio, oihw, ohwi"

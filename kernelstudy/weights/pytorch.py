@@ -62,9 +62,9 @@ def read_legacy(path: Path, limits: Limits) -> Network:
         def read() -> bytes:
             if str(key) not in places:
                 raise WeightsError(f"{path.name} lacks the data of storage {key}")
-            start, count = places[str(key)]
+            start, held = places[str(key)]
             file.seek(start)
-            size = limits.array((count,), dtype.itemsize, f"storage {key}")
+            size = limits.array((held,), dtype.itemsize, f"storage {key}")
             return read_exactly(file, size, f"storage {key} of {path.name}")
 
         found = Storage(dtype, str(key), count(numel), read)
@@ -77,11 +77,11 @@ def read_legacy(path: Path, limits: Limits) -> Network:
     found = pickles.load(file, REBUILD, storage, what=path.name)
     keys = pickles.load(file, {}, what=path.name)
     for key in keys if isinstance(keys, list) else []:
-        count = int.from_bytes(file.read(8), "little", signed=True)
-        if count < 0 or str(key) not in kinds:
+        numel = int.from_bytes(file.read(8), "little", signed=True)
+        if numel < 0 or str(key) not in kinds:
             raise WeightsError(f"{path.name} is damaged at storage {key}")
-        places[str(key)] = (file.tell(), count)
-        file.seek(count * kinds[str(key)], io.SEEK_CUR)
+        places[str(key)] = (file.tell(), numel)
+        file.seek(numel * kinds[str(key)], io.SEEK_CUR)
     return _network("PyTorch (legacy)", found, limits)
 
 

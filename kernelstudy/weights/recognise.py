@@ -82,7 +82,8 @@ def _file(path: Path) -> Reader:
     for fits, reader in known:
         if fits:
             return reader
-    raise WeightsError(f"{path.name} is of none of the known formats: {FORMATS}")
+    graph = "; it may be a TensorFlow graph: convert it to ONNX or TFLite" * start.startswith(b"\n")
+    raise WeightsError(f"{path.name} is of none of the known formats ({FORMATS}){graph}")
 
 
 def _archive(path: Path, limits: Limits) -> Network:
