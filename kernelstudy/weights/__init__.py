@@ -3,6 +3,20 @@
 from .choice import choose
 from .layer import LAYOUTS, Layer, Network, WeightsError, with_layout
 from .limits import Limits
+from .opening import Opened, listing, open_any
 from .recognise import FORMATS, read
 
-__all__ = ["FORMATS", "LAYOUTS", "Layer", "Limits", "Network", "WeightsError", "choose", "read", "with_layout"]
+__all__ = [
+    "FORMATS",
+    "LAYOUTS",
+    "Layer",
+    "Limits",
+    "Network",
+    "Opened",
+    "WeightsError",
+    "choose",
+    "listing",
+    "open_any",
+    "read",
+    "with_layout",
+]
