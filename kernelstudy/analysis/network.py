@@ -97,13 +97,20 @@ def subject(name: str, kernels_hwio: np.ndarray, **known: Any) -> Subject:
     if broken:
         total = kernels.shape[0] * kernels.shape[-1]
         raise ValueError(f"{name}: {broken} of {total} filters hold NaN or infinite weights")
-    # an overall scale says nothing, and squares of extreme ones would overflow
-    peak = np.abs(kernels).max(axis=(1, 2, 3, 4), keepdims=True)
-    found = colour_spatial(kernels / np.where(peak > 0, peak, 1))
-    profiles = found.spatial * peak.reshape(-1, 1, 1, 1)
+    profiles, share = _profiles(kernels)
     step = known.pop("rounding", None)
     rounding = np.broadcast_to(0.0 if step is None else step, (kernels.shape[-1],))
-    return Subject(name, profiles, np.nan_to_num(found.share), rounding, **known)
+    if known.get("start") is not None:
+        known["start"], _ = _profiles(np.asarray(known["start"], dtype=np.float64))
+    return Subject(name, profiles, share, rounding, **known)
+
+
+def _profiles(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Dominant spatial profiles (net, out, kh, kw) and their shares of the filters' energy."""
+    # squares of extreme weights would overflow, and an overall scale says nothing
+    peak = np.abs(kernels).max(axis=(1, 2, 3, 4), keepdims=True)
+    found = colour_spatial(kernels / np.where(peak > 0, peak, 1))
+    return found.spatial * peak.reshape(-1, 1, 1, 1), np.nan_to_num(found.share)
 
 
 def measure(of: Subject, bank: Bank, *, level: float = 0.05, seed: int = 0) -> Measured:
@@ -124,12 +131,14 @@ def measure(of: Subject, bank: Bank, *, level: float = 0.05, seed: int = 0) -> M
     a = verdict.a
     if one and a is not None:
         a = kernels_a(used[0][flags[0] == ""], of.rounding[flags[0] == ""], level=level, seed=seed)
-    within = _within(used[0][flags[0] == ""], plane, of.patch_basis, seed) if one else None
-    if within is not None:
-        rungs, p_permuted = within
+    p_permuted = None
+    if one:
+        rungs, p_permuted = _within(used[0][flags[0] == ""], plane, of.patch_basis, seed)
+        before = next((rung for rung in verdict.rungs if rung.null == "N1" and rung.n), None)
+        if before is not None:  # one network before and after: a difference, and no test
+            rungs.insert(1, ("N1", "r2", verdict.live, before.value, before.chance, *[np.nan] * 3))
         table = pd.DataFrame(rungs, columns=WITHIN_COLUMNS)
     else:
-        p_permuted = None
         table = ladder({(of.name, "W"): verdict})[[c for c in LADDER_COLUMNS if c not in ("arm", "part")]]
     kernels = _kernel_table(of, flags, used, bank, plane, p_permuted, seed)
     return Measured(of, verdict, a, flags, kernels, _layer_table(used, flags, bank, plane, seed), table)
@@ -187,8 +196,7 @@ WITHIN_COLUMNS = ["null", "measure", "kernels", "value", "chance", "chance_low",
 def _within(kernels: np.ndarray, plane, patch_basis, seed: int, draws: int = 2000):
     """The ladder within one network: its mean over kernels among networks that the null draws.
 
-    p = (1 + b) / (1 + B), of the null that the kernels are so drawn. Also N2's p of each kernel. None
-    without kernels.
+    p = (1 + b) / (1 + B), of the null that the kernels are so drawn. Also N2's p of each kernel.
     """
     n = len(kernels)
     if not n:

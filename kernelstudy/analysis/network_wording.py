@@ -35,10 +35,12 @@ def what_one_cannot_tell(found: Measured) -> str:
     """The limits of n = 1, or nothing where there are enough networks for tests over them."""
     if found.networks > 1:
         return ""
+    start = "" if found.subject.start is not None else (
+        ", and what training added, for the start is not known"
+    )
     return (
         "What one network cannot tell: whether another seed, trained the same way, would learn the same "
-        "(n = 1, so there is no inference over networks), and what training added, for the start is not "
-        "known. p and q here say that these kernels are not what the null would draw, no more; an "
+        f"(n = 1, so there is no inference over networks){start}. p and q here say that these kernels are not what the null would draw, no more; an "
         "operator is named only over several networks."
     )
 
@@ -55,6 +57,8 @@ def left_out(found: Measured) -> str:
 
 
 def _rung(row) -> str:
+    if row.null == "N1":
+        return f"The same network at step 0 (N1) had a mean R² of {row.chance:.3f}, now {row.value:.3f}."
     against = {
         "N0": "isotropic kernels (N0)",
         "N2": "the same kernels with permuted taps (N2)",

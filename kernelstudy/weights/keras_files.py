@@ -82,7 +82,7 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
         layout = "oihw" if theano else "hwim" if depthwise and not pointwise else "hwio"
         layers.append(
             Layer(
-                place,
+                _name(place, settings.name, layout, pointwise=pointwise),
                 shape,
                 layout,
                 lambda p=place: load(p),
@@ -96,6 +96,14 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
         )
     order = "graph" if found else "names"  # Keras writes layers in the order in which they compute
     return Network(form, tuple(layers), order, "tensorflow", tuple(facts))
+
+
+def _name(place: str, layer: str, layout: str, *, pointwise: bool) -> str:
+    """By the layer's own name, where the config tells it."""
+    if not layer:
+        return place
+    leaf = "pointwise_kernel" if pointwise else "depthwise_kernel" if layout == "hwim" else "kernel"
+    return f"{layer}/{leaf}"
 
 
 def _datasets(root: Any) -> Iterator[tuple[str, Any]]:

@@ -45,7 +45,9 @@ class Layer:
                 f"{self.name}: the file does not tell the order of its axes {self.shape}; "
                 f"give --layout {', '.join(LAYOUTS)}"
             )
-        stored = np.asarray(self.load())
+        stored = self._read(self.load)
+        if stored.shape != self.shape:
+            raise WeightsError(f"{self.name} is {stored.shape}, where {self.shape} was told")
         if stored.dtype.kind not in "fiuV":  # V: ml_dtypes' small floats
             raise WeightsError(f"{self.name}: weights must be real numbers, not {stored.dtype}")
         values = stored.astype(np.float64)
@@ -53,6 +55,26 @@ class Layer:
             kh, kw, cin, multiplier = values.shape
             return values.reshape(kh, kw, 1, cin * multiplier)
         return np.ascontiguousarray(values.transpose(_TO_HWIO[self.layout]))
+
+    def steps(self) -> np.ndarray | None:
+        """The quantisation steps of the filters of `hwio`, (out,), zeros for floats; None if unquantised."""
+        if self.step is None:
+            return None
+        found = np.abs(self._read(self.step).astype(np.float64).ravel())
+        out = (self.shape_hwio() or (1,))[-1]
+        if found.size == 0 or not np.isfinite(found).all():
+            raise WeightsError(f"{self.name}: its quantisation scales are not finite numbers")
+        return np.broadcast_to(found if found.size in (1, out) else found.max(), (out,))
+
+    def _read(self, load: Callable[[], np.ndarray]) -> np.ndarray:
+        try:
+            return np.asarray(load())
+        except WeightsError:
+            raise
+        except OSError as error:
+            raise WeightsError(f"{self.name} cannot be read: {error.strerror or error}") from error
+        except Exception as error:  # a decoder may answer damaged bytes with any exception
+            raise WeightsError(f"{self.name} is damaged: {said(error)}") from error
 
     def shape_hwio(self) -> tuple[int, ...] | None:
         """(kh, kw, in, out) without reading the weights; None where the layout is unknown."""
@@ -115,6 +137,11 @@ def tensor_layers(
         for name, shape, dtype, load in tensors
         if len(shape) == 4 and 0 not in shape
     )
+
+
+def said(error: BaseException) -> str:
+    """What an error says, on one line of bounded length."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def natural(name: str) -> list[Any]:

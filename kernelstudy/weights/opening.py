@@ -115,11 +115,7 @@ def _open_network(
     network = _in_layout(network, layout)
     chosen, why = choose(network, layer)
     kernels = chosen.hwio()
-    step = None if chosen.step is None else np.asarray(chosen.step(), float).ravel()
-    if step is not None:
-        if not np.isfinite(step).all():
-            raise WeightsError(f"{chosen.name}: its quantisation scales are not finite")
-        step = np.broadcast_to(np.abs(step) if step.size in (1, kernels.shape[-1]) else np.abs(step).max(), (kernels.shape[-1],))
+    step = chosen.steps()
     kernels, unfolded = stem.unfold(kernels, network.family)
     notes = [unfolded] if unfolded else []
     others = len(network.layers) - 1

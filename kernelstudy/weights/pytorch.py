@@ -78,7 +78,7 @@ def read_legacy(path: Path, limits: Limits) -> Network:
     keys = pickles.load(file, {}, what=path.name)
     for key in keys if isinstance(keys, list) else []:
         numel = int.from_bytes(file.read(8), "little", signed=True)
-        if numel < 0 or str(key) not in kinds:
+        if not 0 <= numel <= limits.max_bytes or str(key) not in kinds:
             raise WeightsError(f"{path.name} is damaged at storage {key}")
         places[str(key)] = (file.tell(), numel)
         file.seek(numel * kinds[str(key)], io.SEEK_CUR)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import flax_trees, keras_files, numpy_files, onnx_graph, pytorch, safetensor, tensorflow_js, tflite_graph
-from .layer import Network, WeightsError
+from .layer import Network, WeightsError, said
 from .limits import Limits
 
 FORMATS = (
@@ -35,10 +35,10 @@ def read(path: Path, limits: Limits | None = None) -> Network:
             raise WeightsError(f"{path} is not there" if not path.exists() else f"{path} is no file")
     except OSError as error:
         raise WeightsError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    except zipfile.BadZipFile as error:
-        raise WeightsError(f"{path.name} is a damaged zip archive: {error}") from error
-    except (NotImplementedError, EOFError, RuntimeError, zipfile.LargeZipFile) as error:
-        raise WeightsError(f"{path.name} is damaged: {error}") from error
+    except WeightsError:
+        raise
+    except Exception as error:  # a decoder may answer damaged bytes with any exception
+        raise WeightsError(f"{path.name} is damaged or no such file as it claims: {said(error)}") from error
     if not network.layers:
         raise WeightsError(
             f"{path.name} ({network.format}) holds no convolution with 4-d weights" + _seen(network)

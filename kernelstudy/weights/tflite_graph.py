@@ -35,8 +35,7 @@ def read(path: Path, limits: Limits) -> Network:
 def _read(tflite: Any, data: bytes, what: str, limits: Limits) -> Network:
     model = tflite.Model.GetRootAs(data, 0)
     codes = [model.OperatorCodes(i) for i in _range(model.OperatorCodesLength(), data, what)]
-    # the builtin code moved to a wider field; the larger of the two is meant
-    kinds = [max(code.BuiltinCode(), code.DeprecatedBuiltinCode()) for code in codes]
+    kinds = [code.BuiltinCode() for code in codes]
     if not model.SubgraphsLength():
         raise WeightsError(f"{what} holds no graph")
     graph = model.Subgraphs(0)
