@@ -17,6 +17,12 @@ _ARRAY = 1  # flax.serialization's _MsgpackExtType.ndarray
 _MOST, _DEEP = 1_000_000, 100
 
 
+def is_msgpack(start: bytes) -> bool:
+    """Whether it starts with a map whose first key is text."""
+    first = 1 if 0x81 <= start[0] <= 0x8F else {0xDE: 3, 0xDF: 5}.get(start[0], len(start))
+    return len(start) > first and _is_text(start[first])
+
+
 def read_msgpack(path: Path, limits: Limits) -> Network:
     """What flax.serialization.to_bytes or msgpack_serialize wrote."""
     import msgpack
@@ -24,8 +30,8 @@ def read_msgpack(path: Path, limits: Limits) -> Network:
     data = read_file(path, limits)
     try:
         found = list(_arrays(msgpack, data))
-    except WeightsError:
-        raise
+    except WeightsError as error:
+        raise WeightsError(f"{path.name}: {error}") from error
     except Exception as error:  # damaged msgpack raises anything
         raise WeightsError(f"{path.name} is a damaged msgpack file") from error
     layers = []

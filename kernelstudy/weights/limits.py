@@ -56,9 +56,9 @@ class Limits:
 
 def read_file(path: Path, limits: Limits) -> bytes:
     """A whole file, if it is small enough."""
-    limits.check(path.stat().st_size, path.name)
+    size = limits.check(path.stat().st_size, path.name)
     with path.open("rb") as file:
-        return file.read(limits.max_bytes + 1)
+        return file.read(size)
 
 
 def read_exactly(file: BinaryIO, size: int, what: str) -> bytes:

@@ -78,12 +78,7 @@ def _torch_layers(module: Any) -> Iterator[Layer]:
 
 def _leaves(value: Any, name: str, owner: Any, depth: int, seen: set[int]) -> Iterator[Layer]:
     """Arrays with four axes under `value`, in the order of its dicts and attributes."""
-    inner = getattr(value, "raw_value", None) if _is_flax(value) else None
-    if inner is None and _is_flax(value) and is_array(getattr(value, "value", None)):
-        inner = value.value
-    if inner is not None:
-        value = inner
-    if is_array(value):
+    if is_array(value):  # a Flax variable is one too
         if len(value.shape) == 4 and 0 not in value.shape:
             yield _leaf(value, name, owner)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .layer import Layer, Network, WeightsError
-from .limits import Limits, read_exactly, read_member
+from .limits import Limits, read_exactly
 
 
 def read_npy(path: Path, limits: Limits) -> Network:
@@ -40,9 +39,8 @@ def read_npz(path: Path, limits: Limits) -> Network:
                 shape, dtype, _ = _header(member, name)  # pyright: ignore[reportArgumentType]
 
             def load(entry=entry, name=name) -> np.ndarray:
-                with zipfile.ZipFile(path) as archive:
-                    data = read_member(archive, entry, limits)
-                return _array(io.BytesIO(data), limits, name)
+                with zipfile.ZipFile(path) as archive, archive.open(entry) as member:
+                    return _array(member, limits, name)  # pyright: ignore[reportArgumentType]
 
             if _fits(shape):
                 layers.append(Layer(name, shape, None, load, str(dtype)))

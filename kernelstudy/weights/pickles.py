@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from .layer import WeightsError
 
 Rebuild = Callable[..., Any]
-MOST_OPERATIONS = 5_000_000  # some 30 a tensor; bounds time and memory
+MOST_OPERATIONS = 1_000_000  # some 30 a tensor; bounds time and memory
 
 # What may be called besides: it wraps data, and becomes a record of its arguments.
 _HARMLESS = ("torch.", "torchvision.", "numpy.", "collections.", "pathlib.", "datetime.")
@@ -144,10 +144,12 @@ class _DataUnpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAcces
         _filled(self.stack[-1], items)
 
     def load_dict(self) -> None:
-        self.append(_filled({}, self.pop_mark()))
+        items = self.pop_mark()  # it rebinds self.append
+        self.append(_filled({}, items))
 
     def load_frozenset(self) -> None:
-        self.append(self.pop_mark())
+        items = self.pop_mark()
+        self.append(items)
 
     def load_empty_set(self) -> None:
         self.append([])

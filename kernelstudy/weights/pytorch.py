@@ -50,7 +50,8 @@ def read_zip(path: Path, limits: Limits) -> Network:
 
 def read_legacy(path: Path, limits: Limits) -> Network:
     """What torch.save wrote before version 1.6: pickles one after another, then the storages."""
-    file = io.BytesIO(read_file(path, limits))
+    data = read_file(path, limits)
+    file, size = io.BytesIO(data), len(data)
     places: dict[str, tuple[int, int]] = {}
 
     def storage(pid: Any) -> Storage:
@@ -64,8 +65,8 @@ def read_legacy(path: Path, limits: Limits) -> Network:
                 raise WeightsError(f"{path.name} lacks the data of storage {key}")
             start, held = places[str(key)]
             file.seek(start)
-            size = limits.array((held,), dtype.itemsize, f"storage {key}")
-            return read_exactly(file, size, f"storage {key} of {path.name}")
+            length = limits.array((held,), dtype.itemsize, f"storage {key}")
+            return read_exactly(file, length, f"storage {key} of {path.name}")
 
         found = Storage(dtype, str(key), count(numel), read)
         kinds[str(key)] = dtype.itemsize
@@ -77,11 +78,13 @@ def read_legacy(path: Path, limits: Limits) -> Network:
     found = pickles.load(file, REBUILD, storage, what=path.name)
     keys = pickles.load(file, {}, what=path.name)
     for key in keys if isinstance(keys, list) else []:
-        numel = int.from_bytes(file.read(8), "little", signed=True)
+        numel = int.from_bytes(read_exactly(file, 8, path.name), "little", signed=True)
         if not 0 <= numel <= limits.max_bytes or str(key) not in kinds:
             raise WeightsError(f"{path.name} is damaged at storage {key}")
         places[str(key)] = (file.tell(), numel)
         file.seek(numel * kinds[str(key)], io.SEEK_CUR)
+        if file.tell() > size:
+            raise WeightsError(f"{path.name} is cut short in storage {key}")
     return _network("PyTorch (legacy)", found, limits)
 
 

@@ -76,7 +76,7 @@ def _file(path: Path) -> Reader:
         (start.lstrip()[:1] == b"{", tensorflow_js.read),
         (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and size > 2, pytorch.read_pickle),
         (onnx_graph.looks_like_onnx(start, size), onnx_graph.read),
-        (0x81 <= start[0] <= 0x8F or start[0] in (0xDE, 0xDF), flax_trees.read_msgpack),
+        (flax_trees.is_msgpack(start), flax_trees.read_msgpack),
         (start[:1] in b"(}]c" and start[-1:] == b".", pytorch.read_pickle),  # pickle protocol 0
     )
     for fits, reader in known:
