@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,21 +190,20 @@ def compare(
 ) -> Comparison:
     """See `kernelstudy.compare`."""
     limits = Limits(int(max_gib * 2**30))
-    opened, measured, banks = [], [], []
-    told = ""
-    for index, source in enumerate(sources):
-        # --layer names a layer of the first; the second may have none of that name
-        one = _open(source, limits, layer, layout, fallback=index > 0)
-        known = dict(one.known)
-        of = subject(one.name, one.kernels, rounding=one.rounding, **known)
+    # --layer names a layer of the first; the second may have none of that name
+    opened = [
+        _open(source, limits, layer, layout, fallback=index > 0) for index, source in enumerate(sources)
+    ]
+    measured, banks, told = [], [], ""
+    for one in opened:
+        of = subject(one.name, one.kernels, rounding=one.rounding, **one.known)
         size = of.kernels.shape[-1]
         if images is not None:
             basis, told = patch_basis(images, size)
-            of = subject(one.name, one.kernels, rounding=one.rounding, **{**known, "patch_basis": basis})
-        elif "patch_basis" in known:
+            of = replace(of, patch_basis=basis)
+        elif of.patch_basis is not None:
             told = "the run's own training images"
         used = usable_bank(list(CLASSICAL), size) if bank is None else handcrafted.bank(bank, size)
-        opened.append(one)
         banks.append(used)
         measured.append(measure(of, used, level=level, seed=seed))
     names = _distinct([one.name for one in opened])

@@ -318,7 +318,7 @@ def _layer_table(
         rows_of.append((name, float(np.nanmean(values)) if np.isfinite(values).any() else np.nan, *bounds))
     drawn = isotropic(min(networks, 200) * channels, size, seed).reshape(-1, channels, size, size)
     for name, function in LAYER_MEASURES.items():
-        if channels < 2:
+        if live.shape[-3] < 2:
             continue
         value = float(np.mean(function(live)))
         null = function(drawn)
