@@ -131,13 +131,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--layer", metavar="NAME", help="default: the first convolution")
     parser.add_argument("--list", action="store_true", help="list the layers and exit")
-    parser.add_argument("--layout", default="auto", choices=LAYOUTS, help="needed for .npy and .npz")
-    parser.add_argument("--bank", metavar="NAME", help="default: the derivatives and the Laplacians")
+    parser.add_argument(
+        "--layout", default="auto", choices=LAYOUTS, help="needed for .npy and .npz"
+    )
+    parser.add_argument(
+        "--bank", metavar="NAME", help="default: the derivatives and the Laplacians"
+    )
     parser.add_argument("--against", metavar="OTHER_WEIGHTS", help="a second layer beside it")
-    parser.add_argument("--images", metavar="DIR|DATASET", help="for image statistics, null model N3")
+    parser.add_argument(
+        "--images", metavar="DIR|DATASET", help="for image statistics, null model N3"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: compare-<name>")
     parser.add_argument(
-        "--max-gib", type=float, default=MAX_GIB, help="most of a file in memory, GiB; default %(default)g"
+        "--max-gib",
+        type=float,
+        default=MAX_GIB,
+        help="most of a file in memory, GiB; default %(default)g",
     )
     return parser
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -89,7 +88,9 @@ class Comparison:
             runs.write_text(folder / "tables" / f"{name}.csv", table.to_csv(index=False))
         runs.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
         style.save(self.figure, folder / "figures", "answer")
-        composed = self._compose(folder / "figures", command or "kernelstudy.compare(...)", provenance)
+        composed = self._compose(
+            folder / "figures", command or "kernelstudy.compare(...)", provenance
+        )
         return page.write(composed, folder)
 
     def _compose(self, figures: Path, command: str, provenance: dict[str, Any]) -> page.Page:
@@ -121,7 +122,7 @@ class Comparison:
                 "Every kernel and the layer beside chance",
                 "Left: each dot a kernel; filled, it is derivative-like beyond isotropic chance after "
                 "correction over the layer. Right: a kernel's energy divides exactly into these sectors; "
-                "chance is each sector's part of the dimensions (from 4 x 4 on a sixth sector makes up the rest).",
+                "chance is each sector's part of the dimensions (from 4 x 4 on, a sixth makes up the rest).",
             ),
             sections=self._draw(figures),
             tables=[
@@ -164,7 +165,9 @@ class Comparison:
                 "The larger the dot, the more gradient energy. a = 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 "
                 "Scharr. Shaded: the interval of the population's a, where there is one.",
             )
-            sections.append(("Which operator", "Operators are lines: they exist at all orientations.", [figure]))
+            sections.append(
+                ("Which operator", "Operators are lines: they exist at all orientations.", [figure])
+            )
         if large:
             style.save(networks.fits(large), folder, "fits")
             figure = page.Figure(
@@ -173,7 +176,9 @@ class Comparison:
                 "Filled: the fit is better than that of noise at q < .05. A flexible function fits noise well "
                 "too, so R² alone says little.",
             )
-            sections.append(("Gaussian derivatives and Gabor functions", "Each with its own null.", [figure]))
+            sections.append(
+                ("Gaussian derivatives and Gabor functions", "Each with its own null.", [figure])
+            )
         return sections
 
 
@@ -192,7 +197,8 @@ def compare(
     limits = Limits(int(max_gib * 2**30))
     # --layer names a layer of the first; the second may have none of that name
     opened = [
-        _open(source, limits, layer, layout, fallback=index > 0) for index, source in enumerate(sources)
+        _open(source, limits, layer, layout, fallback=index > 0)
+        for index, source in enumerate(sources)
     ]
     measured, banks, told = [], [], ""
     for one in opened:

@@ -48,7 +48,12 @@ def test_all_parts_of_the_report(report):
         assert (report / picture).stat().st_size > 1000
     page = (report / "report.html").read_text()
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
-    for words in ("conv1.weight", "Others seen", "What one network cannot tell", "R, G, B or B, G, R"):
+    for words in (
+        "conv1.weight",
+        "Others seen",
+        "What one network cannot tell",
+        "R, G, B or B, G, R",
+    ):
         assert words in page
 
 
@@ -79,7 +84,9 @@ def test_list(capsys):
     assert lines[0].startswith("conv1.weight: 3x3, 3 -> 10")
 
 
-@pytest.mark.parametrize("first", ["import kernelstudy.compare", "kernelstudy.compare; import kernelstudy.compare"])
+@pytest.mark.parametrize(
+    "first", ["import kernelstudy.compare", "kernelstudy.compare; import kernelstudy.compare"]
+)
 def test_the_name_is_module_and_function_in_either_order(first):
     code = f"""
 import kernelstudy
@@ -203,7 +210,9 @@ def test_depthwise_first_layer(tmp_path, capsys):
 )
 def test_kernels_that_nothing_can_be_said_of(tmp_path, capsys, shape, match):
     np.save(tmp_path / "w.npy", np.ones(shape))
-    status, lines, error = run(capsys, tmp_path / "w.npy", "--layout", "hwio", "--out", tmp_path / "o")
+    status, lines, error = run(
+        capsys, tmp_path / "w.npy", "--layout", "hwio", "--out", tmp_path / "o"
+    )
     assert (status, lines) == (2, [])
     assert match in error
     assert len(error.splitlines()) == 1
@@ -220,7 +229,10 @@ def test_wrong_arguments_are_one_sentence(tmp_path, capsys):
         ([weights], "--layout"),
         ([weights, "--layout", "chw"], "invalid choice: 'chw'"),
         ([weights, "--layout", "hwio", "--bank", "sobol"], "did you mean sobel"),
-        ([weights, "--layout", "hwio", "--images", "imagenet"], "neither a directory nor one of the data sets"),
+        (
+            [weights, "--layout", "hwio", "--images", "imagenet"],
+            "neither a directory nor one of the data sets",
+        ),
         ([weights, "--layout", "hwio", "--images", tmp_path / "empty"], "holds no image"),
         ([weights, "--layout", "hwio", "--out", tmp_path / "file"], "is a file: name a directory"),
         ([weights, "--layout", "hwio", "--max-gib", "0"], "--max-gib"),
@@ -283,7 +295,9 @@ def test_the_default_bank_is_the_studies_own():
     assert list(command.CLASSICAL) == yaml.safe_load(text)["kernels"]
 
 
-@pytest.mark.parametrize(("package", "make"), [("onnx", "onnx"), ("h5py", "keras_h5"), ("tflite", "tflite")])
+@pytest.mark.parametrize(
+    ("package", "make"), [("onnx", "onnx"), ("h5py", "keras_h5"), ("tflite", "tflite")]
+)
 def test_a_missing_reader_is_named(monkeypatch, tmp_path, capsys, package, make):
     path = files.FORMATS[make][0](tmp_path)
     monkeypatch.setitem(sys.modules, package, None)
@@ -299,5 +313,7 @@ def test_it_needs_no_jax(tmp_path):
         "from kernelstudy import compare; sys.exit(compare.main(sys.argv[1:]))"
     )
     words = [str(tmp_path / "w.npy"), "--layout", "hwio", "--out", str(tmp_path / "o")]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -110,7 +110,8 @@ def _profiles(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # squares of extreme weights would overflow, and an overall scale says nothing
     peak = np.abs(kernels).max(axis=(1, 2, 3, 4), keepdims=True)
     found = colour_spatial(kernels / np.where(peak > 0, peak, 1))
-    return found.spatial * peak.reshape(-1, 1, 1, 1), np.nan_to_num(found.share)
+    scale = np.clip(peak, 1e-100, 1e100).reshape(-1, 1, 1, 1)
+    return found.spatial * scale, np.nan_to_num(found.share)
 
 
 def measure(of: Subject, bank: Bank, *, level: float = 0.05, seed: int = 0) -> Measured:
@@ -139,9 +140,13 @@ def measure(of: Subject, bank: Bank, *, level: float = 0.05, seed: int = 0) -> M
             rungs.insert(1, ("N1", "r2", verdict.live, before.value, before.chance, *[np.nan] * 3))
         table = pd.DataFrame(rungs, columns=WITHIN_COLUMNS)
     else:
-        table = ladder({(of.name, "W"): verdict})[[c for c in LADDER_COLUMNS if c not in ("arm", "part")]]
+        table = ladder({(of.name, "W"): verdict})[
+            [c for c in LADDER_COLUMNS if c not in ("arm", "part")]
+        ]
     kernels = _kernel_table(of, flags, used, bank, plane, p_permuted, seed)
-    return Measured(of, verdict, a, flags, kernels, _layer_table(used, flags, bank, plane, seed), table)
+    return Measured(
+        of, verdict, a, flags, kernels, _layer_table(used, flags, bank, plane, seed), table
+    )
 
 
 def derivative_plane(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +161,12 @@ def derivative_plane(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def kernels_a(
-    kernels: np.ndarray, rounding: np.ndarray, *, level: float = 0.05, draws: int = 200, seed: int = 0
+    kernels: np.ndarray,
+    rounding: np.ndarray,
+    *,
+    level: float = 0.05,
+    draws: int = 200,
+    seed: int = 0,
 ) -> PopulationInterval:
     """`population_a_interval` over the kernels (n, 3, 3) of one network; it speaks of no other.
 
@@ -225,7 +235,9 @@ def _within(kernels: np.ndarray, plane, patch_basis, seed: int, draws: int = 200
     return rungs, (1 + count) / (1 + draws)
 
 
-def _rung(null: str, measure: str, n: int, value: float, expected: float, drawn: np.ndarray) -> tuple:
+def _rung(
+    null: str, measure: str, n: int, value: float, expected: float, drawn: np.ndarray
+) -> tuple:
     low, high = np.quantile(drawn, [0.025, 0.975])
     p = (1 + np.sum(drawn >= value - 1e-12)) / (1 + len(drawn))
     return null, measure, n, float(value), float(expected), float(low), float(high), float(p)
@@ -303,9 +315,7 @@ def _q(p: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return benjamini_hochberg(np.where(kept, p, np.nan))
 
 
-def _layer_table(
-    used: np.ndarray, flags: np.ndarray, bank: Bank, plane, seed: int
-) -> pd.DataFrame:
+def _layer_table(used: np.ndarray, flags: np.ndarray, bank: Bank, plane, seed: int) -> pd.DataFrame:
     """measure, value, chance, chance_low, chance_high: N0 networks with as many kernels."""
     live = used[0][flags[0] == ""] if len(used) == 1 else used
     channels, size = max(live.shape[-3], 1), used.shape[-1]
@@ -315,12 +325,18 @@ def _layer_table(
     for name, values in network_measures(used, bank).items():
         null = expected.sel(measure=name)
         bounds = (float(null[f"null_{end}"]) for end in ("mean", "low", "high"))
-        rows_of.append((name, float(np.nanmean(values)) if np.isfinite(values).any() else np.nan, *bounds))
+        rows_of.append(
+            (name, float(np.nanmean(values)) if np.isfinite(values).any() else np.nan, *bounds)
+        )
     drawn = isotropic(min(networks, 200) * channels, size, seed).reshape(-1, channels, size, size)
     for name, function in LAYER_MEASURES.items():
         if live.shape[-3] < 2:
             continue
         value = float(np.mean(function(live)))
         null = function(drawn)
-        rows_of.append((name, value, float(null.mean()), *map(float, np.quantile(null, [0.025, 0.975]))))
-    return pd.DataFrame(rows_of, columns=["measure", "value", "chance", "chance_low", "chance_high"])
+        rows_of.append(
+            (name, value, float(null.mean()), *map(float, np.quantile(null, [0.025, 0.975])))
+        )
+    return pd.DataFrame(
+        rows_of, columns=["measure", "value", "chance", "chance_low", "chance_high"]
+    )

@@ -35,13 +35,13 @@ def what_one_cannot_tell(found: Measured) -> str:
     """The limits of n = 1, or nothing where there are enough networks for tests over them."""
     if found.networks > 1:
         return ""
-    start = "" if found.subject.start is not None else (
-        ", and what training added, for the start is not known"
-    )
+    known = found.subject.start is not None
+    start = "" if known else ", and what training added, for the start is not known"
     return (
         "What one network cannot tell: whether another seed, trained the same way, would learn the same "
-        f"(n = 1, so there is no inference over networks){start}. p and q here say that these kernels are not what the null would draw, no more; an "
-        "operator is named only over several networks."
+        f"(n = 1, so there is no inference over networks){start}. p and q here say "
+        "that these kernels are not what the null would draw, no more; an operator is named only over several "
+        "networks."
     )
 
 

@@ -37,12 +37,16 @@ def answer(found: list[Measured]) -> Figure:
             k = one.subject.kernels.shape[-1]
             law = r2_distribution(2, k * k)
             table = one.kernels[one.kernels["live"]]
-            left.fill_betweenx([row - 0.4, row + 0.4], *law.interval(0.95), color=CHANCE, alpha=0.25, lw=0)
+            left.fill_betweenx(
+                [row - 0.4, row + 0.4], *law.interval(0.95), color=CHANCE, alpha=0.25, lw=0
+            )
             left.plot([law.mean()] * 2, [row - 0.4, row + 0.4], color=CHANCE, lw=1.5)
             place = row + 0.26 * np.sin(2.4 * np.arange(len(table)))  # spread, the same each time
             above = (table["q_r2"] <= one.verdict.level).to_numpy()
             colour = colour_of(row)
-            left.plot(table["r2"][~above], place[~above], "o", ms=4, mfc="none", color=colour, alpha=0.7)
+            left.plot(
+                table["r2"][~above], place[~above], "o", ms=4, mfc="none", color=colour, alpha=0.7
+            )
             left.plot(table["r2"][above], place[above], "o", ms=5, color=colour, alpha=0.85)
             left.plot([table["r2"].mean()] * 2, [row - 0.32, row + 0.32], color="black", lw=2)
         _rows(left, [one.subject.name for one in found])
@@ -53,8 +57,12 @@ def answer(found: list[Measured]) -> Figure:
         left.plot([], [], color="black", lw=2, label="mean")
         left.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random kernels")
         _sectors(right, found, size)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=7.5)
-        figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=5, fontsize=7)
+        figure.legend(
+            *left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=7.5
+        )
+        figure.legend(
+            *right.get_legend_handles_labels(), loc="outside upper right", ncols=5, fontsize=7
+        )
     return figure
 
 
@@ -70,7 +78,9 @@ def _sectors(axes: Axes, found: list[Measured], size: int) -> None:
             label = SECTOR_LABELS[sector].split(" (")[0] if row == 0 else None
             axes.barh(row, width, left=start, height=0.62, color=colour, label=label)
             if width > 0.07:
-                axes.text(start + width / 2, row, f"{width:.0%}", ha="center", va="center", fontsize=7)
+                axes.text(
+                    start + width / 2, row, f"{width:.0%}", ha="center", va="center", fontsize=7
+                )
             start += width
     _rows(axes, names)
     axes.set(xlim=(0, 1), xlabel="share of energy, by symmetry")
@@ -105,7 +115,9 @@ def gallery(one: Measured, bank: Bank) -> Figure:
         table = pd.DataFrame(matches(drawn, bank)).assign(live=True, flag="")
         best = table.sort_values(column, ascending=False).index[: min(RANDOM_SHOWN, len(table))]
         random = [(drawn[i], _caption(table.loc[i], column)) for i in best]
-    shown = f"{len(cells)} of {len(pictures)} kernels" if len(cells) < len(pictures) else "All kernels"
+    shown = (
+        f"{len(cells)} of {len(pictures)} kernels" if len(cells) < len(pictures) else "All kernels"
+    )
     blocks = [(f"{shown} of {one.subject.name}, by {_words(column)}", cells)]
     if random:
         blocks.append((f"The best of {len(pictures)} random kernels", random))
@@ -166,7 +178,9 @@ def portrait(found: list[Measured]) -> Figure:
             )
             if one.a is not None and one.a.resolved:
                 axis.axhspan(one.a.phi_low, one.a.phi_high, color=colour_of(row), alpha=0.15, lw=0)
-            axis.set(title=_short(one.subject.name, 40), xlim=(-4, 184), xlabel="orientation θ, degrees")
+            axis.set(
+                title=_short(one.subject.name, 40), xlim=(-4, 184), xlabel="orientation θ, degrees"
+            )
             axis.set_xticks(range(0, 181, 45))
         a_axis(axes[0])
         axes[0].set_ylabel("a of the kernel")

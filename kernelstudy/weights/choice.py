@@ -9,7 +9,16 @@ from .layer import Layer, Network, WeightsError
 # Four shifted copies of a grey or colour image stacked as channels; also blocks of 4 x 4.
 BLOCK_OF = {4: 2, 12: 2, 16: 4, 48: 4}
 # Optimisers keep arrays of the weights' shapes.
-_BESIDE = ("optimizer", "optimizer_state", "optimizer_state_dict", "optim", "opt_state", "mu", "nu", "ema")
+_BESIDE = (
+    "optimizer",
+    "optimizer_state",
+    "optimizer_state_dict",
+    "optim",
+    "opt_state",
+    "mu",
+    "nu",
+    "ema",
+)
 
 
 def choose(network: Network, name: str | None = None) -> tuple[Layer, str]:
@@ -60,7 +69,8 @@ def _named(network: Network, name: str) -> Layer:
     ending = [
         layer
         for layer in network.layers
-        if layer.name.endswith((f".{name}", f"/{name}")) or name in layer.name.split("/")
+        if layer.name.endswith((f".{name}", f"/{name}"))
+        or name in layer.name.split("/")
         or layer.name in (f"{name}.weight", f"{name}/kernel")
     ]
     for found in (exact, ending):
@@ -69,7 +79,9 @@ def _named(network: Network, name: str) -> Layer:
     near = difflib.get_close_matches(name, names, n=3) or names[:3]
     told = "names more than one layer" if ending else "is no layer with 4-d weights here"
     shown = [layer.name for layer in ending[:3]] or near
-    raise WeightsError(f"--layer: {name!r} {told} (there are {len(names)}: {', '.join(shown)}, ...; see --list)")
+    raise WeightsError(
+        f"--layer: {name!r} {told} (there are {len(names)}: {', '.join(shown)}, ...; see --list)"
+    )
 
 
 def _spatial(layer: Layer) -> bool:

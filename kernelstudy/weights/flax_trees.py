@@ -98,7 +98,11 @@ def _array(msgpack: Any, data: bytes, name: str) -> tuple[tuple[int, ...], Any, 
     if not all(isinstance(n, int) and n > 0 for n in shape) or not isinstance(values, bytes):
         raise WeightsError(f"{name} is no array")
     text = dtype.decode() if isinstance(dtype, bytes) else str(dtype)
-    return shape, getattr(ml_dtypes, text) if text.startswith(("bfloat", "float8")) else text, values
+    return (
+        shape,
+        getattr(ml_dtypes, text) if text.startswith(("bfloat", "float8")) else text,
+        values,
+    )
 
 
 def _is_text(byte: int) -> bool:
@@ -195,4 +199,6 @@ def _no_links_out(folder: Path) -> None:
         for name in (*folders, *files):
             path = Path(place) / name
             if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise WeightsError(f"{path.name} in {folder.name} is a link that leads out of it: not read")
+                raise WeightsError(
+                    f"{path.name} in {folder.name} is a link that leads out of it: not read"
+                )

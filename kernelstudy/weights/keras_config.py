@@ -26,7 +26,11 @@ def convolutions(config: Any, depth: int = 0) -> Iterator[Convolution]:
             yield from convolutions(entry, depth + 1)
     elif isinstance(config, dict):
         kind, settings = config.get("class_name"), config.get("config")
-        if isinstance(kind, str) and isinstance(settings, dict) and re.search(r"Conv(olution)?2D$", kind):
+        if (
+            isinstance(kind, str)
+            and isinstance(settings, dict)
+            and re.search(r"Conv(olution)?2D$", kind)
+        ):
             yield Convolution(str(settings.get("name", config.get("name", ""))), kind, settings)
         for key in ("config", "layers", "layer"):
             if isinstance(config.get(key), dict | list):
@@ -41,7 +45,9 @@ def in_order(
     counted: dict[str, int] = {}
     numbered = []
     for found in found_in_config:
-        snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", found.kind))
+        snake = re.sub(
+            r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", found.kind)
+        )
         count = counted[snake] = counted.get(snake, -1) + 1
         numbered.append(f"{snake.lower()}_{count}" if count else snake.lower())
     parts = {part for place in datasets for part in place.split("/")}

@@ -59,7 +59,7 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
     def load(place: str) -> np.ndarray:
         try:
             with h5py.File(io.BytesIO(data), "r") as file:
-                dataset = file[place]
+                dataset: Any = file[place]
                 limits.array(dataset.shape, dataset.dtype.itemsize, place)
                 return dataset[()]
         except WeightsError:
@@ -74,7 +74,9 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
         if 0 in shape:
             continue
         parts = place.split("/")
-        depthwise = "depthwise" in place.lower() or settings.kind.startswith(("Depthwise", "Separable"))
+        depthwise = "depthwise" in place.lower() or settings.kind.startswith(
+            ("Depthwise", "Separable")
+        )
         pointwise = parts[-1].startswith("pointwise") or (
             settings.kind.startswith("Separable") and parts[-2:] == ["vars", "1"]
         )
@@ -109,6 +111,7 @@ def _name(place: str, layer: str, layout: str, *, pointwise: bool) -> str:
 def _datasets(root: Any) -> Iterator[tuple[str, Any]]:
     """Every dataset by hard links alone: no other file is opened, no circle walked."""
     import h5py
+    from h5py import h5o
 
     todo, seen = [("", root, 0)], set()
     while todo:
@@ -117,7 +120,7 @@ def _datasets(root: Any) -> Iterator[tuple[str, Any]]:
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 continue
             item, path = group[key], f"{place}/{key}" if place else key
-            number = h5py.h5o.get_info(item.id).addr
+            number = h5o.get_info(item.id).addr
             if number in seen or depth > _DEEP or len(seen) > _MANY:
                 continue
             seen.add(number)

@@ -57,7 +57,7 @@ def _is_flax(value: Any) -> bool:
 
 def _torch_layers(module: Any) -> Iterator[Layer]:
     for name, inner in module.named_modules():
-        weight = getattr(inner, "weight", None)
+        weight: Any = getattr(inner, "weight", None)
         if callable(weight):  # quantised modules
             weight = weight()
         if not is_array(weight) or len(weight.shape) != 4 or "Transpose" in type(inner).__name__:
@@ -110,5 +110,7 @@ def _leaf(value: Any, name: str, owner: Any) -> Layer:
         lambda: as_numpy(value),
         str(value.dtype).removeprefix("torch."),
         (int(strides[0]), int(strides[1])) if known else None,  # pyright: ignore
-        depthwise=(getattr(owner, "feature_group_count", 1) or 1) > 1 and shape[2] == 1 and not torch,
+        depthwise=(getattr(owner, "feature_group_count", 1) or 1) > 1
+        and shape[2] == 1
+        and not torch,
     )

@@ -161,7 +161,7 @@ class _Graph:
     def _scales(self, scale: str, zero: Any, ndim: int, node: Any) -> tuple[np.ndarray, np.ndarray]:
         axis = _attribute(node, "axis") if ndim > 1 else 0
         axis = (1 if axis is None else int(axis)) % max(ndim, 1)
-        found = [self.value(scale).astype(np.float64)]
+        found: list[np.ndarray] = [self.value(scale).astype(np.float64)]
         found.append(self.value(zero[0]) if zero and zero[0] else np.zeros((), np.int8))
         shape = [-1 if i == axis else 1 for i in range(ndim)]
         return tuple(v if v.size == 1 else v.reshape(shape) for v in found)  # type: ignore[return-value]
@@ -222,7 +222,12 @@ def _layer(node: Any, graph: _Graph, count: int) -> Layer | None:
         found = graph.step(weight)
         return np.zeros(1) if found is None else found
 
-    quantised = node.op_type in ("ConvInteger", "QLinearConv") or dtype in ("int8", "uint8", "int4", "uint4")
+    quantised = node.op_type in ("ConvInteger", "QLinearConv") or dtype in (
+        "int8",
+        "uint8",
+        "int4",
+        "uint4",
+    )
     return Layer(
         weight if weight in graph.tensors else (node.name or f"conv {count}"),
         shape,

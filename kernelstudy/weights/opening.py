@@ -49,7 +49,12 @@ def listing(source: Any, limits: Limits, layout: str = "auto") -> list[str]:
 
 
 def open_any(
-    source: Any, limits: Limits, *, layer: str | None = None, layout: str = "auto", name: str | None = None
+    source: Any,
+    limits: Limits,
+    *,
+    layer: str | None = None,
+    layout: str = "auto",
+    name: str | None = None,
 ) -> Opened:
     """The layer of `source` to be measured.
 
@@ -71,7 +76,9 @@ def open_any(
 
 def _open_run(path: Path, parts: list[str], layer: str | None, name: str | None) -> Opened:
     if layer is not None:
-        raise WeightsError("--layer: a run directory holds its first layer alone; name RUN:arm:seed:step")
+        raise WeightsError(
+            "--layer: a run directory holds its first layer alone; name RUN:arm:seed:step"
+        )
     run = run_directory.read(path, parts)
     count = len(run.seeds)
     facts = [
@@ -105,7 +112,12 @@ def _open_array(source: Any, layout: str, name: str | None) -> Opened:
         raise WeightsError(
             f"kernels {values.shape} read as {layout} are not square: is layout='oihw' meant, PyTorch's order?"
         )
-    facts = [("Weights", f"an array {' x '.join(map(str, values.shape))}, {values.dtype}, read as {layout}")]
+    facts = [
+        (
+            "Weights",
+            f"an array {' x '.join(map(str, values.shape))}, {values.dtype}, read as {layout}",
+        )
+    ]
     return Opened(name or "kernels", kernels, None, facts, _notes(kernels, None), [])
 
 
@@ -173,7 +185,8 @@ def _notes(kernels: np.ndarray, step: np.ndarray | None, layer: Layer | None = N
 
 def _no_parts(path: Path, parts: list[str]) -> None:
     if parts:
-        raise WeightsError(f"{path} is no run directory, so nothing can follow it after a colon: {':'.join(parts)}")
+        after = ":".join(parts)
+        raise WeightsError(f"{path} is no run directory, so nothing can follow it: {after}")
 
 
 def _digest(path: Path) -> str:

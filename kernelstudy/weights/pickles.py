@@ -22,7 +22,17 @@ MOST_OPERATIONS = 1_000_000  # some 30 a tensor; bounds time and memory
 _HARMLESS = ("torch.", "torchvision.", "numpy.", "collections.", "pathlib.", "datetime.")
 _NEVER = (
     *("os", "posix", "nt", "subprocess", "sys", "runpy", "importlib", "socket", "shutil", "pty"),
-    *("ctypes", "webbrowser", "pickle", "_pickle", "code", "codeop", "operator", "marshal", "types"),
+    *(
+        "ctypes",
+        "webbrowser",
+        "pickle",
+        "_pickle",
+        "code",
+        "codeop",
+        "operator",
+        "marshal",
+        "types",
+    ),
     *("pip", "multiprocessing", "asyncio", "commands", "popen2", "pydoc", "timeit"),
 )
 _BUILTINS = ("set", "frozenset", "list", "dict", "tuple", "slice", "complex", "object", "bytearray")
@@ -76,8 +86,11 @@ def load(
         raise WeightsError(f"{what} is a damaged pickle ({type(error).__name__})") from error
 
 
-class _DataUnpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
-    dispatch = dict(pickle._Unpickler.dispatch)  # pyright: ignore[reportAttributeAccessIssue]
+_PYTHONS: Any = vars(pickle)["_Unpickler"]
+
+
+class _DataUnpickler(_PYTHONS):
+    dispatch: dict[int, Any] = dict(_PYTHONS.dispatch)  # noqa: RUF012 (as in the base class)
 
     def __init__(self, file: BinaryIO, rebuild: Mapping[str, Rebuild], persistent):
         super().__init__(file, encoding="latin1")  # as Python 2 wrote bytes
@@ -171,7 +184,7 @@ class _DataUnpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAcces
         (pickle.EMPTY_SET, load_empty_set),
         (pickle.ADDITEMS, load_additems),
         # a bytearray is allocated before it is read, bytes are not
-        (pickle.BYTEARRAY8, pickle._Unpickler.load_binbytes8),  # pyright: ignore
+        (pickle.BYTEARRAY8, _PYTHONS.load_binbytes8),
     ):
         dispatch[_code[0]] = _method
     for _code in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ):
@@ -189,7 +202,9 @@ class _Counted(dict):
     def __getitem__(self, code: int):
         self.count += 1
         if self.count > MOST_OPERATIONS:
-            raise WeightsError(f"the pickle takes more than {MOST_OPERATIONS:,} operations: not read")
+            raise WeightsError(
+                f"the pickle takes more than {MOST_OPERATIONS:,} operations: not read"
+            )
         return super().__getitem__(code)
 
 

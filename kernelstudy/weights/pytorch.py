@@ -20,6 +20,7 @@ from .torch_tensors import REBUILD, Storage, Tensor, count, storage_dtype
 # The pickled torch.serialization.MAGIC_NUMBER.
 LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
+
 def read_zip(path: Path, limits: Limits) -> Network:
     """A zip archive of torch.save or torch.jit.save."""
     with zipfile.ZipFile(path) as archive:
@@ -100,7 +101,11 @@ def _network(form: str, found: Any, limits: Limits) -> Network:
         if len(tensor.size) != 4 or 0 in tensor.size or tensor.storage is None:
             continue
         stride = owner.get("stride") if isinstance(owner, dict) else None
-        known = isinstance(stride, tuple) and len(stride) == 2 and all(isinstance(n, int) for n in stride)
+        known = (
+            isinstance(stride, tuple)
+            and len(stride) == 2
+            and all(isinstance(n, int) for n in stride)
+        )
         groups = owner.get("groups") if isinstance(owner, dict) else None
         layers.append(
             Layer(
@@ -146,5 +151,3 @@ def _walk(root: Any) -> Iterator[tuple[str, Tensor, Any]]:
             joined = name if key in _SILENT else f"{name}.{key}" if name else str(key)
             keeps = key in ("_parameters", "_buffers")
             todo.append((joined, child, owner if keeps or isinstance(child, Tensor) else None))
-
-

@@ -6,7 +6,16 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from . import flax_trees, keras_files, numpy_files, onnx_graph, pytorch, safetensor, tensorflow_js, tflite_graph
+from . import (
+    flax_trees,
+    keras_files,
+    numpy_files,
+    onnx_graph,
+    pytorch,
+    safetensor,
+    tensorflow_js,
+    tflite_graph,
+)
 from .layer import Network, WeightsError, said
 from .limits import Limits
 
@@ -32,13 +41,17 @@ def read(path: Path, limits: Limits | None = None) -> Network:
         elif path.is_file():
             network = _file(path)(path, limits)
         else:
-            raise WeightsError(f"{path} is not there" if not path.exists() else f"{path} is no file")
+            raise WeightsError(
+                f"{path} is not there" if not path.exists() else f"{path} is no file"
+            )
     except OSError as error:
         raise WeightsError(f"{error.filename or path} cannot be read: {error.strerror}") from error
     except WeightsError:
         raise
     except Exception as error:  # a decoder may answer damaged bytes with any exception
-        raise WeightsError(f"{path.name} is damaged or no such file as it claims: {said(error)}") from error
+        raise WeightsError(
+            f"{path.name} is damaged or no such file as it claims: {said(error)}"
+        ) from error
     if not network.layers:
         raise WeightsError(
             f"{path.name} ({network.format}) holds no convolution with 4-d weights" + _seen(network)
@@ -54,7 +67,9 @@ def _folder(path: Path) -> Reader:
     if (path / "model.json").exists():
         return lambda folder, limits: tensorflow_js.read(folder / "model.json", limits)
     if (path / "saved_model.pb").exists():
-        raise WeightsError(f"{path} is a TensorFlow SavedModel, which is not read: convert it to ONNX or TFLite")
+        raise WeightsError(
+            f"{path} is a TensorFlow SavedModel, which is not read: convert it to ONNX or TFLite"
+        )
     if flax_trees.is_orbax(path):
         return flax_trees.read_orbax
     raise WeightsError(f"{path} is a directory of none of the known formats: {FORMATS}")

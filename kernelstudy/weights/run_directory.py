@@ -48,7 +48,9 @@ def read(path: Path, parts: list[str]) -> OfRun:
     from kernelstudy import runs  # it brings the config's libraries along
 
     if len(parts) > 3:
-        raise WeightsError(f"{path}: after the run come arm, seed and step, no more: {':'.join(parts)}")
+        raise WeightsError(
+            f"{path}: after the run come arm, seed and step, no more: {':'.join(parts)}"
+        )
     try:
         trajectory = runs.read_trajectory(path)
     except runs.RunError as error:

@@ -26,7 +26,9 @@ def read(path: Path, limits: Limits) -> Network:
                 load = partial(_load, path, name, limits)
                 tensors.append((name, tuple(tensor.get_shape()), tensor.get_dtype(), load))
     except SafetensorError as error:
-        raise WeightsError(f"{path.name} is not a safetensors file that can be read: {error}") from error
+        raise WeightsError(
+            f"{path.name} is not a safetensors file that can be read: {error}"
+        ) from error
     layers = tensor_layers(tensors, lambda name, shape: _layout(name, shape, writer))
     family = "tensorflow" if writer in ("tf", "flax", "jax") else "torch"
     return Network("safetensors", layers, "names", family)
@@ -44,7 +46,9 @@ def _load(path: Path, name: str, limits: Limits) -> np.ndarray:
         try:
             return np.array(file.get_tensor(name))
         except AttributeError as error:  # float8 has no NumPy type
-            raise WeightsError(f"{name} is of type {tensor.get_dtype()}, which is not read") from error
+            raise WeightsError(
+                f"{name} is of type {tensor.get_dtype()}, which is not read"
+            ) from error
 
 
 def _layout(name: str, shape: tuple[int, ...], writer: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,8 @@ def read(path: Path, limits: Limits) -> Network:
         raise WeightsError(f"{path.name} describes its weights wrongly") from error
     topology = model.get("modelTopology")
     nodes = topology.get("node") if isinstance(topology, dict) else None
-    if isinstance(nodes, list):
-        layers = tuple(_of_nodes(nodes, found))
-    else:
-        layers = tuple(_of_layers(topology, found))
+    graph = isinstance(nodes, list)
+    layers = tuple(_of_nodes(nodes, found) if graph else _of_layers(topology, found))
     writer = model.get("generatedBy") or model.get("convertedBy")
     facts = (("Written by", str(writer)[:200]),) if writer else ()
     return Network("TensorFlow.js", layers, "graph", "tensorflow", facts)
@@ -61,20 +60,28 @@ def _weights(path: Path, manifest: list, limits: Limits) -> Iterator[tuple[str, 
             start, place = place, place + size
             if len(shape) != 4 or 0 in shape:
                 continue
-            scale = offset = None
+            scale, offset = None, 0.0
             if quantised and code != "float16":
                 scale, offset = float(quantised["scale"]), float(quantised["min"])
 
-            def load(
-                start=start, size=size, dtype=dtype, shape=shape, scale=scale, offset=offset, name=name
-            ) -> np.ndarray:
-                limits.array(shape, dtype.itemsize, name)
-                data = _span(path.parent, shards, start, size, name)
-                values = from_bytes(data, dtype, shape, limits, name)
-                return values if scale is None else values * scale + offset
-
+            place_of = (path.parent, shards, start, size)
+            load = partial(_load, place_of, dtype, shape, (scale, offset), limits, name)
             step = None if scale is None else lambda scale=scale: np.array([scale])
             yield name, Layer(name, shape, "hwio", load, code, step=step)
+
+
+def _load(
+    place: tuple[Path, list[str], int, int],
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    quantised: tuple[float | None, float],
+    limits: Limits,
+    name: str,
+) -> np.ndarray:
+    limits.array(shape, dtype.itemsize, name)
+    values = from_bytes(_span(*place, name), dtype, shape, limits, name)
+    scale, offset = quantised
+    return values if scale is None else values * scale + offset
 
 
 def _span(folder: Path, shards: list[str], start: int, size: int, what: str) -> bytes:

@@ -11,7 +11,15 @@ import numpy as np
 from .layer import Layer, Network, WeightsError
 from .limits import Limits, from_bytes, read_file
 
-_TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 3: np.uint8, 7: np.int16, 9: np.int8, 10: np.float64}
+_TYPES = {
+    0: np.float32,
+    1: np.float16,
+    2: np.int32,
+    3: np.uint8,
+    7: np.int16,
+    9: np.int8,
+    10: np.float64,
+}
 
 
 def read(path: Path, limits: Limits) -> Network:

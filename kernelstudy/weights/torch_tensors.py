@@ -14,7 +14,12 @@ from .limits import Limits, from_bytes
 from .pickles import Name
 
 _DTYPES: dict[str, Any] = {
-    **{"Double": np.float64, "Float": np.float32, "Half": np.float16, "BFloat16": ml_dtypes.bfloat16},
+    **{
+        "Double": np.float64,
+        "Float": np.float32,
+        "Half": np.float16,
+        "BFloat16": ml_dtypes.bfloat16,
+    },
     **{"Long": np.int64, "Int": np.int32, "Short": np.int16, "Char": np.int8, "Byte": np.uint8},
     **{"QInt8": np.int8, "QUInt8": np.uint8, "QInt32": np.int32, "Bool": np.bool_},
     **{"float64": np.float64, "float32": np.float32, "float16": np.float16, "int8": np.int8},
@@ -65,7 +70,9 @@ class Tensor:
         assert s is not None
         limits.array(self.size, s.dtype.itemsize, what)
         limits.array((s.numel,), s.dtype.itemsize, f"the storage of {what}")
-        last = self.offset + sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
+        last = self.offset + sum(
+            (n - 1) * step for n, step in zip(self.size, self.stride, strict=True)
+        )
         if self.offset < 0 or min(self.stride, default=0) < 0 or last >= s.numel:
             raise WeightsError(f"{what} lies outside of its storage")
         flat = from_bytes(s.read(), s.dtype, (s.numel,), limits, f"the storage of {what}")
@@ -128,13 +135,17 @@ def _typed_tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any)
     found = _tensor(storage, offset, size, stride)
     dtype = storage_dtype(rest[2])
     numel = storage.numel // dtype.itemsize
-    found.storage = Storage(dtype.newbyteorder(storage.dtype.byteorder), storage.key, numel, storage.read)
+    found.storage = Storage(
+        dtype.newbyteorder(storage.dtype.byteorder), storage.key, numel, storage.read
+    )
     return found
 
 
-def _quantised(storage: Any, offset: Any, size: Any, stride: Any, quantiser: Any, *_: Any) -> Tensor:
+def _quantised(
+    storage: Any, offset: Any, size: Any, stride: Any, quantiser: Any, *_: Any
+) -> Tensor:
     found = _tensor(storage, offset, size, stride)
-    kind, scale, zero, *axis = quantiser
+    _, scale, zero, *axis = quantiser
     found.scale = (scale, zero, axis[0] if axis else None)
     return found
 
@@ -164,14 +175,17 @@ REBUILD: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_qtensor": _quantised,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
-    "torch._tensor._rebuild_from_type_v2": lambda rebuild, kind, arguments, state: (
-        REBUILD[str(rebuild)](*arguments)
-    ),
+    "torch._tensor._rebuild_from_type_v2": lambda rebuild, kind, arguments, state: REBUILD[
+        str(rebuild)
+    ](*arguments),
     "torch.jit._pickle.restore_type_tag": _first,
     "torch.Size": lambda values=(): tuple(values),
     "_codecs.encode": lambda text, *_: str(text).encode("latin1"),
     "numpy.dtype": _numpy_dtype,
-    **{f"torch.jit._pickle.build_{kind}list": _first for kind in ("int", "tensor", "double", "bool")},
+    **{
+        f"torch.jit._pickle.build_{kind}list": _first
+        for kind in ("int", "tensor", "double", "bool")
+    },
 }
 for _core in ("numpy.core", "numpy._core"):
     REBUILD[f"{_core}.multiarray._reconstruct"] = lambda *_: Tensor(None, torch=False)

@@ -92,7 +92,9 @@ def keras_h5(place: Path) -> Path:
 
     with h5py.File(place / "net.h5", "w") as file:
         file.attrs["keras_version"] = "2.4.0"
-        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": KERAS_CONFIG})
+        file.attrs["model_config"] = json.dumps(
+            {"class_name": "Sequential", "config": KERAS_CONFIG}
+        )
         file["model_weights/a_second/a_second/kernel:0"] = SECOND
         file["model_weights/stem/stem/kernel:0"] = STEM
     return place / "net.h5"
@@ -114,7 +116,9 @@ def keras3(place: Path) -> Path:
         file["layers/conv2d/vars/0"] = STEM
         file["layers/conv2d_1/vars/0"] = SECOND
     with zipfile.ZipFile(place / "net.keras", "w") as archive:
-        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": KERAS_CONFIG}))
+        archive.writestr(
+            "config.json", json.dumps({"class_name": "Sequential", "config": KERAS_CONFIG})
+        )
         archive.writestr("metadata.json", "{}")
         archive.writestr("model.weights.h5", weights.getvalue())
     return place / "net.keras"
@@ -219,7 +223,9 @@ def flatbuffer(weights: list[tuple[np.ndarray, np.ndarray | None, int]]) -> byte
 def msgpack(place: Path) -> Path:
     from flax import serialization
 
-    tree = {"params": {"Conv_10": {"kernel": SECOND}, "Conv_2": {"kernel": STEM, "bias": np.zeros(8)}}}
+    tree = {
+        "params": {"Conv_10": {"kernel": SECOND}, "Conv_2": {"kernel": STEM, "bias": np.zeros(8)}}
+    }
     (place / "net.msgpack").write_bytes(serialization.msgpack_serialize(tree))
     return place / "net.msgpack"
 
@@ -227,7 +233,9 @@ def msgpack(place: Path) -> Path:
 def orbax(place: Path) -> Path:
     import orbax.checkpoint as ocp
 
-    tree = {"params": {"Conv_10": {"kernel": SECOND}, "Conv_2": {"kernel": STEM, "bias": np.zeros(8)}}}
+    tree = {
+        "params": {"Conv_10": {"kernel": SECOND}, "Conv_2": {"kernel": STEM, "bias": np.zeros(8)}}
+    }
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(place / "orbax", tree)
     return place / "orbax"

@@ -17,7 +17,13 @@ import numpy as np
 from kernelstudy.weights import Limits, WeightsError, choose, read, with_layout
 
 LIMITS = Limits(64 * 2**20)
-_EXTREMES = [b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\0" * 8, (10**15).to_bytes(8, "little"), b"\xff\xff"]
+_EXTREMES = [
+    b"\xff" * 8,
+    b"\x7f" + b"\xff" * 7,
+    b"\0" * 8,
+    (10**15).to_bytes(8, "little"),
+    b"\xff\xff",
+]
 
 
 def mutants(data: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
@@ -32,7 +38,9 @@ def mutants(data: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
                 place = max(0, len(found) - 1 - place)
             kind = rng.randrange(6)
             if kind == 0:
-                found[place : place + 1] = bytes([found[place] ^ 1 << rng.randrange(8)]) if found else b""
+                found[place : place + 1] = (
+                    bytes([found[place] ^ 1 << rng.randrange(8)]) if found else b""
+                )
             elif kind == 1:
                 found[place : place + 1] = bytes([rng.randrange(256)])
             elif kind == 2:
@@ -78,7 +86,8 @@ def fuzz(path: Path, layout: str, count: int, seed: int = 0) -> dict[str, int]:
         for data in mutants(whole, -(-count // len(files)), seed + index):
             file.write_bytes(data)
             told = answer(path, layout)
-            assert told and "\n" not in told, repr(told)
+            assert told
+            assert "\n" not in told, repr(told)
             found["read" if told == "read" else "refused"] += 1
         file.write_bytes(whole)
     return found
@@ -95,7 +104,9 @@ def main() -> None:
         found = fuzz(make(place), layout, int(count))
         shutil.rmtree(place)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        print(f"{name}: {found}, {time.process_time() - start:.1f} s, peak {peak:.0f} MiB", flush=True)
+        print(
+            f"{name}: {found}, {time.process_time() - start:.1f} s, peak {peak:.0f} MiB", flush=True
+        )
 
 
 if __name__ == "__main__":

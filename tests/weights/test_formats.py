@@ -45,7 +45,9 @@ def test_the_known_kernel_comes_back(written, name):
     assert layer.shape_hwio() == STEM.shape
     assert layer.stride == ((2, 2) if tells_stride else None)
     if name != "npy":
-        others = [with_layout(o, layout) for o in read(written(name)).layers if o.name != layer.name]
+        others = [
+            with_layout(o, layout) for o in read(written(name)).layers if o.name != layer.name
+        ]
         np.testing.assert_array_equal(others[0].hwio(), SECOND)
 
 
@@ -83,13 +85,15 @@ def test_a_legacy_torch_file_as_torch_reads_it():
 
 
 def test_npy_in_any_byte_and_axis_order(tmp_path):
-    for i, array in enumerate((np.asfortranarray(OIHW), OIHW.astype(">f8"), OIHW.astype(np.float16))):
+    for i, array in enumerate(
+        (np.asfortranarray(OIHW), OIHW.astype(">f8"), OIHW.astype(np.float16))
+    ):
         np.save(tmp_path / f"{i}.npy", array)
         np.testing.assert_allclose(chosen(tmp_path / f"{i}.npy", "oihw").hwio(), STEM, rtol=1e-3)
 
 
 def test_what_no_format_tells_must_be_given(written):
-    with pytest.raises(WeightsError, match="order of its axes .* --layout hwio, oihw, ohwi"):
+    with pytest.raises(WeightsError, match=r"order of its axes .* --layout hwio, oihw, ohwi"):
         chosen(written("npy")).hwio()
     with pytest.raises(WeightsError, match="give --layout"):
         chosen(written("npz"))
@@ -107,7 +111,9 @@ def test_kinds_of_torch_files(tmp_path):
     torch.save({"w": view, "half": net[0].weight.bfloat16()}, tmp_path / "views.pt")
     for name in ("module.pt", "script.pt"):
         np.testing.assert_array_equal(chosen(tmp_path / name).hwio(), STEM)
-    np.testing.assert_array_equal(chosen(tmp_path / "views.pt").hwio(), view.permute(2, 3, 1, 0).numpy())
+    np.testing.assert_array_equal(
+        chosen(tmp_path / "views.pt").hwio(), view.permute(2, 3, 1, 0).numpy()
+    )
     half = chosen(tmp_path / "views.pt", name="half")
     assert half.dtype == "bfloat16"
     np.testing.assert_allclose(half.hwio(), STEM, rtol=1 / 128)
@@ -134,7 +140,8 @@ def test_plain_pickles_of_arrays(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "way", ["constant", "dequantised", "integer", "qlinear", "transposed", "there_and_back", "outside"]
+    "way",
+    ["constant", "dequantised", "integer", "qlinear", "transposed", "there_and_back", "outside"],
 )
 def test_onnx_weights_however_they_come(tmp_path, way):
     import onnx
@@ -144,7 +151,7 @@ def test_onnx_weights_however_they_come(tmp_path, way):
     scale = np.linspace(0.02, 0.05, 8).astype(np.float32)
     column = scale[:, None, None, None]
     q = np.clip(np.round(OIHW / column), -127, 127).astype(np.int8)
-    wanted, step, kind = q * column, scale, "Conv"
+    wanted, step = q * column, scale
     conv = node("Conv", ["x", "w"], ["y"], strides=[2, 1])
     weights, nodes = [], [conv]
     if way == "constant":
@@ -155,7 +162,11 @@ def test_onnx_weights_however_they_come(tmp_path, way):
         nodes = [node("DequantizeLinear", ["q", "s"], ["w"], axis=0), conv]
     elif way == "integer":
         u = (q.astype(np.int16) + 128).astype(np.uint8)
-        weights = [tensor(u, "w"), tensor(np.array(128, np.uint8), "z"), tensor(np.array(0, np.uint8), "xz")]
+        weights = [
+            tensor(u, "w"),
+            tensor(np.array(128, np.uint8), "z"),
+            tensor(np.array(0, np.uint8), "xz"),
+        ]
         nodes = [node("ConvInteger", ["x", "w", "xz", "z"], ["y"], strides=[2, 1])]
         wanted, step = q, np.ones(8)
     elif way == "qlinear":
@@ -183,7 +194,11 @@ def test_onnx_weights_however_they_come(tmp_path, way):
         weights, wanted, step = [outside], OIHW, None
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
-        nodes, "g", [value("x", TensorProto.FLOAT, None)], [value("y", TensorProto.FLOAT, None)], weights
+        nodes,
+        "g",
+        [value("x", TensorProto.FLOAT, None)],
+        [value("y", TensorProto.FLOAT, None)],
+        weights,
     )
     (tmp_path / "m.onnx").write_bytes(helper.make_model(graph).SerializeToString())
     layer = chosen(tmp_path / "m.onnx")
@@ -213,7 +228,12 @@ def test_quantised_tensorflow_js_graph_model(tmp_path, dtype):
     else:
         step = (high - low) / np.iinfo(dtype).max
         data = np.round((STEM - low) / step).astype(dtype).tobytes()
-        entry["quantization"] = {"dtype": dtype, "scale": step, "min": low, "original_dtype": "float32"}
+        entry["quantization"] = {
+            "dtype": dtype,
+            "scale": step,
+            "min": low,
+            "original_dtype": "float32",
+        }
     strides = {"strides": {"list": {"i": ["1", "2", "2", "1"]}}}
     node = {"name": "conv", "op": "_FusedConv2D", "input": ["x", "stem/w", "b"], "attr": strides}
     model = {
@@ -321,4 +341,3 @@ def test_limits_hold_before_anything_is_read(written):
         with pytest.raises(WeightsError, match="--max-gib"):
             layers = read(written(name), Limits(200)).layers
             with_layout(layers[0], layout).hwio()
-

@@ -65,7 +65,9 @@ def test_pickles_that_call_the_system_are_never_executed(tmp_path, capsys, form)
             np.lib.format.write_array(file, np.array([Bomb(mark)], dtype=object))
     else:
         path.write_bytes(text)
-    refused(path, capsys, "never loaded" if form == "npy" else "system: refused, nothing was executed")
+    refused(
+        path, capsys, "never loaded" if form == "npy" else "system: refused, nothing was executed"
+    )
     assert not mark.exists()
 
 
@@ -110,9 +112,10 @@ def test_zip_bombs(tmp_path, capsys):
     header = io.BytesIO()
     shape = {"descr": "<f4", "fortran_order": False, "shape": (1024, 1024, 1, 1024)}
     np.lib.format.write_array_header_1_0(header, shape)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(
-        "w.npy", "w", force_zip64=True
-    ) as member:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("w.npy", "w", force_zip64=True) as member,
+    ):
         member.write(header.getvalue())
         for _ in range(64):
             member.write(bytes(2**20))
