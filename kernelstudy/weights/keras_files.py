@@ -111,7 +111,6 @@ def _name(place: str, layer: str, layout: str, *, pointwise: bool) -> str:
 def _datasets(root: Any) -> Iterator[tuple[str, Any]]:
     """Every dataset by hard links alone: no other file is opened, no circle walked."""
     import h5py
-    from h5py import h5o
 
     todo, seen = [("", root, 0)], set()
     while todo:
@@ -120,7 +119,7 @@ def _datasets(root: Any) -> Iterator[tuple[str, Any]]:
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 continue
             item, path = group[key], f"{place}/{key}" if place else key
-            number = h5o.get_info(item.id).addr
+            number = hash(item.id)  # of the object's address in the file
             if number in seen or depth > _DEEP or len(seen) > _MANY:
                 continue
             seen.add(number)
