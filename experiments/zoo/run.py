@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from report import figure, report
 
 from kernelstudy import comparison, weights
-from kernelstudy.analysis.inference import benjamini_hochberg, sign_flip_test
+from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.nulls import r2_distribution
 from kernelstudy.compare import compare
 from kernelstudy.reporting import style
@@ -104,166 +104,6 @@ def chance_share(kernels: int, size: int, draws: int = 2000) -> float:
     return float(np.quantile(shares, 0.975))
 
 
-def figure(table: pd.DataFrame) -> Figure:
-    """Share of derivative-like kernels, and mean R2, of every first layer beside chance."""
-    table = table.sort_values(["share", "r2"], ignore_index=True)
-    rows = np.arange(len(table))
-    with style.styled():
-        drawn = Figure(figsize=(10, 1.4 + 0.27 * len(table)))
-        left, right = drawn.subplots(1, 2, sharey=True, width_ratios=(1.25, 1))
-        colours = [style.colour_of({3: 0, 5: 1, 7: 2}.get(k, 3)) for k in table["kernel"]]
-        left.barh(rows, table["chance_share"], height=0.8, color=style.CHANCE, alpha=0.35)
-        left.barh(rows, table["share"], height=0.5, color=colours, alpha=0.85)
-        left.plot(table["share_permuted"], rows, "|", color="black", ms=11, mew=2)
-        for row, line in table.iterrows():
-            gone = line["dead"] + line["constant"]
-            text = f"{line['derivative_like']}/{line['kernels'] - gone}" + (
-                f", {gone} dead" if gone else ""
-            )
-            place = max(line["share"], line["share_permuted"], line["chance_share"]) + 0.015
-            left.text(place, row, text, va="center", fontsize=7)
-        left.set(
-            xlim=(0, 1.08), ylim=(-0.7, len(table) - 0.3), xlabel="share of live kernels, q < .05"
-        )
-        left.set_title("Derivative-like kernels")
-        names = [f"{n.network}, {n.kernel}x{n.kernel}" for n in table.itertuples()]
-        left.set_yticks(rows, names, fontsize=7.5)
-        for axes in (left, right):
-            axes.set_axisbelow(True)
-        left.grid(axis="y", visible=False)
-        right.barh(
-            rows,
-            table["r2_high"] - table["r2_low"],
-            left=table["r2_low"],
-            height=0.8,
-            color=style.CHANCE,
-            alpha=0.35,
-        )
-        right.scatter(table["r2"], rows, c=colours, s=24, zorder=3)
-        right.plot(table["r2_permuted"], rows, "|", color="black", ms=9, mew=1.5)
-        right.set(xlim=(0, 1), xlabel="mean R² with the steered derivative pair")
-        right.set_title("The layer as a whole")
-        right.grid(axis="y", visible=False)
-        for size, colour in ((3, 0), (5, 1), (7, 2), ("other", 3)):
-            left.barh(
-                0,
-                0,
-                color=style.colour_of(colour),
-                label=f"{size}x{size}" if size != "other" else "6x6 (unfolded)",
-            )
-        left.plot(
-            [], [], "|", color="black", ms=9, mew=2, label="beyond / mean of permuted taps (N2)"
-        )
-        left.fill_between(
-            [], [], color=style.CHANCE, alpha=0.35, label="95% of isotropic layers (N0)"
-        )
-        drawn.legend(
-            *left.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7.5
-        )
-    return drawn
-
-
-def headline(table: pd.DataFrame) -> list[str]:
-    """The findings in sentences, every number from the table."""
-    n, packages = len(table), table["package"].nunique()
-    q0, q2 = (benjamini_hochberg(table[p].to_numpy()) for p in ("p_n0", "p_n2"))
-    above0, above2 = int((q0 <= 0.05).sum()), int(((q0 <= 0.05) & (q2 <= 0.05)).sum())
-    kernels, live = (
-        table["kernels"].sum(),
-        (table["kernels"] - table["dead"] - table["constant"]).sum(),
-    )
-    by_package = (table["r2"] - table["r2_permuted"]).groupby(table["package"]).mean().to_numpy()
-    lines = [
-        f"{n} distinct networks of {packages} packages, {kernels:,} first-layer kernels; {kernels - live} of them dead "
-        f"or constant, in {int((table['kernels'] > table['kernels'] - table['dead'] - table['constant']).sum())} networks.",
-        f"{table['derivative_like'].sum()} of {live:,} live kernels ({table['derivative_like'].sum() / live:.0%}) are "
-        f"derivative-like beyond isotropic chance (q < .05 within each layer), {table['beyond_permuted'].sum()} "
-        f"({table['beyond_permuted'].sum() / live:.0%}) beyond their own permuted taps; by network the share runs from "
-        f"{table['share'].min():.0%} to {table['share'].max():.0%}, median {table['share'].median():.0%}.",
-        f"As a whole, {above0} of {n} layers are above isotropic chance, and {above2} above their permuted taps as well "
-        f"(q < .05 over networks). Over packages, mean R² exceeds that of permuted taps by "
-        f"{by_package.mean():.3f} (sign-flip p = {sign_flip_test(by_package):.2g}, n = {packages}).",
-    ]
-    for size, group in table.groupby("kernel"):
-        share = (
-            group["derivative_like"].sum()
-            / (group["kernels"] - group["dead"] - group["constant"]).sum()
-        )
-        lines.append(
-            f"{size}x{size}: {len(group)} network{'s' * (len(group) > 1)}, {share:.0%} of kernels derivative-like, "
-            f"mean R² {group['r2'].mean():.2f} where chance is {group['r2_chance'].mean():.2f}."
-        )
-    named = table[table["a_resolved"].astype(bool)]
-    only = named[~named["a_holds"].str.contains(",") & (named["a_holds"] != "")]
-    held = only["a_holds"].value_counts()
-    lines.append(
-        f"a is resolved in {len(named)} of {int((table['kernel'] == 3).sum())} layers of 3x3 kernels (median "
-        f"{named['a'].median():.2f}; 1 is Prewitt, 2 Sobel); in {len(only)} of them the interval over the layer's kernels "
-        "holds one named operator alone"
-        + (
-            f" ({', '.join(f'{name} {count}' for name, count in held.items())})."
-            if len(only)
-            else "."
-        )
-    )
-    # the middle between Prewitt and Sobel on the circle of phi, where a lives
-    nearer = int((named["a"] < np.sqrt(2)).sum())
-    lines.append(
-        f"Of the {len(named)}, {nearer} lie nearer Prewitt and {len(named) - nearer} nearer Sobel or beyond (their "
-        "middle, on the bounded scale of a, is √2): hypothesis 4 "
-        + ("holds." if nearer > len(named) / 2 else "does not hold.")
-    )
-    return lines
-
-
-def report(table: pd.DataFrame, same: list[str], twice: str) -> str:
-    shown = table.sort_values("share", ascending=False)
-    rows = [
-        f"| {t.network} | {t.package} {t.version} | {t.licence} | {t.format} | {t.kernel}x{t.kernel}, {t.channels} | "
-        f"{t.dead + t.constant} | {t.derivative_like}/{t.kernels - t.dead - t.constant} | {t.beyond_permuted} | "
-        f"{t.r2:.2f} ({t.r2_chance:.2f}) | {t.p_n2:.2g} | {_a(t)} |"
-        for t in shown.itertuples()
-    ]
-    lines = [
-        "# How derivative-like are the first layers of networks in the wild?",
-        "",
-        "The question, the choice of networks and the hypotheses are in [experiments/zoo](../../experiments/zoo/README.md).",
-        "",
-        *[f"- {line}" for line in headline(table)],
-        f"- {twice}",
-        *[f"- {line}" for line in same],
-        "",
-        "![Share of derivative-like kernels of every first layer beside chance](zoo.png)",
-        "",
-        "Left: the share of a layer's live kernels that are derivative-like, each held against isotropic kernels, q < .05 within "
-        "the layer; the grey bar ends where 97.5% of isotropic layers of as many kernels end. Black ticks: the share beyond the "
-        "kernels' own permuted taps. Right: the layer's mean R² with the middle 95% of isotropic layers, and (tick) the mean of "
-        "its own kernels with permuted taps.",
-        "",
-        "p of N2 is within the network: it says that these kernels are not permuted ones, and nothing of other networks trained "
-        "the same way. Operators are not named: one network cannot.",
-        "",
-        "| network | package | licence | format | kernels | dead | derivative-like | beyond permuted | R² (chance) | p, N2 | a |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-        *rows,
-        "",
-        "All columns: [networks.csv](networks.csv). Made by `python experiments/zoo/run.py`.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _a(line) -> str:
-    if np.isnan(line.a):
-        return ""
-    value = "∞" if np.isinf(line.a) else f"{line.a:.2f}"
-    return (
-        f"{value} [{line.a_low:.2f}, {line.a_high:.2f}]"
-        if line.a_resolved
-        else f"{value}, unresolved"
-    )
-
-
 def same_network_twice(place: Path) -> str:
     """fer ships its network in Keras and, batch norm folded, in TFLite: per-filter measures must agree."""
     found = []
@@ -274,8 +114,8 @@ def same_network_twice(place: Path) -> str:
     names = ["dc", "odd", "purity", "r2", "best_abs_cos"]
     off = max(float((found[0][name] - found[1][name]).abs().max()) for name in names)
     return (
-        f"fer ships one network twice, in Keras and in TFLite with its batch norm folded in: norms differ by factors of "
-        f"{ratio.min():.1f} to {ratio.max():.1f}, and no per-filter measure by more than {off:.1g}."
+        "fer ships one network twice, in Keras and in TFLite with its batch norm folded in: norms differ by "
+        f"factors of {ratio.min():.1f} to {ratio.max():.1f}, and no per-filter measure by more than {off:.1g}."
     )
 
 
@@ -307,7 +147,7 @@ def main() -> None:
     table = pd.DataFrame(lines)
     write_text(given.out / "networks.csv", table.to_csv(index=False))
     style.save(figure(table), given.out, "zoo")
-    write_text(given.out / "report.md", report(table, same, twice))
+    write_text(given.out / "report.md", report(table, [twice, *same]))
     provenance = {"command": "python experiments/zoo/run.py", **environment()}
     write_text(given.out / "provenance.json", json.dumps(provenance, indent=2) + "\n")
 

@@ -73,7 +73,9 @@ def test_rounding_widens_the_interval_of_a():
     rng, step = np.random.default_rng(3), 0.4
     held = []
     for _ in range(30):
-        true = handcrafted.family(1.5, rng.uniform(0, 7, 24)) + 0.1 * rng.standard_normal((24, 3, 3))
+        true = handcrafted.family(1.5, rng.uniform(0, 7, 24)) + 0.1 * rng.standard_normal(
+            (24, 3, 3)
+        )
         stored = step * np.round(true / step)
         coarse, unaware = kernels_a(stored, np.full(24, step)), kernels_a(stored, np.zeros(24))
         assert unaware == population_a_interval(stored[:, None])
