@@ -13,6 +13,7 @@ from PIL import Image
 
 import kernelstudy
 from kernelstudy import compare as command
+from kernelstudy.analysis import network
 from kernelstudy.analysis.network import PER_KERNEL_COLUMNS
 from kernelstudy.analysis.tables import KERNELS_COLUMNS
 from tests.test_report import make_run
@@ -84,25 +85,32 @@ def test_list(capsys):
     assert lines[0].startswith("conv1.weight: 3x3, 3 -> 10")
 
 
-@pytest.mark.parametrize(
-    "first", ["import kernelstudy.compare", "kernelstudy.compare; import kernelstudy.compare"]
-)
-def test_the_name_is_module_and_function_in_either_order(first):
-    code = f"""
-import kernelstudy
+FIRST = """
+import sys, inspect, kernelstudy
 {first}
-import inspect, runpy
 from kernelstudy.compare import compare, main
+assert kernelstudy.compare is sys.modules["kernelstudy.compare"]
 assert kernelstudy.compare.main is main and callable(kernelstudy.compare)
 assert "layout" in inspect.signature(kernelstudy.compare).parameters
-assert kernelstudy.compare is __import__("sys").modules["kernelstudy.compare"]
-try:
-    kernelstudy.compare("nowhere.pt")
-except ValueError as error:
-    assert "is not there" in str(error)
-else:
-    raise SystemExit("no error")
+assert not {{"jax", "pandas", "matplotlib"}} & set(sys.modules)
 """
+NO_JAX = """
+sys.modules["jax"] = sys.modules["flax"] = None
+import numpy
+kernels, figure = kernelstudy.compare(numpy.random.default_rng(0).standard_normal((3, 3, 1, 4)))
+assert len(kernels["kernels"]) == 4
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("import kernelstudy.compare", NO_JAX),
+        ("kernelstudy.compare; import kernelstudy.compare", ""),
+    ],
+)
+def test_the_name_is_module_and_function_in_either_order_and_needs_no_jax(first, then):
+    code = FIRST.format(first=first) + then
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -153,20 +161,19 @@ def test_against_puts_two_side_by_side(tmp_path, capsys):
     assert "fer_emotion.tflite" in (tmp_path / "report.md").read_text()
 
 
-def test_dead_and_constant_filters_are_flagged_counted_and_left_out(tmp_path, capsys):
+def test_dead_and_constant_filters_are_flagged_counted_and_left_out():
     kernels = np.random.default_rng(1).standard_normal((3, 3, 1, 12))
     kernels[..., 3] *= 1e-4
     kernels[..., 4] = 0
     kernels[..., 5] = 0.7
-    np.save(tmp_path / "w.npy", kernels)
-    status, lines, _ = run(capsys, tmp_path / "w.npy", "--layout", "hwio", "--out", tmp_path / "o")
-    assert status == 0
-    table = pd.read_csv(tmp_path / "o" / "tables" / "kernels.csv", keep_default_na=False)
+    found = kernelstudy.compare(kernels)
+    table = found.kernels
     assert dict(table["flag"].value_counts()) == {"": 9, "dead": 2, "constant": 1}
-    assert list(table.index[~table["live"].astype(bool)]) == [3, 4, 5]
-    assert (table.loc[3:5, "q_best"] == "").all()
-    assert any("2 dead" in line and "1 constant of 12" in line for line in lines)
-    assert any(re.match(r"\d+ of 9 kernels", line) for line in lines)
+    assert list(table.index[~table["live"]]) == [3, 4, 5]
+    assert table.loc[3:5, "q_best"].isna().all()
+    assert table.loc[table["live"], "q_best"].notna().all()
+    assert any("2 dead" in line and "1 constant of 12" in line for line in found.sentences)
+    assert re.match(r"\d+ of 9 kernels", found.sentences[0])
 
 
 def test_nothing_lives():
@@ -187,17 +194,27 @@ def test_scale_of_filters_changes_no_measure_of_them():
 
 
 @pytest.mark.parametrize(("size", "cin"), [(2, 1), (4, 3), (5, 1)])
-def test_other_sizes(size, cin):
+def test_other_sizes(monkeypatch, size, cin):
+    monkeypatch.setattr(network, "_GABOR_DRAWS", 9)
     found = kernelstudy.compare(np.random.default_rng(3).standard_normal((size, size, cin, 4)))
     assert found.kernels["r2"].between(0, 1).all()
     assert ("gabor_p" in found.kernels) == (size >= 5)
     assert found.kernels["theta"].isna().all()
+    assert found.kernels["best"].eq("").all() == (size % 2 == 0)
 
 
-def test_depthwise_first_layer(tmp_path, capsys):
-    status, lines, _ = run(capsys, DATA / "keras3.keras", "--layer", "dw", "--out", tmp_path)
-    assert status == 0
-    assert any("depthwise" in line for line in lines)
+def test_depthwise_first_layer():
+    found = kernelstudy.compare(DATA / "keras3.keras", layer="dw")
+    assert len(found.kernels) == 8
+    assert any("depthwise" in note for note in found.opened[0].notes)
+
+
+def test_a_space_to_depth_stem_is_compared_on_the_image():
+    found = kernelstudy.compare(
+        {"stem.kernel": np.random.default_rng(6).standard_normal((1, 1, 12, 5))}
+    )
+    assert found.measured[0].subject.kernels.shape == (1, 5, 2, 2)
+    assert any("space-to-depth" in note for note in found.opened[0].notes)
 
 
 @pytest.mark.parametrize(
@@ -247,17 +264,15 @@ def test_wrong_arguments_are_one_sentence(tmp_path, capsys):
         assert len(error.splitlines()) == 1
 
 
-def test_image_statistics_ask_the_third_null(tmp_path, capsys):
-    (tmp_path / "photos").mkdir()
+def test_image_statistics_ask_the_third_null(tmp_path):
     rng = np.random.default_rng(4)
     for i in range(3):
         walk = rng.standard_normal((130, 140)).cumsum(0).cumsum(1)
         grey = np.uint8(255 * (walk - walk.min()) / np.ptp(walk))
-        Image.fromarray(grey).save(tmp_path / "photos" / f"{i}.png")
-    words = (DATA / "facenet_pnet.pt", "--images", tmp_path / "photos", "--out", tmp_path / "o")
-    status, _, _ = run(capsys, *words)
-    assert status == 0
-    assert list(pd.read_csv(tmp_path / "o" / "tables" / "ladder.csv")["null"]) == ["N0", "N2", "N3"]
+        Image.fromarray(grey).save(tmp_path / f"{i}.png")
+    found = kernelstudy.compare(DATA / "facenet_pnet.pt", images=str(tmp_path))
+    assert list(found.ladder["null"]) == ["N0", "N2", "N3"]
+    assert any("image statistics would have them (N3)" in line for line in found.sentences)
 
 
 def test_a_run_is_judged_over_its_seeds_and_a_network_within(trained, tmp_path, capsys):
@@ -268,10 +283,10 @@ def test_a_run_is_judged_over_its_seeds_and_a_network_within(trained, tmp_path, 
     assert list(ladder["null"]) == ["N0", "N1", "N2", "N3"]
     assert (ladder["n"] == 7).all()
     assert pd.read_csv(tmp_path / "all" / "tables" / "kernels.csv")["seed"].nunique() == 7
-    status, lines, _ = run(capsys, f"{trained}:sobel/frozen:2:4", "--out", tmp_path / "one")
-    assert status == 0
-    assert any("1 seed, step 4" in line for line in lines)
-    assert "seed" not in pd.read_csv(tmp_path / "one" / "tables" / "kernels.csv").columns
+    one = kernelstudy.compare(f"{trained}:sobel/frozen:2:4")
+    assert any("1 seed, step 4" in line for line in one.introduction)
+    assert any("The same network at step 0 (N1)" in line for line in one.sentences)
+    assert "seed" not in one.kernels.columns
 
 
 @pytest.mark.parametrize(
@@ -304,16 +319,3 @@ def test_a_missing_reader_is_named(monkeypatch, tmp_path, capsys, package, make)
     status, _, error = run(capsys, path)
     assert status == 2
     assert f"needs the package {package} (pip install 'kernelstudy[" in error
-
-
-def test_it_needs_no_jax(tmp_path):
-    np.save(tmp_path / "w.npy", files.STEM)
-    code = (
-        "import sys; sys.modules['jax'] = None; sys.modules['flax'] = None\n"
-        "from kernelstudy import compare; sys.exit(compare.main(sys.argv[1:]))"
-    )
-    words = [str(tmp_path / "w.npy"), "--layout", "hwio", "--out", str(tmp_path / "o")]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr

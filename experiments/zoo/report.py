@@ -87,7 +87,8 @@ def headline(table: pd.DataFrame) -> list[str]:
         f"{share.median():.0%}.",
         f"As a whole, {above0.sum()} of {len(table)} layers are above isotropic chance, and {above2.sum()} "
         "above their permuted taps as well (q < .05 over networks). Over packages, mean R² exceeds that of "
-        f"permuted taps by {beyond.mean():.3f} (sign-flip p = {sign_flip_test(beyond):.2g}, n = {len(beyond)}).",
+        f"permuted taps by {beyond.mean():.3f} (sign-flip p = {sign_flip_test(beyond):.2g}, "
+        f"n = {len(beyond)}).",
     ]
     for size, group in table.groupby("kernel"):
         part = group["derivative_like"].sum() / live[group.index].sum()
