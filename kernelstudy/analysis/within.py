@@ -79,13 +79,15 @@ def ladder_within(
     law = r2_distribution(axes.shape[1], axes.shape[0])
     drawn = law.rvs((10_000, min(n, 4096)), random_state=rng).mean(axis=1)
     rungs = [_rung("N0", "r2", n, r2.mean(), law.mean(), drawn)]
-    count, means = np.zeros(n), np.empty(draws)
-    for i in range(draws):
-        permuted = plane_r2(permute_taps(kernels, rng), axes)
-        count += permuted >= r2 - 1e-12
-        means[i] = permuted.mean()
+    count, means = np.zeros(n), []
+    batch = max(1, 100_000 // kernels.size)
+    for done in range(0, draws, batch):
+        again = np.broadcast_to(kernels, (min(batch, draws - done), *kernels.shape))
+        permuted = plane_r2(permute_taps(again, rng), axes)
+        count += np.sum(permuted >= r2 - 1e-12, axis=0)
+        means.append(permuted.mean(axis=1))
     expected = live_mean(permuted_mean(kernels, axes), np.ones(n, bool))
-    rungs.append(_rung("N2", "r2", n, r2.mean(), float(expected), means))
+    rungs.append(_rung("N2", "r2", n, r2.mean(), float(expected), np.concatenate(means)))
     if patch_basis is not None:
         nets = int(np.clip(NULL_NUMBERS // kernels.size, 20, draws))
         basis = as_basis(patch_basis, kernels.shape)

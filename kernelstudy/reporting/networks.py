@@ -11,8 +11,8 @@ from kernelstudy.analysis.gradients import phi_of_a
 from kernelstudy.analysis.network import Measured
 from kernelstudy.analysis.nulls import isotropic, r2_distribution
 from kernelstudy.analysis.study import Bank, exact_means, matches
-from kernelstudy.reporting.gradients import _a_axis as a_axis
-from kernelstudy.reporting.gradients import _operator_lines as operator_lines
+from kernelstudy.reporting.galleries import mosaic
+from kernelstudy.reporting.gradients import a_axis, operator_lines
 from kernelstudy.reporting.style import (
     CHANCE,
     DIVERGING,
@@ -147,13 +147,21 @@ def _tiles(blocks: list[tuple[str, list[tuple[np.ndarray, str]]]]) -> Figure:
     with styled():
         figure = Figure(figsize=(9, 0.1 + 9 * top / (COLUMNS * STEP)))
         axes = figure.subplots()
-        for x, y, (picture, words) in placed:
-            peak = np.abs(picture).max() or 1
-            axes.imshow(picture, cmap=DIVERGING, vmin=-peak, vmax=peak, extent=(x, x + 1, y + 1, y))
+        width = COLUMNS * STEP
+        image = mosaic([(x, y, picture) for x, y, (picture, _) in placed], width, top)
+        axes.imshow(
+            image,
+            cmap=DIVERGING,
+            vmin=-1,
+            vmax=1,
+            extent=(0, width, top, 0),
+            interpolation="nearest",
+        )
+        for x, y, (_, words) in placed:
             axes.text(x + 0.5, y + 1.04, words, ha="center", va="top", fontsize=5.6)
         for y, title in titles:
             axes.text(0, y + 0.12, title, fontsize=9, fontweight="bold", va="center")
-        axes.set(xlim=(-0.05, COLUMNS * STEP), ylim=(top, -0.15), aspect="equal")
+        axes.set(xlim=(-0.05, width), ylim=(top, -0.15), aspect="equal")
         axes.axis("off")
     return figure
 
