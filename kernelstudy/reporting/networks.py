@@ -169,7 +169,7 @@ def _tiles(blocks: list[tuple[str, list[tuple[np.ndarray, str]]]]) -> Figure:
 def portrait(found: list[Measured]) -> Figure:
     """Every live 3x3 kernel: its orientation against its a; a dot's area is its gradient energy."""
     with styled():
-        figure = Figure(figsize=(8.6 if len(found) > 1 else 5.6, 3.8))
+        figure = Figure(figsize=(8.6, 3.8))
         axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
         for row, (axis, one) in enumerate(zip(axes, found, strict=True)):
             operator_lines(axis, named=axis is axes[-1])
