@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from kernelstudy.compare import compare
     from kernelstudy.conv import apply_bank, convolve, correlate
     from kernelstudy.devices import spread
     from kernelstudy.handcrafted import bank, family, info, kernel, names, steer
@@ -20,6 +21,7 @@ _PLACES = {
     "kernelstudy.handcrafted.linear": ("as_matrix",),
     "kernelstudy.conv": ("apply_bank", "convolve", "correlate"),
     "kernelstudy.devices": ("spread",),
+    "kernelstudy.compare": ("compare",),
 }
 _PLACE_OF = {name: module for module, found in _PLACES.items() for name in found}
 
@@ -27,6 +29,7 @@ __all__ = [
     "apply_bank",
     "as_matrix",
     "bank",
+    "compare",
     "convolve",
     "correlate",
     "family",
@@ -41,7 +44,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _PLACE_OF:
         raise AttributeError(f"module 'kernelstudy' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PLACE_OF[name]), name)
+    module = importlib.import_module(_PLACE_OF[name])
+    # `compare` is a module that can be called: importing it by its full name binds the same
+    return module if module.__name__ == f"kernelstudy.{name}" else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -19,7 +19,7 @@ from .layer import live_kernels
 from .nulls import isotropic, r2_distribution
 from .population import population_a_interval
 from .sectors import SECTORS, network_growth, sector_energies
-from .similarity import best_match, colour_spatial, cosine, steered_r2
+from .similarity import BestMatch, best_match, colour_spatial, cosine, steered_r2
 from .theory import a_pca
 from .verdict import Verdict, judge
 
@@ -98,31 +98,37 @@ def network_measures(kernels: np.ndarray, bank: Bank) -> dict[str, np.ndarray]:
 def kernel_measures(kernels: np.ndarray, bank: Bank) -> dict[str, np.ndarray]:
     """Measures of single kernels (..., k, k): name -> (...); theta, a and purity for 3 x 3 only."""
     size = kernels.shape[-1]
-    sobel, prewitt = (
-        [handcrafted.kernel(f"{operator}_{axis}", size) for axis in "xy"]
-        for operator in ("sobel", "prewitt")
-    )
-    measures = {
-        "r2_sobel": steered_r2(kernels, *sobel),
-        "r2_sobel_centered": steered_r2(kernels, *sobel, centered=True),
-        "r2_prewitt": steered_r2(kernels, *prewitt),
-        "best_abs_cos": np.abs(cosine(kernels, bank)).max(-1),
-    }
+    measures = {}
+    # Hand-crafted kernels exist at odd sizes up to 11; other people's networks have others too.
+    if "sobel_x" in handcrafted.names(size):
+        sobel, prewitt = (
+            [handcrafted.kernel(f"{operator}_{axis}", size) for axis in "xy"]
+            for operator in ("sobel", "prewitt")
+        )
+        measures |= {
+            "r2_sobel": steered_r2(kernels, *sobel),
+            "r2_sobel_centered": steered_r2(kernels, *sobel, centered=True),
+            "r2_prewitt": steered_r2(kernels, *prewitt),
+        }
+    if bank:
+        measures["best_abs_cos"] = np.abs(cosine(kernels, bank)).max(-1)
     if size == 3:
         fit = derivative_fit(kernels)
         measures |= {"theta": fit.theta, "a": fit.a, "purity": fit.purity}
     return measures
 
 
-def chance(size: int, channels: int, bank: Bank, *, seed: int = 0) -> xr.Dataset:
+def chance(
+    size: int, channels: int, bank: Bank, *, networks: int = NULL_NETWORKS, seed: int = 0
+) -> xr.Dataset:
     """N0: what networks of `channels` isotropic kernels give.
 
     Returns null_mean (measure): exact where the law is known (sector shares, R2), else by Monte
-    Carlo over `NULL_NETWORKS` networks; null_low, null_high (measure): the middle 95% of networks.
+    Carlo over so many `networks`; null_low, null_high (measure): the middle 95% of networks.
     """
     rng = np.random.default_rng(seed)
-    kernels = isotropic(NULL_NETWORKS * channels, size, rng)
-    drawn = network_measures(kernels.reshape(NULL_NETWORKS, channels, size, size), bank)
+    kernels = isotropic(networks * channels, size, rng)
+    drawn = network_measures(kernels.reshape(networks, channels, size, size), bank)
     low, high = np.quantile(np.stack(list(drawn.values())), [0.025, 0.975], axis=1)
     mean = {name: values.mean() for name, values in drawn.items()} | exact_means(size)
     return xr.Dataset(
@@ -260,20 +266,20 @@ def _population_a(kernels: np.ndarray, kept: np.ndarray, prefix: str) -> dict[st
     return {name: (("arm", "step"), values) for name, values in found.items()}
 
 
-def final_matches(trajectory: xr.Dataset, bank_names: list[str], *, step: int) -> xr.Dataset:
-    """Every kernel at log point index `step` with its best match and the p-value of that maximum.
+def matches(kernels: np.ndarray, bank: Bank) -> dict[str, np.ndarray]:
+    """Single kernels (..., channel, k, k) with their best matches: name -> (..., channel).
 
-    Returns, of dims (arm, seed, channel): norm, live, the five sector shares, the measures of
-    `kernel_measures`, best (name), best_abs_cos, p_best; and kernel (..., ky, kx).
+    norm, live, the five sector shares, the measures of `kernel_measures`, best (a name), best_abs_cos
+    and p_best, the p-value of that maximum; '' and NaN where the bank is empty.
     """
-    kernels = spatial_kernels(trajectory)[:, :, step]
-    finite = np.isfinite(kernels).all((-3, -2, -1), keepdims=True)
-    kernels = np.where(finite, kernels, 0)
-    bank = usable_bank(bank_names, kernels.shape[-1])
-    match = best_match(kernels, bank)
+    if bank:
+        match = best_match(kernels, bank)
+    else:
+        nothing = np.full(kernels.shape[:-2], np.nan)
+        match = BestMatch(np.full(nothing.shape, ""), nothing, nothing)
     norm = np.linalg.norm(kernels, axis=(-2, -1))
     energies = sector_energies(kernels) / np.where(norm > 0, norm, np.nan)[..., None] ** 2
-    per_kernel = kernel_measures(kernels, bank) | {
+    return kernel_measures(kernels, bank) | {
         "norm": norm,
         "live": live_kernels(kernels),
         **{name: energies[..., i] for i, name in enumerate(SECTORS)},
@@ -281,7 +287,18 @@ def final_matches(trajectory: xr.Dataset, bank_names: list[str], *, step: int) -
         "best_abs_cos": match.abs_cos,
         "p_best": match.p,
     }
+
+
+def final_matches(trajectory: xr.Dataset, bank_names: list[str], *, step: int) -> xr.Dataset:
+    """Every kernel at log point index `step` with its best match: `matches`, and the kernel itself.
+
+    Of dims (arm, seed, channel); kernel (..., ky, kx).
+    """
+    kernels = spatial_kernels(trajectory)[:, :, step]
+    finite = np.isfinite(kernels).all((-3, -2, -1), keepdims=True)
+    kernels = np.where(finite, kernels, 0)
     dims = ("arm", "seed", "channel")
+    per_kernel = matches(kernels, usable_bank(bank_names, kernels.shape[-1]))
     return xr.Dataset(
         {name: (dims, values) for name, values in per_kernel.items()}
         | {"kernel": ((*dims, "ky", "kx"), kernels)},

@@ -112,7 +112,7 @@ def matches(final: xr.Dataset, untrained: xr.Dataset, bank: Bank, title: str) ->
                     axes.text(left + 0.5, row * ROW + 0.5, "none", ha="center", va="center")
         width, height = (len(columns) - 1) * COLUMN + BESIDE + 1, len(arms) * ROW
         axes.imshow(
-            _mosaic(pictures, width, height),
+            mosaic(pictures, width, height),
             cmap=DIVERGING,
             vmin=-1,
             vmax=1,
@@ -149,7 +149,7 @@ def _pair(found: xr.Dataset, rank: float, bank: Bank) -> list[tuple[np.ndarray, 
     return [(kernel, f"|cos| {score[chosen]:.2f}\np = {p:.2g}"), (entry, name)]
 
 
-def _mosaic(
+def mosaic(
     pictures: list[tuple[float, float, np.ndarray]], width: float, height: float
 ) -> np.ndarray:
     """Square pictures (x, y, values), each scaled to [-1, 1], on one canvas that is NaN elsewhere.

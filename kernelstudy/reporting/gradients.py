@@ -22,7 +22,7 @@ def population_a(analysis: xr.Dataset) -> Figure:
         figure = Figure(figsize=(8.2, 3.6))
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
         for axis, prefix, title in zip(axes, ("", DELTA), (OF_KERNELS, OF_UPDATE), strict=True):
-            _operator_lines(axis, named=axis is axes[1])
+            operator_lines(axis, named=axis is axes[1])
             images = float(phi_of_a(analysis["a_pca"]))
             axis.axhline(images, color="black", lw=1.2, ls="--", label="the images' own patches")
             for row, arm in enumerate(analysis["arm"].values):
@@ -50,7 +50,7 @@ def population_a(analysis: xr.Dataset) -> Figure:
                 )
             axis.set_title(title)
         step_axis(axes, analysis)
-        _a_axis(axes[0])
+        a_axis(axes[0])
         axes[0].set_ylabel("a of the arm's kernels")
         axes[0].plot([], [], "x", color="grey", label="unresolved")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
@@ -69,7 +69,7 @@ def portrait(kernels: xr.Dataset, update: xr.Dataset) -> Figure:
         for axis, found, title in zip(
             axes, (kernels, update), (OF_KERNELS, OF_UPDATE), strict=True
         ):
-            _operator_lines(axis, named=axis is axes[1])
+            operator_lines(axis, named=axis is axes[1])
             energy = (found["odd"] * found["norm"] ** 2).fillna(0)
             largest = energy.max(["seed", "channel"])
             for row, arm in enumerate(found["arm"].values):
@@ -88,13 +88,13 @@ def portrait(kernels: xr.Dataset, update: xr.Dataset) -> Figure:
                 axis.scatter([], [], s=30, color=colour_of(row), alpha=0.7, label=str(arm))
             axis.set(title=title, xlim=(-4, 184), xlabel="orientation θ, degrees")
             axis.set_xticks(range(0, 181, 45))
-        _a_axis(axes[0])
+        a_axis(axes[0])
         axes[0].set_ylabel("a of the kernel")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
-def _operator_lines(axis: Axes, *, named: bool) -> None:
+def operator_lines(axis: Axes, *, named: bool) -> None:
     for name, a in OPERATORS.items():
         phi = float(phi_of_a(a))
         axis.axhline(phi, color="black", lw=0.8, ls=":")
@@ -102,7 +102,7 @@ def _operator_lines(axis: Axes, *, named: bool) -> None:
             axis.annotate(f" {name}", (1, phi), xycoords=("axes fraction", "data"), fontsize=8)
 
 
-def _a_axis(axis: Axes) -> None:
+def a_axis(axis: Axes) -> None:
     """The circle of phi cut at a = infinity, labelled with a."""
     ticks = [-2.0, -1.0, 0.0, 1.0, 2.0, np.inf]
     axis.set_yticks(phi_of_a(np.array(ticks)), [f"{t:g}".replace("inf", "∞") for t in ticks])

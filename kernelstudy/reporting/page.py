@@ -38,6 +38,7 @@ class Page:
     method: list[str]
     reproduce: str
     provenance: dict[str, Any] = field(default_factory=dict)
+    tables_note: str = "At the final step."
 
 
 def write(page: Page, folder: Path) -> Path:

@@ -1,0 +1,196 @@
+"""python -m kernelstudy.compare WEIGHTS [--against WEIGHTS]: any network's first layer against chance.
+
+In a notebook, `kernelstudy.compare(kernels_or_module_or_path)`: this module can be called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import shlex
+import sys
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from kernelstudy.comparison import Comparison
+
+# What is looked for unless --bank says otherwise: the bank of conf/bank/classical.yaml.
+CLASSICAL = (
+    *("sobel_x", "sobel_y", "prewitt_x", "prewitt_y", "scharr_x", "scharr_y"),
+    *("laplacian4", "laplacian8"),
+)
+LAYOUTS = ("auto", "hwio", "oihw", "ohwi")
+MAX_GIB = 2.0
+
+
+def compare(
+    weights: Any,
+    *,
+    against: Any = None,
+    layer: str | None = None,
+    layout: str = "auto",
+    bank: str | None = None,
+    images: Any = None,
+    max_gib: float = MAX_GIB,
+    level: float = 0.05,
+    seed: int = 0,
+) -> Comparison:
+    """Measure a network's first layer against the hand-crafted kernels and against chance.
+
+    Args:
+        weights: kernels (kh, kw, in, out), a torch or Flax module, a state dict or tree of
+            parameters, or the path of a file or directory of any format, or RUN[:arm[:seed[:step]]].
+        against: a second one, set beside the first.
+        layer: its name; without one, the first convolution that sees the image.
+        layout: order of the stored axes, 'hwio', 'oihw' or 'ohwi', where it cannot be known.
+        bank: hand-crafted kernels, as `kernelstudy.bank` names them; Sobel, Prewitt, Scharr and the
+            Laplacians unless given.
+        images: (N, H, W[, C]), a directory of images, or a data set's name, for image statistics (N3).
+        max_gib: how much of a file may be in memory, GiB.
+        level: of the false discovery rate and the intervals (1 - level).
+        seed: of the draws of chance.
+
+    Returns:
+        A `Comparison`: `kernels`, `layer`, `ladder` (pandas), `sentences`, `figure`, `tables`;
+        `tables, figure = compare(...)` works as well, and `.save(folder)` writes the report.
+
+    Raises:
+        ValueError: the weights or another argument cannot be used; the message is one sentence.
+    """
+    from kernelstudy import comparison
+
+    return comparison.compare(
+        [weights] if against is None else [weights, against],
+        layer=layer,
+        layout=layout,
+        bank=bank,
+        images=images,
+        max_gib=max_gib,
+        level=level,
+        seed=seed,
+    )
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command; exit status 0 done, 2 wrong input."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        given = _parser().parse_args(words)
+        if not 0 < given.max_gib < 1e6:
+            raise _InputError(f"--max-gib: {given.max_gib:g} must be above 0")
+        sources = [given.weights, *([given.against] if given.against else [])]
+        if given.list:
+            return _list(sources, given)
+        _writable(given.out)
+        found = compare(
+            given.weights,
+            against=given.against,
+            layer=given.layer,
+            layout=given.layout,
+            bank=given.bank,
+            images=given.images,
+            max_gib=given.max_gib,
+        )
+        for line in found.introduction:
+            print(_printable(line), flush=True)
+        command = shlex.join(["python", "-m", "kernelstudy.compare", *words])
+        page = found.save(given.out or Path(f"compare-{_file_name(sources)}"), command=command)
+    except ValueError as error:
+        return _tell(str(error))
+    except OSError as error:
+        return _tell(f"{error.filename or given.out}: {error.strerror or error}")
+    except MemoryError:
+        return _tell(f"{given.weights} needs more memory than there is")
+    for line in found.sentences:
+        print(_printable(line))
+    print(f"report: {page}")
+    return 0
+
+
+class _InputError(ValueError):
+    """The command line is wrong; the message is one sentence."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _InputError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m kernelstudy.compare",
+        description="Hold any network's first layer against hand-crafted kernels and against chance.",
+    )
+    parser.add_argument(
+        "weights",
+        metavar="WEIGHTS",
+        help=".npy, .npz, safetensors, PyTorch, ONNX, Keras, TFLite, TensorFlow.js, Orbax or msgpack, told "
+        "apart by content; or RUN[:arm[:seed[:step]]]",
+    )
+    parser.add_argument("--layer", metavar="NAME", help="default: the first convolution")
+    parser.add_argument("--list", action="store_true", help="list the layers and exit")
+    parser.add_argument(
+        "--layout", default="auto", choices=LAYOUTS, help="needed for .npy and .npz"
+    )
+    parser.add_argument(
+        "--bank", metavar="NAME", help="default: the derivatives and the Laplacians"
+    )
+    parser.add_argument("--against", metavar="OTHER_WEIGHTS", help="a second layer beside it")
+    parser.add_argument(
+        "--images", metavar="DIR|DATASET", help="for image statistics, null model N3"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: compare-<name>")
+    parser.add_argument(
+        "--max-gib",
+        type=float,
+        default=MAX_GIB,
+        help="most of a file in memory, GiB; default %(default)g",
+    )
+    return parser
+
+
+def _list(sources: list[str], given: argparse.Namespace) -> int:
+    from kernelstudy import weights
+
+    for source in sources:
+        limits = weights.Limits(int(given.max_gib * 2**30))
+        for line in weights.listing(source, limits, given.layout):
+            print(_printable(line))
+    return 0
+
+
+def _writable(out: Path | None) -> None:
+    """Tell before measuring that the report cannot be written."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise _InputError(f"--out {out} is a file: name a directory")
+
+
+def _file_name(sources: list[str]) -> str:
+    stems = [Path(source.rstrip("/").split(":")[0]).name or "weights" for source in sources]
+    return "-".join("".join(c if c.isalnum() or c in "._-" else "_" for c in s) for s in stems)
+
+
+def _printable(text: str) -> str:
+    """Names come from files: nothing in them may steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _tell(message: str) -> int:
+    print(f"kernelstudy.compare: {_printable(message)[:1000]}", file=sys.stderr)
+    return 2
+
+
+class _Callable(types.ModuleType):
+    """This module as the function it is named after, whichever of the two an import has bound."""
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Comparison:
+        return compare(*arguments, **settings)
+
+
+__signature__ = inspect.signature(compare)
+sys.modules[__name__].__class__ = _Callable
+
+if __name__ == "__main__":
+    sys.exit(main())

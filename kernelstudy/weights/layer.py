@@ -1,0 +1,153 @@
+"""What every reader answers: named layers whose kernels are read when they are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# How the stored axes become Flax's (kh, kw, in, out). 'hwim' is Keras' depthwise order, in x multiplier.
+LAYOUTS = ("hwio", "oihw", "ohwi")
+_TO_HWIO = {"hwio": (0, 1, 2, 3), "oihw": (2, 3, 1, 0), "ohwi": (1, 2, 3, 0)}
+
+
+class WeightsError(ValueError):
+    """Weights cannot be used; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution of a network, described; its weights are read by `hwio`.
+
+    `shape` as stored; `layout` one of `LAYOUTS`, 'hwim' (Keras' depthwise), or None where the format
+    does not tell; `load` gives the stored array in real numbers; `step` the quantisation step of
+    every filter (out,) or one for all, in the units of `load`; `stride` (y, x) where known;
+    `depthwise`: every filter sees one channel; `notes`: what a reader of the report should know.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layout: str | None
+    load: Callable[[], np.ndarray] = field(repr=False)
+    dtype: str = ""
+    stride: tuple[int, int] | None = None
+    depthwise: bool = False
+    step: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
+
+    def hwio(self) -> np.ndarray:
+        """The kernels as float64 (kh, kw, in, out)."""
+        if self.layout is None:
+            raise WeightsError(
+                f"{self.name}: the file does not tell the order of its axes {self.shape}; "
+                f"give --layout {', '.join(LAYOUTS)}"
+            )
+        stored = self._read(self.load)
+        if stored.shape != self.shape:
+            raise WeightsError(f"{self.name} is {stored.shape}, where {self.shape} was told")
+        if stored.dtype.kind not in "fiuV":  # V: ml_dtypes' small floats
+            raise WeightsError(f"{self.name}: weights must be real numbers, not {stored.dtype}")
+        values = stored.astype(np.float64)
+        if self.layout == "hwim":
+            kh, kw, cin, multiplier = values.shape
+            return values.reshape(kh, kw, 1, cin * multiplier)
+        return np.ascontiguousarray(values.transpose(_TO_HWIO[self.layout]))
+
+    def steps(self) -> np.ndarray | None:
+        """The quantisation steps of the filters of `hwio`, (out,), zeros for floats; None if unquantised."""
+        if self.step is None:
+            return None
+        found = np.abs(self._read(self.step).astype(np.float64).ravel())
+        out = (self.shape_hwio() or (1,))[-1]
+        if found.size == 0 or not np.isfinite(found).all():
+            raise WeightsError(f"{self.name}: its quantisation scales are not finite numbers")
+        return np.broadcast_to(found if found.size in (1, out) else found.max(), (out,))
+
+    def _read(self, load: Callable[[], np.ndarray]) -> np.ndarray:
+        try:
+            return np.asarray(load())
+        except WeightsError:
+            raise
+        except OSError as error:
+            raise WeightsError(f"{self.name} cannot be read: {error.strerror or error}") from error
+        except Exception as error:  # a decoder may answer damaged bytes with any exception
+            raise WeightsError(f"{self.name} is damaged: {said(error)}") from error
+
+    def shape_hwio(self) -> tuple[int, ...] | None:
+        """(kh, kw, in, out) without reading the weights; None where the layout is unknown."""
+        if self.layout is None or len(self.shape) != 4:
+            return None
+        if self.layout == "hwim":
+            kh, kw, cin, multiplier = self.shape
+            return kh, kw, 1, cin * multiplier
+        return tuple(self.shape[i] for i in _TO_HWIO[self.layout])
+
+    def describe(self) -> str:
+        """`name: 3x3, 3 -> 32, stride 2, float32`."""
+        shape = self.shape_hwio()
+        if shape is None:
+            text = f"{self.name}: {' x '.join(map(str, self.shape))} as stored"
+        else:
+            kh, kw, cin, cout = shape
+            text = f"{self.name}: {kh}x{kw}, {cin} -> {cout}"
+        stride = "" if self.stride is None else f", stride {_pair(self.stride)}"
+        return (
+            text
+            + stride
+            + (", depthwise" if self.depthwise else "")
+            + (f", {self.dtype}" if self.dtype else "")
+        )
+
+
+@dataclass(frozen=True)
+class Network:
+    """The 4-d convolutions of one file, in the order that `order` names.
+
+    `order`: 'graph' (as the network computes), 'declared' (as it was built or saved) or 'names'
+    (sorted, which says nothing).
+    """
+
+    format: str
+    layers: tuple[Layer, ...]
+    order: str
+    family: str = "torch"  # or 'tensorflow': who orders a space-to-depth stem's channels how
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+def with_layout(layer: Layer, layout: str) -> Layer:
+    """The layer read in another layout, 'auto' leaving it as it is."""
+    if layout == "auto":
+        return layer
+    if layout not in LAYOUTS:
+        raise WeightsError(f"layout: {layout!r} is not one of auto, {', '.join(LAYOUTS)}")
+    fields = dict(layer.__dict__)
+    return Layer(**{**fields, "layout": layout})
+
+
+def tensor_layers(
+    tensors: Iterable[tuple[str, tuple[int, ...], str, Callable[[], np.ndarray]]],
+    layout: Callable[[str, tuple[int, ...]], str | None],
+) -> tuple[Layer, ...]:
+    """Layers of a plain list of tensors (name, shape, dtype, load): those with four axes."""
+    return tuple(
+        Layer(name, tuple(shape), layout(name, tuple(shape)), load, dtype)
+        for name, shape, dtype, load in tensors
+        if len(shape) == 4 and 0 not in shape
+    )
+
+
+def said(error: BaseException) -> str:
+    """What an error says, on one line of bounded length."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+def natural(name: str) -> list[Any]:
+    """A sort key under which conv2 comes before conv10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _pair(stride: tuple[int, int]) -> str:
+    return str(stride[0]) if stride[0] == stride[1] else f"{stride[0]}x{stride[1]}"

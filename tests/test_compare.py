@@ -1,0 +1,329 @@
+"""`compare`: the command's contract, the notebook's two lines, and what real layers hold."""
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+import kernelstudy
+from kernelstudy import compare as command
+from kernelstudy.analysis import network
+from kernelstudy.analysis.network import PER_KERNEL_COLUMNS
+from kernelstudy.analysis.tables import KERNELS_COLUMNS
+from tests.test_report import make_run
+from tests.weights import files
+
+DATA = Path(__file__).parent / "weights" / "data"
+
+
+def run(capsys, *words) -> tuple[int, list[str], str]:
+    status = command.main([str(w) for w in words])
+    told = capsys.readouterr()
+    return status, told.out.splitlines(), told.err
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The report of a real network's first layer (MTCNN's first net): its place, what was printed."""
+    out, printed = tmp_path_factory.mktemp("report"), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert command.main([str(DATA / "facenet_pnet.pt"), "--out", str(out)]) == 0
+    return out, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def report(told):
+    return told[0]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_all_parts_of_the_report(report):
+    for name in ("kernels", "layer", "ladder"):
+        assert len(pd.read_csv(report / "tables" / f"{name}.csv")) > 0
+    text = (report / "report.md").read_text()
+    for picture in re.findall(r"\]\((figures/[^)]+)\)", text):
+        assert (report / picture).stat().st_size > 1000
+    page = (report / "report.html").read_text()
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
+    for words in (
+        "conv1.weight",
+        "Others seen",
+        "What one network cannot tell",
+        "R, G, B or B, G, R",
+    ):
+        assert words in page
+
+
+def test_kernels_csv_has_the_columns_of_a_runs(report):
+    table = pd.read_csv(report / "tables" / "kernels.csv")
+    assert [c for c in KERNELS_COLUMNS if c not in ("arm", "seed")] == PER_KERNEL_COLUMNS
+    assert list(table.columns[: len(PER_KERNEL_COLUMNS)]) == PER_KERNEL_COLUMNS
+    assert {"colour_share", "flag"} <= set(table.columns)
+    assert list(table["channel"]) == list(range(10))
+
+
+def test_it_says_which_layer_and_what_it_found(told):
+    out, text = told
+    assert text.splitlines()[-1] == f"report: {out / 'report.html'}"
+    assert "conv1.weight: 3x3, 3 -> 10" in text
+    assert re.search(r"\d+ of 10 kernels are derivative-like beyond chance \(q < \.05\)", text)
+
+
+def test_the_same_again(report):
+    again = kernelstudy.compare(DATA / "facenet_pnet.pt")
+    assert again.kernels.to_csv(index=False) == (report / "tables" / "kernels.csv").read_text()
+
+
+def test_list(capsys):
+    status, lines, _ = run(capsys, DATA / "facenet_pnet.pt", "--list")
+    assert status == 0
+    assert len(lines) == 5
+    assert lines[0].startswith("conv1.weight: 3x3, 3 -> 10")
+
+
+FIRST = """
+import sys, inspect, kernelstudy
+{first}
+from kernelstudy.compare import compare, main
+assert kernelstudy.compare is sys.modules["kernelstudy.compare"]
+assert kernelstudy.compare.main is main and callable(kernelstudy.compare)
+assert "layout" in inspect.signature(kernelstudy.compare).parameters
+assert not {{"jax", "pandas", "matplotlib"}} & set(sys.modules)
+"""
+NO_JAX = """
+sys.modules["jax"] = sys.modules["flax"] = None
+import numpy
+kernels, figure = kernelstudy.compare(numpy.random.default_rng(0).standard_normal((3, 3, 1, 4)))
+assert len(kernels["kernels"]) == 4
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("import kernelstudy.compare", NO_JAX),
+        ("kernelstudy.compare; import kernelstudy.compare", ""),
+    ],
+)
+def test_the_name_is_module_and_function_in_either_order_and_needs_no_jax(first, then):
+    code = FIRST.format(first=first) + then
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_lines_in_a_notebook():
+    rng = np.random.default_rng(0)
+    kernels = kernelstudy.family(2.0, rng.uniform(0, 7, 12)) * rng.uniform(1, 3, (12, 1, 1))
+    noisy = kernels + 0.05 * rng.standard_normal(kernels.shape)
+    tables, figure = kernelstudy.compare(noisy.transpose(1, 2, 0)[:, :, None])
+    assert len(figure.axes) == 2
+    assert set(tables) == {"kernels", "layer", "ladder"}
+    assert (tables["kernels"]["q_r2"] < 0.05).all()
+    found = kernelstudy.compare(noisy.transpose(1, 2, 0)[:, :, None])
+    assert "12 of 12 kernels are derivative-like beyond chance" in str(found)
+    assert found.measured[0].a.holds(2.0)
+    assert abs(found.measured[0].a.a - 2) < 0.1
+
+
+def test_torch_and_flax_modules_give_the_same():
+    torch = pytest.importorskip("torch")
+    net = files.torch_module()
+    wanted = kernelstudy.compare(files.STEM).kernels
+    for given in (net, net[0].weight, {"params": {"stem": {"kernel": files.STEM}}}):
+        pd.testing.assert_frame_equal(kernelstudy.compare(given).kernels, wanted)
+    assert isinstance(net[0], torch.nn.Conv2d)
+
+
+def test_the_same_network_twice():
+    """fer's emotion model in Keras and in TFLite, where its batch norm is folded into the filters."""
+    keras, tflite = (
+        kernelstudy.compare(DATA / name).kernels
+        for name in ("fer_emotion_first.hdf5", "fer_emotion.tflite")
+    )
+    ratio = tflite["norm"] / keras["norm"]
+    assert ratio.max() / ratio.min() > 1.5  # it is folded
+    for name in ("dc", "odd", "a", "purity", "r2_sobel", "r2_sobel_centered", "best_abs_cos", "r2"):
+        np.testing.assert_allclose(tflite[name], keras[name], rtol=1e-3, atol=1e-5)
+    assert (keras["best"] == tflite["best"]).all()
+
+
+def test_against_puts_two_side_by_side(tmp_path, capsys):
+    other = DATA / "fer_emotion.tflite"
+    status, lines, _ = run(capsys, DATA / "facenet_pnet.pt", "--against", other, "--out", tmp_path)
+    assert status == 0
+    table = pd.read_csv(tmp_path / "tables" / "kernels.csv")
+    assert list(table["network"].unique()) == ["facenet_pnet.pt", "fer_emotion.tflite"]
+    assert any(line.startswith("fer_emotion.tflite: ") for line in lines)
+    assert "fer_emotion.tflite" in (tmp_path / "report.md").read_text()
+
+
+def test_dead_and_constant_filters_are_flagged_counted_and_left_out():
+    kernels = np.random.default_rng(1).standard_normal((3, 3, 1, 12))
+    kernels[..., 3] *= 1e-4
+    kernels[..., 4] = 0
+    kernels[..., 5] = 0.7
+    found = kernelstudy.compare(kernels)
+    table = found.kernels
+    assert dict(table["flag"].value_counts()) == {"": 9, "dead": 2, "constant": 1}
+    assert list(table.index[~table["live"]]) == [3, 4, 5]
+    assert table.loc[3:5, "q_best"].isna().all()
+    assert table.loc[table["live"], "q_best"].notna().all()
+    assert any("2 dead" in line and "1 constant of 12" in line for line in found.sentences)
+    assert re.match(r"\d+ of 9 kernels", found.sentences[0])
+
+
+def test_nothing_lives():
+    for kernels in (np.zeros((3, 3, 1, 4)), np.ones((3, 3, 3, 4))):
+        found = kernelstudy.compare(kernels)
+        assert "none of the 4 kernels is alive" in str(found)
+        assert len(found.kernels) == 4
+
+
+def test_scale_of_filters_changes_no_measure_of_them():
+    rng = np.random.default_rng(2)
+    kernels = rng.standard_normal((3, 3, 3, 16))
+    plain = kernelstudy.compare(kernels).kernels
+    folded = kernelstudy.compare(kernels * rng.uniform(0.1, 3, 16)).kernels
+    pd.testing.assert_frame_equal(folded.drop(columns="norm"), plain.drop(columns="norm"))
+    whole = kernelstudy.compare(kernels * 1e-200).kernels
+    pd.testing.assert_frame_equal(whole.drop(columns="norm"), plain.drop(columns="norm"))
+
+
+@pytest.mark.parametrize(("size", "cin"), [(2, 1), (4, 3), (5, 1)])
+def test_other_sizes(monkeypatch, size, cin):
+    monkeypatch.setattr(network, "_GABOR_DRAWS", 9)
+    found = kernelstudy.compare(np.random.default_rng(3).standard_normal((size, size, cin, 4)))
+    assert found.kernels["r2"].between(0, 1).all()
+    assert ("gabor_p" in found.kernels) == (size >= 5)
+    assert found.kernels["theta"].isna().all()
+    assert found.kernels["best"].eq("").all() == (size % 2 == 0)
+
+
+def test_depthwise_first_layer():
+    found = kernelstudy.compare(DATA / "keras3.keras", layer="dw")
+    assert len(found.kernels) == 8
+    assert any("depthwise" in note for note in found.opened[0].notes)
+
+
+def test_a_space_to_depth_stem_is_compared_on_the_image():
+    found = kernelstudy.compare(
+        {"stem.kernel": np.random.default_rng(6).standard_normal((1, 1, 12, 5))}
+    )
+    assert found.measured[0].subject.kernels.shape == (1, 5, 2, 2)
+    assert any("space-to-depth" in note for note in found.opened[0].notes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "match"),
+    [
+        ((1, 1, 3, 8), "1x1, which have no shape in space: there is nothing to compare"),
+        ((1, 3, 3, 8), "only square ones"),
+        ((64, 64, 1, 2), "the largest compared is 32"),
+    ],
+)
+def test_kernels_that_nothing_can_be_said_of(tmp_path, capsys, shape, match):
+    np.save(tmp_path / "w.npy", np.ones(shape))
+    status, lines, error = run(
+        capsys, tmp_path / "w.npy", "--layout", "hwio", "--out", tmp_path / "o"
+    )
+    assert (status, lines) == (2, [])
+    assert match in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_wrong_arguments_are_one_sentence(tmp_path, capsys):
+    np.save(tmp_path / "w.npy", np.ones((3, 3, 1, 2)))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    weights = tmp_path / "w.npy"
+    for words, match in (
+        ([], "WEIGHTS"),
+        ([weights], "--layout"),
+        ([weights, "--layout", "chw"], "invalid choice: 'chw'"),
+        ([weights, "--layout", "hwio", "--bank", "sobol"], "did you mean sobel"),
+        (
+            [weights, "--layout", "hwio", "--images", "imagenet"],
+            "neither a directory nor one of the data sets",
+        ),
+        ([weights, "--layout", "hwio", "--images", tmp_path / "empty"], "holds no image"),
+        ([weights, "--layout", "hwio", "--out", tmp_path / "file"], "is a file: name a directory"),
+        ([weights, "--layout", "hwio", "--max-gib", "0"], "--max-gib"),
+        ([weights, "--layout", "hwio", "--max-gib", "nan"], "--max-gib"),
+        ([weights, "--layout", "hwio", "--against", tmp_path / "none.pt"], "none.pt is not there"),
+        ([f"{weights}:he_normal"], "is no run directory"),
+        ([DATA / "facenet_pnet.pt", "--layer", "conv9"], "is no layer"),
+    ):
+        status, lines, error = run(capsys, *words)
+        assert (status, lines) == (2, []), words
+        assert match in error, error
+        assert len(error.splitlines()) == 1
+
+
+def test_image_statistics_ask_the_third_null(tmp_path):
+    rng = np.random.default_rng(4)
+    for i in range(3):
+        walk = rng.standard_normal((130, 140)).cumsum(0).cumsum(1)
+        grey = np.uint8(255 * (walk - walk.min()) / np.ptp(walk))
+        Image.fromarray(grey).save(tmp_path / f"{i}.png")
+    found = kernelstudy.compare(DATA / "facenet_pnet.pt", images=str(tmp_path))
+    assert list(found.ladder["null"]) == ["N0", "N2", "N3"]
+    assert any("image statistics would have them (N3)" in line for line in found.sentences)
+
+
+def test_a_run_is_judged_over_its_seeds_and_a_network_within(trained, tmp_path, capsys):
+    status, lines, _ = run(capsys, trained, "--out", tmp_path / "all")
+    assert status == 0
+    assert "The kernels are derivative-like, more than image statistics imply." in lines
+    ladder = pd.read_csv(tmp_path / "all" / "tables" / "ladder.csv")
+    assert list(ladder["null"]) == ["N0", "N1", "N2", "N3"]
+    assert (ladder["n"] == 7).all()
+    assert pd.read_csv(tmp_path / "all" / "tables" / "kernels.csv")["seed"].nunique() == 7
+    one = kernelstudy.compare(f"{trained}:sobel/frozen:2:4")
+    assert any("1 seed, step 4" in line for line in one.introduction)
+    assert any("The same network at step 0 (N1)" in line for line in one.sentences)
+    assert "seed" not in one.kernels.columns
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        (":none", "no arm 'none'; allowed are he_normal, sobel/frozen"),
+        (":he_normal:77", "no seed '77'"),
+        (":he_normal:1:5", "no step '5'; allowed are 0, 1, 4, 9"),
+        (":he_normal:1:4:2", "no more"),
+    ],
+)
+def test_what_a_run_does_not_have(trained, capsys, parts, match):
+    status, _, error = run(capsys, f"{trained}{parts}")
+    assert status == 2
+    assert match in error
+
+
+def test_the_default_bank_is_the_studies_own():
+    root = Path(kernelstudy.__file__).parents[1]
+    text = (root / "conf" / "bank" / "classical.yaml").read_text()
+    assert list(command.CLASSICAL) == yaml.safe_load(text)["kernels"]
+
+
+@pytest.mark.parametrize(
+    ("package", "make"), [("onnx", "onnx"), ("h5py", "keras_h5"), ("tflite", "tflite")]
+)
+def test_a_missing_reader_is_named(monkeypatch, tmp_path, capsys, package, make):
+    path = files.FORMATS[make][0](tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    status, _, error = run(capsys, path)
+    assert status == 2
+    assert f"needs the package {package} (pip install 'kernelstudy[" in error
