@@ -62,7 +62,7 @@ def _of_data_set(name: str) -> tuple[np.ndarray, str]:
             f"--images: {name!r} is neither a directory nor one of the data sets "
             f"{', '.join(DATA_SETS)}{near_miss(name, DATA_SETS)}"
         )
-    from kernelstudy.training.data import load
+    from kernelstudy.data.images import load
 
     data = load(name)
-    return data.train_images.mean(axis=-1), f"the training images of {name}"
+    return data.sample().mean(axis=-1), f"the training images of {name}"
