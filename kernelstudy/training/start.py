@@ -50,18 +50,16 @@ def start(devices: int | None, *, distributed: bool = False) -> Started:
 def _join() -> None:
     if jax.distributed.is_initialized():  # by an earlier job of this process
         return
-    given = {
-        name: os.environ[variable]
-        for name, variable in (
-            ("coordinator_address", "JAX_COORDINATOR_ADDRESS"),
-            ("num_processes", "JAX_NUM_PROCESSES"),
-            ("process_id", "JAX_PROCESS_ID"),
-        )
-        if variable in os.environ
-    }
+
+    def number(variable: str) -> int | None:
+        return int(os.environ[variable]) if variable in os.environ else None
+
     try:
-        counts = {k: int(given[k]) for k in ("num_processes", "process_id") if k in given}
-        jax.distributed.initialize(given.get("coordinator_address"), **counts)
+        jax.distributed.initialize(
+            os.environ.get("JAX_COORDINATOR_ADDRESS"),
+            num_processes=number("JAX_NUM_PROCESSES"),
+            process_id=number("JAX_PROCESS_ID"),
+        )
     except (ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigError(
