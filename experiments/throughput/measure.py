@@ -135,6 +135,17 @@ def whole_job(overrides: list[str], place: Path) -> dict[str, float]:
     return seconds | {f"ours: {name}": value for name, value in spent.items()}
 
 
+def logging_share(overrides: list[str], rounds: int) -> dict[str, list[float]]:
+    """Seconds from the first step to the last of `+exp=mnist`, with its log points and with none between."""
+    found: dict[str, list[float]] = {"logged": [], "not logged": []}
+    for _ in range(rounds):
+        for name, setting in (("logged", []), ("not logged", ["log_points=2"])):
+            words = [sys.executable, str(HERE / "train_only.py"), *overrides, *setting]
+            told = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
+            found[name].append(float(told.stdout.split()[-1]))
+    return found
+
+
 def peak_of(overrides: list[str]) -> tuple[float, float]:
     """Wall seconds and peak memory (GiB) of one command, in a process of its own."""
     code = (

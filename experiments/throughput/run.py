@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import report
-from measure import ABLATION, CONTENDERS, ROOT, first_step, peak_of, rates, whole_job
+from measure import (
+    ABLATION,
+    CONTENDERS,
+    ROOT,
+    first_step,
+    logging_share,
+    peak_of,
+    rates,
+    whole_job,
+)
 from worker import WORKS
 
 from kernelstudy.runs import environment, write_text
@@ -34,6 +43,9 @@ def table(out: Path, tiny: bool) -> None:
         with tempfile.TemporaryDirectory() as fresh:
             seconds["cold"].append(first_step(overrides, Path(fresh)))
     write_text(out / "first_step.json", json.dumps(seconds) + "\n")
+    print("what logging costs", flush=True)
+    share = logging_share(["seeds=1", *(["+debug=tiny"] if tiny else [])], 1 if tiny else 3)
+    write_text(out / "logging.json", json.dumps(share) + "\n")
     print("the whole job, beside plain PyTorch", flush=True)
     with tempfile.TemporaryDirectory() as place:
         job = whole_job(["+debug=tiny", "seeds=1"] if tiny else ["seeds=5"], Path(place))

@@ -20,4 +20,4 @@ from kernelstudy.training.population import train_population  # noqa: E402 (afte
 
 began: list[float] = []
 train_population(study, data, on_step=lambda step, accuracy: began.append(time.perf_counter()))
-print(began[-1] - began[0], began[0])
+print(began[-1] - began[0])

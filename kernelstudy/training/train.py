@@ -134,7 +134,7 @@ def make_train(study: Study, data: Images) -> Train:
     def evaluate(state: State, net: Net, task: Task) -> Array:
         model = nnx.merge(graph, state.params)
         count = len(task.test_labels)
-        chunk = min(count, 64) if on_cpu else count
+        chunk = min(count, 64 if on_cpu else study.batch_size)  # bounds memory, too
         spare = -count % chunk
         images = jnp.pad(task.test_images[net.input_row], ((0, spare), (0, 0), (0, 0), (0, 0)))
         labels = jnp.pad(task.test_labels, (0, spare), constant_values=-1)  # never predicted
