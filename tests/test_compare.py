@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 import yaml
 from PIL import Image
 
 import kernelstudy
 from kernelstudy import compare as command
+from kernelstudy import runs
 from kernelstudy.analysis import network
 from kernelstudy.analysis.network import PER_KERNEL_COLUMNS
 from kernelstudy.analysis.tables import KERNELS_COLUMNS
+from kernelstudy.weights import run_directory
+from tests import synthetic
 from tests.test_report import make_run
 from tests.weights import files
 
@@ -295,6 +299,25 @@ def test_a_run_is_judged_over_its_seeds_and_a_network_within(trained, tmp_path, 
     assert any("1 seed, step 4" in line for line in one.introduction)
     assert any("The same network at step 0 (N1)" in line for line in one.sentences)
     assert "seed" not in one.kernels.columns
+
+
+def test_image_statistics_of_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERNELSTUDY_DATA_DIR", str(tmp_path))
+    found = kernelstudy.compare(DATA / "facenet_pnet.pt", images="digits")
+    assert found.images == "the training images of digits"
+    assert list(found.ladder["null"]) == ["N0", "N2", "N3"]
+
+
+def test_arms_with_images_of_their_own(tmp_path, monkeypatch):
+    given = synthetic.trajectory()
+    axes = given["patch_basis"]
+    each = xr.concat(
+        [axes, -axes.isel(component=slice(None, None, -1))], dim="arm", join="override"
+    )
+    monkeypatch.setattr(runs, "read_trajectory", lambda _: given.assign(patch_basis=each))
+    for arm, wanted in zip(given["arm"].values, each.values, strict=True):
+        read = run_directory.read(tmp_path, [str(arm)])
+        np.testing.assert_array_equal(read.patch_basis, wanted.reshape(9, 9))
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def _layer_table(used: np.ndarray, flags: np.ndarray, bank: Bank, plane, seed: i
     """measure, value, chance, chance_low, chance_high: N0 networks with as many kernels."""
     live = used[0][flags[0] == ""] if len(used) == 1 else used
     channels, size = max(live.shape[-3], 1), used.shape[-1]
-    networks = int(np.clip(NULL_NUMBERS // (channels * size**2), 20, 1000))
+    networks = int(np.clip(NULL_NUMBERS // (4 * channels * size**2), 100, 1000))
     rows_of = []
     expected = chance(size, channels, bank, networks=networks, seed=seed)
     for name, values in network_measures(used, bank).items():
@@ -248,15 +248,16 @@ def _layer_table(used: np.ndarray, flags: np.ndarray, bank: Bank, plane, seed: i
         rows_of.append(
             (name, float(np.nanmean(values)) if np.isfinite(values).any() else np.nan, *bounds)
         )
-    drawn = isotropic(min(networks, 200) * channels, size, seed).reshape(-1, channels, size, size)
+    # these compare kernels in pairs: fewer networks where there are many kernels, and one at a time
+    fewer = int(np.clip(20 * NULL_NUMBERS // (channels * size) ** 2, 20, 200))
+    rng = np.random.default_rng(seed)
+    drawn = [isotropic(channels, size, rng) for _ in range(fewer)]
     for name, function in LAYER_MEASURES.items():
         if live.shape[-3] < 2:
             continue
-        value = float(np.mean(function(live)))
-        null = function(drawn)
-        rows_of.append(
-            (name, value, float(null.mean()), *map(float, np.quantile(null, [0.025, 0.975])))
-        )
+        null = np.array([function(kernels) for kernels in drawn])
+        low, high = np.quantile(null, [0.025, 0.975])
+        rows_of.append((name, float(np.mean(function(live))), null.mean(), low, high))
     return pd.DataFrame(
         rows_of, columns=["measure", "value", "chance", "chance_low", "chance_high"]
     )

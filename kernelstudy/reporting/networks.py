@@ -198,8 +198,8 @@ def portrait(found: list[Measured]) -> Figure:
 def fits(found: list[Measured]) -> Figure:
     """R2 of the parametric fits of larger kernels, filled where better than noise is fitted."""
     names = {
-        "gauss1": "first Gaussian derivative",
-        "gauss012": "Gaussian derivatives to 2nd order",
+        "gauss1": "Gaussian, first derivative",
+        "gauss012": "up to 2nd derivatives",
         "gabor": "Gabor function",
     }
     with styled():

@@ -68,7 +68,8 @@ def read(path: Path, parts: list[str]) -> OfRun:
     if not kept.any():
         raise WeightsError(f"{path}: every network asked for diverged")
     values = chosen["kernel"].transpose("seed", "step", "ky", "kx", "cin", "cout").values[kept]
-    basis = trajectory["patch_basis"].transpose("component", "ky", "kx").values
+    # of the arm's own images, where arms see them in several variants
+    basis = chosen["patch_basis"].transpose("component", "ky", "kx").values
     return OfRun(
         values[:, steps.index(step)].astype(float),
         values[:, 0].astype(float) if step != steps[0] else None,
