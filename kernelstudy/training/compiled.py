@@ -18,9 +18,8 @@ def keep() -> None:
     JAX's own variables come first: JAX_COMPILATION_CACHE_DIR (empty: none),
     JAX_ENABLE_COMPILATION_CACHE=false turns it off. Where nothing can be written there is no cache.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or not jax.config.read(
-        "jax_enable_compilation_cache"
-    ):
+    enabled = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or not enabled:
         return
     place = cache_dir()
     try:
