@@ -125,6 +125,7 @@ class Study:
     steps: int = 400
     batch_size: int = 128
     log_points: int = 24
+    eval_images: int = 256
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     optim: Optim = field(default_factory=Optim)
@@ -193,6 +194,7 @@ def check(study: Study) -> None:
     for key in ("steps", "batch_size"):
         _at_least(key, getattr(study, key), 1)
     _at_least("log_points", study.log_points, 2)
+    _at_least("eval_images", study.eval_images, 1)
     for index, arm in enumerate(study.arms):
         if arm.first_layer == "frozen" and study.model.depth < 1:
             raise ConfigError(

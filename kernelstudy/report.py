@@ -212,7 +212,14 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
         (
             "Accuracy",
             "Whether the networks learned their task.",
-            [Figure("performance", "Accuracy and loss against step", "Mean and 95% interval.")],
+            [
+                Figure(
+                    "performance",
+                    "Accuracy and loss against step",
+                    "Mean and 95% interval. The last point is on all test images, those before it on a "
+                    "fixed random part of them (eval_images).",
+                )
+            ],
         ),
     ]
 

@@ -6,6 +6,7 @@ its neighbours.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
-from kernelstudy.training.train import Net, Order, State, Task, Train, first_kernel_shape
+from kernelstudy.training.train import State, Train, first_kernel_shape
 
 # For what runs seldom: compiling JAX's random bits with all optimisations takes 10 seconds.
 COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
@@ -37,8 +38,8 @@ class Population(NamedTuple):
     share: Callable[[Any], Any]
     fetch: Callable[[Any], Any]
     pick: Callable[[Any, Array], Any]
-    advance: Callable[[State, Net, Task, Order, Array], tuple[State, Array]]
-    evaluate: Callable[[State, Net, Task], Array]
+    advance: Any  # jitted (State, Net, Task, Order, steps) -> State, losses
+    evaluate: Any  # jitted (State, Net, Task, examples) -> accuracy
     init: Callable[[Array, Array], State]
     feature_maps: Callable[[Any, Array], Array]
 
@@ -96,7 +97,7 @@ def make_population(train: Train, devices: list[Any]) -> Population:
             out_shardings=NamedSharding(mesh, everywhere),
         ),
         advance=over_nets(train.advance, 2, 3, donate=True),
-        evaluate=over_nets(train.evaluate, 2, 1),
+        evaluate=over_nets(train.evaluate, 2, 2),
         init=jax.jit(jax.vmap(train.init), compiler_options=COMPILE_QUICKLY),
         feature_maps=jax.jit(
             lambda params, probes: lax.map(
@@ -105,6 +106,12 @@ def make_population(train: Train, devices: list[Any]) -> Population:
             compiler_options=COMPILE_QUICKLY,
         ),
     )
+
+
+def compiled_together(*programs: Any) -> list[Any]:
+    """Lowered programs, compiled at the same time: XLA does not hold Python's lock while it works."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda program: program.compile(), programs))
 
 
 def bytes_a_network(train: Train, study: Study, data: Images) -> int:

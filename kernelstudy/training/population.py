@@ -4,12 +4,11 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from kernelstudy.analysis import patch_pca
 from kernelstudy.config import ConfigError, Study
@@ -20,6 +19,7 @@ from kernelstudy.training.parallel import (
     COMPILE_QUICKLY,
     Population,
     bytes_a_network,
+    compiled_together,
     make_population,
 )
 from kernelstudy.training.train import (
@@ -31,9 +31,12 @@ from kernelstudy.training.train import (
     make_train,
 )
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 PROBES = 8
 # Streams of random numbers that belong to a seed, apart from its parameters'.
-_LABELS = 1  # 0 is its order of examples, data.feed.ORDER
+_MIXED, _LABELS = 2, 1  # 0 is its order of examples, data.feed.ORDER
 _FIRST_LAYER = 1
 _FLOAT16 = float(np.finfo(np.float16).max)
 
@@ -44,7 +47,7 @@ def train_population(
     *,
     on_step: Callable[[int, float], None] = lambda step, accuracy: None,
     on_log: Callable[[dict[str, Any]], None] = lambda record: None,
-) -> xr.Dataset:
+) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
     Seed s gives every arm the same batches in the same order and the same initial values in all
@@ -62,7 +65,8 @@ def train_population(
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
         train_loss (arm, seed, step), the mean over the minibatches since the log point before, each
-        taken before its update (at step 0: of the first minibatch); test_accuracy (arm, seed, step), and
+        taken before its update (at step 0: of the first minibatch); test_accuracy (arm, seed, step), of the
+        last step on all test images, before it on `eval_images` of them; and
         val_accuracy where images were held out to validate;
         diverged (arm, seed) bool; feature_map (arm, step, probe, y, x, channel) float16, layer 2 of
         the first seed's network after the activation, before pooling; probe_image
@@ -112,7 +116,7 @@ def _train_group(
     task = population.share(_task(study, data, seen, seeds))
     held_out = {"test_accuracy": task}
     if len(data.val_labels):
-        images, labels = population.share((seen.val, data.val_labels))
+        images, labels = population.share(_mixed(seen.val, data.val_labels))
         held_out["val_accuracy"] = task._replace(test_images=images, test_labels=labels)
     state = population.init(*_initial_values(study, data, seeds, filled))
     state, net = population.place((state, _nets(study, seen, filled)))
@@ -127,6 +131,15 @@ def _train_group(
         room=STEPS_A_CALL,
         batch=study.batch_size,
     )
+    dispatch = next(dispatches)
+    if dispatch.images is not None:
+        task = task._replace(train_images=population.share(dispatch.images))
+    order, one = population.share(Order(dispatch.rows, dispatch.order)), jnp.asarray(1)
+    advance, evaluate = compiled_together(
+        population.advance.lower(state, net, task, order, one),
+        population.evaluate.lower(state, net, held_out["test_accuracy"], one),
+    )
+    score = {"test_accuracy": evaluate, "val_accuracy": population.evaluate}
     losses: list[np.ndarray] = []  # (arm, seed) of every step done
     kernels, maps = [], []
     accuracies: dict[str, list[np.ndarray]] = {name: [] for name in held_out}
@@ -134,16 +147,20 @@ def _train_group(
     for step in study.log_steps:
         while (done := len(losses)) < step:
             count = min(STEPS_A_CALL, step - done)
-            images, rows, labels = next(dispatches)
-            if images is not None:
-                task = task._replace(train_images=population.share(images))
-            order = population.share(Order(images=rows, labels=labels))
-            state, loss = population.advance(state, net, task, order, jnp.asarray(count))
+            if done:
+                dispatch = next(dispatches)
+                order = population.share(Order(dispatch.rows, dispatch.order))
+                if dispatch.images is not None:
+                    task = task._replace(train_images=population.share(dispatch.images))
+            state, loss = advance(state, net, task, order, jnp.asarray(count))
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
             on_step(len(losses), float(accuracies["test_accuracy"][-1].mean()))
         kernels.append(on_grid(state.params["convs"][0]["kernel"][...]))
         for name, part in held_out.items():
-            accuracies[name].append(on_grid(population.evaluate(state, net, part)))
+            count = len(part.test_labels)
+            count = count if step == study.steps else min(count, study.eval_images)
+            scored = score[name](state, net, part, jnp.asarray(count))
+            accuracies[name].append(on_grid(scored))
         chosen = jax.device_get(population.pick(state.params, first_seed))
         maps.append(np.asarray(population.feature_maps(chosen, jnp.asarray(probes))))
         on_log(
@@ -188,8 +205,10 @@ def _groups(study: Study, bytes_each: int, devices: int) -> list[list[int]]:
     return [seeds[i : i + size] for i in range(0, len(seeds), size)]
 
 
-def _trajectory(study: Study, data: Images, seen: feed.Variants, logs: list[_Log]) -> xr.Dataset:
+def _trajectory(study: Study, data: Images, seen: feed.Variants, logs: list[_Log]) -> "xr.Dataset":
     """What `train_population` returns, from the logs of its groups."""
+    import xarray as xr  # slow to import, and needed only when all is trained
+
     kernels = np.concatenate([log.kernels for log in logs], 1)
     accuracies = {
         name: np.concatenate([log.accuracies[name] for log in logs], 1)
@@ -243,13 +262,21 @@ def _task(study: Study, data: Images, seen: feed.Variants, seeds: list[int]) -> 
     labels = [data.train_labels]
     if any(arm.labels == "shuffled" for arm in study.arms):
         labels += [_stream(seed, _LABELS).permutation(data.train_labels) for seed in seeds]
+    test_images, test_labels = _mixed(seen.test, data.test_labels)
     return Task(
         # Where dispatches bring their images, one stands in for them.
         train_images=seen.sample[:, :1] if seen.train is None else seen.train,
         label_sets=np.stack(labels),
-        test_images=seen.test,
-        test_labels=data.test_labels,
+        test_images=test_images,
+        test_labels=test_labels,
     )
+
+
+def _mixed(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(variants, M, ...) images and (M,) labels in a fixed random order, so that the first few are a fair
+    sample of all."""
+    order = _stream(_MIXED).permutation(len(labels))
+    return images[:, order], labels[order]
 
 
 def _initial_values(
