@@ -1,6 +1,8 @@
 """How JAX starts in all tests."""
 
 import os
+import shutil
+import tempfile
 
 import pytest
 
@@ -9,6 +11,19 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 # Hundreds of small programs run once each: compile them quickly rather than well. Commands that are
 # tested in processes of their own compile as their users' do.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+# What several tests compile is compiled once, by whichever worker comes first; workers inherit this.
+_own_cache = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _own_cache = tempfile.mkdtemp(prefix="kernelstudy-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _own_cache
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+
+
+def pytest_unconfigure() -> None:
+    if _own_cache is not None:
+        shutil.rmtree(_own_cache, ignore_errors=True)
+
 
 # Files whose tests start commands take longest: first, so that no worker is left with one at the end.
 _SLOW = ("test_run.py", "test_readme.py", "test_population.py", "test_report.py")
