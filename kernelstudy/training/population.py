@@ -2,15 +2,14 @@
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kernelstudy.analysis import patch_pca
 from kernelstudy.config import ConfigError, Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
@@ -30,11 +29,11 @@ from kernelstudy.training.train import (
     first_kernel_shape,
     make_train,
 )
+from kernelstudy.training.trajectory import Log, mean_loss, probe_rows, trajectory
 
 if TYPE_CHECKING:
     import xarray as xr
 
-PROBES = 8
 # Streams of random numbers that belong to a seed, apart from its parameters'.
 _MIXED, _LABELS = 2, 1  # 0 is its order of examples, data.feed.ORDER
 _FIRST_LAYER = 1
@@ -80,18 +79,9 @@ def train_population(
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
     logs = [
         _train_group(study, data, seen, population, len(devices), seeds, on_step, on_log)
-        for seeds in _groups(study, bytes_a_network(train, study, data), len(devices))
+        for seeds in _groups(study, bytes_a_network(train, study, data))
     ]
-    return _trajectory(study, data, seen, logs)
-
-
-class _Log(NamedTuple):
-    """What one group of networks leaves behind; L log points, S steps."""
-
-    kernels: np.ndarray  # (arm, seed, L, ky, kx, cin, cout)
-    accuracies: dict[str, np.ndarray]  # test_accuracy (arm, seed, L), and val_accuracy
-    losses: np.ndarray  # (S, arm, seed)
-    maps: np.ndarray  # (arm, L, probe, y, x, channel), of the group's first seed
+    return trajectory(study, data, seen, logs)
 
 
 def _train_group(
@@ -103,7 +93,7 @@ def _train_group(
     seeds: list[int],
     on_step: Callable[[int, float], None],
     on_log: Callable[[dict[str, Any]], None],
-) -> _Log:
+) -> Log:
     """All arms of `seeds`, from initialisation to the last step."""
     nets = [(arm, row) for arm in range(len(study.arms)) for row in range(len(seeds))]
     # The networks must divide by the devices; copies of the last fill up and are dropped.
@@ -168,14 +158,14 @@ def _train_group(
                 "step": step,
                 "seconds": round(time.perf_counter() - started, 3),
                 **({} if seeds == study.seed_list else {"seeds": seeds}),
-                "train_loss": _by_arm(study, _mean_loss(losses, before, step), len(seeds)),
+                "train_loss": _by_arm(study, mean_loss(losses, before, step), len(seeds)),
                 **{k: _by_arm(study, v[-1], len(seeds)) for k, v in accuracies.items()},
             }
         )
         before = step
     halves = np.clip(np.stack(maps, 1), -_FLOAT16, _FLOAT16).astype(np.float16)
     of_parts = {name: np.stack(values, -1) for name, values in accuracies.items()}
-    return _Log(np.stack(kernels, 2), of_parts, np.stack(losses), halves)
+    return Log(np.stack(kernels, 2), of_parts, np.stack(losses), halves)
 
 
 def spans(log_steps: list[int]) -> list[tuple[int, int]]:
@@ -187,7 +177,7 @@ def spans(log_steps: list[int]) -> list[tuple[int, int]]:
     ]
 
 
-def _groups(study: Study, bytes_each: int, devices: int) -> list[list[int]]:
+def _groups(study: Study, bytes_each: int) -> list[list[int]]:
     """The seeds in groups whose networks (all arms) fit `memory_gib` together; one group, if it does.
 
     Groups are trained one after another. What a network computes does not depend on its group.
@@ -203,49 +193,6 @@ def _groups(study: Study, bytes_each: int, devices: int) -> list[list[int]]:
     count = -(-len(seeds) // fit)
     size = -(-len(seeds) // count)  # groups alike in size share one compiled program
     return [seeds[i : i + size] for i in range(0, len(seeds), size)]
-
-
-def _trajectory(study: Study, data: Images, seen: feed.Variants, logs: list[_Log]) -> "xr.Dataset":
-    """What `train_population` returns, from the logs of its groups."""
-    import xarray as xr  # slow to import, and needed only when all is trained
-
-    kernels = np.concatenate([log.kernels for log in logs], 1)
-    accuracies = {
-        name: np.concatenate([log.accuracies[name] for log in logs], 1)
-        for name in logs[0].accuracies
-    }
-    losses = np.concatenate([log.losses for log in logs], 2)
-    mean_loss = [_mean_loss(losses, a, b) for a, b in itertools.pairwise([0, *study.log_steps])]
-    mean_loss[0] = losses[0]
-    size, rows = study.model.kernel_size, probe_rows(data.test_labels)
-    eigenvalues, axes = zip(*(patch_pca(of.mean(-1), size) for of in seen.sample), strict=True)
-    grid_dims, image_dims = ("arm", "seed"), ("probe", "row", "column", "colour")
-    # What belongs to the images has an axis of arms only where arms see them in several variants.
-    arms, of_arm = (("arm",), seen.row_of_arm) if len(seen.names) > 1 else ((), 0)
-    return xr.Dataset(
-        {
-            "kernel": ((*grid_dims, "step", "ky", "kx", "cin", "cout"), kernels.astype(np.float32)),
-            "train_loss": ((*grid_dims, "step"), np.stack(mean_loss, -1).astype(np.float32)),
-            **{
-                name: ((*grid_dims, "step"), values.astype(np.float32))
-                for name, values in accuracies.items()
-            },
-            "diverged": (grid_dims, ~np.isfinite(losses).all(0)),
-            "feature_map": (("arm", "step", "probe", "y", "x", "channel"), logs[0].maps),
-            "probe_image": ((*arms, *image_dims), seen.test[of_arm][..., rows, :, :, :]),
-            "patch_eigenvalue": ((*arms, "component"), np.stack(eigenvalues)[of_arm]),
-            "patch_basis": (
-                (*arms, "component", "ky", "kx"),
-                np.stack(axes).reshape(len(axes), -1, size, size)[of_arm],
-            ),
-            "probe_label": ("probe", data.test_labels[rows]),
-        },
-        coords={
-            "arm": [arm.name for arm in study.arms],
-            "seed": study.seed_list,
-            "step": study.log_steps,
-        },
-    )
 
 
 def _nets(study: Study, seen: feed.Variants, nets: list[tuple[int, int]]) -> Net:
@@ -298,13 +245,6 @@ def _initial_values(
     return keys[rows], all_arms(keys)[arms, rows]
 
 
-def _mean_loss(losses: Sequence[np.ndarray] | np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Mean over steps start .. stop - 1; NaN where there are none."""
-    if start == stop:
-        return np.array(np.nan)
-    return np.mean(losses[start:stop], axis=0, dtype=float)
-
-
 def choose_devices(study: Study) -> list[Any]:
     """The devices that share the networks: all, or the first `study.devices` of each process."""
     return [
@@ -312,12 +252,6 @@ def choose_devices(study: Study) -> list[Any]:
         for process in range(jax.process_count())
         for device in jax.local_devices(process_index=process)[: study.devices]
     ]
-
-
-def probe_rows(labels: np.ndarray) -> np.ndarray:
-    """The first `PROBES` held-out images of different classes, by class; all from class 0 on."""
-    classes = np.unique(labels)[:PROBES]
-    return np.array([np.flatnonzero(labels == c)[0] for c in classes])
 
 
 def _stream(*name: int) -> np.random.Generator:
