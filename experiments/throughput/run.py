@@ -23,7 +23,7 @@ from kernelstudy.runs import environment, write_text
 
 
 def table(out: Path, tiny: bool) -> None:
-    """Everything that issues a floor: rates beside PyTorch's, the ablation, the first step, the job."""
+    """Everything that has a floor: rates beside PyTorch's, the ablation, the first step, the job."""
     few = ("kernelstudy", "PyTorch eager, channels_last, 2 threads", "sgemm (NumPy)")
     contenders = {k: v for k, v in CONTENDERS.items() if not tiny or k in few}
     for work in ["mnist"] if tiny else WORKS:
