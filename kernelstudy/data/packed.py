@@ -44,6 +44,10 @@ class Split:
             image = np.asarray(example[self.image_key])  # without TensorFlow TFDS may yield PIL's
             yield image.reshape(*image.shape[:2], -1), int(example[self.label_key])
 
+    def images(self, rows: Sequence[int]) -> list[np.ndarray]:
+        """The image (H, W, C) uint8 of each row; they may differ in shape."""
+        return [image for image, _ in self.examples(rows)]
+
 
 @dataclass(frozen=True)
 class PlainSplit:
@@ -57,13 +61,21 @@ class PlainSplit:
 
     def examples(self, rows: Sequence[int]) -> Iterator[tuple[np.ndarray, int]]:
         """(image (H, W, C) uint8, label) of each row."""
+        for found in self._features(rows):
+            image = np.frombuffer(found["image"].bytes_list.value[0], np.uint8)
+            yield image.reshape(self.shape), found["label"].int64_list.value[0]
+
+    def images(self, rows: Sequence[int]) -> np.ndarray:
+        """(rows, H, W, C) uint8."""
+        pixels = (found["image"].bytes_list.value[0] for found in self._features(rows))
+        return np.frombuffer(b"".join(pixels), np.uint8).reshape(len(rows), *self.shape)
+
+    def _features(self, rows: Sequence[int]) -> Iterator[Any]:
         from tensorflow_datasets.proto import tf_example_pb2
 
         parse: Any = tf_example_pb2.Example.FromString  # type: ignore[attr-defined]
         for record in self.source.__getitems__([int(row) for row in rows]):
-            found = parse(record).features.feature
-            image = np.frombuffer(found["image"].bytes_list.value[0], np.uint8)
-            yield image.reshape(self.shape), found["label"].int64_list.value[0]
+            yield parse(record).features.feature
 
 
 def quiet_tfds() -> Any:

@@ -121,10 +121,14 @@ def _train_group(
         room=STEPS_A_CALL,
         batch=study.batch_size,
     )
-    dispatch = next(dispatches)
-    if dispatch.images is not None:
-        task = task._replace(train_images=population.share(dispatch.images))
-    order, one = population.share(Order(dispatch.rows, dispatch.order)), jnp.asarray(1)
+
+    def next_batches(task: Task) -> tuple[Task, Order]:
+        dispatch = next(dispatches)
+        if dispatch.images is not None:
+            task = task._replace(train_images=population.share(dispatch.images))
+        return task, population.share(Order(dispatch.rows, dispatch.order))
+
+    (task, order), one = next_batches(task), jnp.asarray(1)
     advance, evaluate = compiled_together(
         population.advance.lower(state, net, task, order, one),
         population.evaluate.lower(state, net, held_out["test_accuracy"], one),
@@ -137,12 +141,9 @@ def _train_group(
     for step in study.log_steps:
         while (done := len(losses)) < step:
             count = min(STEPS_A_CALL, step - done)
-            if done:
-                dispatch = next(dispatches)
-                order = population.share(Order(dispatch.rows, dispatch.order))
-                if dispatch.images is not None:
-                    task = task._replace(train_images=population.share(dispatch.images))
             state, loss = advance(state, net, task, order, jnp.asarray(count))
+            if done + count < study.steps:
+                task, order = next_batches(task)  # while the devices work
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
             on_step(len(losses), float(accuracies["test_accuracy"][-1].mean()))
         kernels.append(on_grid(state.params["convs"][0]["kernel"][...]))
