@@ -20,12 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = """# What does streaming cost?
 
 Training on Fashion-MNIST with its 60,000 images in memory, and streamed by Grain from the ArrayRecord files, in
-turn: 12 networks, 2 arms x 6 seeds, batches of {batch}; net-images a second after all is compiled. Every seed has
-an order of its own, so a dispatch of {steps} steps uses {used:,} images, most of them different. The question:
+turn: 12 networks, 2 arms x 6 seeds, batches of {batch}; net-images a second after all is compiled. Every seed
+has an order of its own, so a dispatch of {steps} steps uses {used:,} images, most of them different. The question:
 [experiments/streaming](../../experiments/streaming/README.md).
 
-**Median of the ratios streamed / in memory: {ratio:.2f}** (at least 0.9 was expected). The trajectories are the same
-to the last bit (a test holds them to it).
+**Median of the ratios streamed / in memory: {ratio:.2f}** (at least 0.9 was expected). The trajectories are the
+same to the last bit (a test holds them to it).
 
 | round | in memory | streamed | ratio |
 |---:|---:|---:|---:|
