@@ -21,7 +21,7 @@ PAGE = """# What does streaming cost?
 
 Training on Fashion-MNIST with its 60,000 images in memory, and streamed by Grain from the ArrayRecord files, in
 turn: 12 networks, 2 arms x 6 seeds, batches of {batch}; net-images a second after all is compiled. Every seed
-has an order of its own, so a dispatch of {steps} steps uses {used:,} images, most of them different. The question:
+has an order of its own, so a dispatch of {steps} steps uses {used:,} images, most of them different. Question:
 [experiments/streaming](../../experiments/streaming/README.md).
 
 **Median of the ratios streamed / in memory: {ratio:.2f}** (at least 0.9 was expected). The trajectories are the
