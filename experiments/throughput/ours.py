@@ -43,7 +43,7 @@ def burst(work: str, options: dict[str, str]):
     pairs += pairs[-1:] * (-nets % len(devices))
     seen = feed.variants(data, study.data, ["natural"])
     task = trained.share(population._task(study, data, seen, seeds))
-    state = trained.init(*population._initial_values(study, data, seeds, pairs))
+    state = population._initial(study, data, trained)(pairs)
     state, net = trained.place((state, population._nets(study, seen, pairs)))
     rows = np.stack(
         [rng.permutation(EXAMPLES)[:BATCH] for _ in range(nets * train.STEPS_A_CALL)]
@@ -108,8 +108,8 @@ def count(work: str) -> dict[str, float]:
     labels = np.zeros(32, np.int32)
     data = Images(images, labels, images, labels, CLASSES, {})
     trained = train.make_train(study, data)
-    key, kernel = population._initial_values(study, data, [0], [(0, 0)])
-    state = jax.tree.map(lambda leaf: leaf[0], jax.vmap(trained.init)(key, kernel))
+    shape_of_kernel = train.first_kernel_shape(study, data)
+    state = trained.init(jax.random.key(0), jnp.zeros(shape_of_kernel))
     seen = feed.variants(data, study.data, ["natural"])
     task = population._task(study, data, seen, [0])
     zero = jnp.zeros((), jnp.int32)

@@ -6,7 +6,7 @@ its neighbours.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,9 +31,11 @@ class Population(NamedTuple):
     place(tree) -> the tree with that axis on the devices; share(tree) -> the tree on every device;
     fetch(tree) -> the tree as NumPy arrays, whole, in every process.
     pick(tree, rows) -> those networks of a placed tree, on every device.
-    init and feature_maps run on one device.
+    like(tree, nets) -> shapes of so many of a network's tree when they are placed, to compile for.
+    init is of one network; it and feature_maps run on one device.
     """
 
+    like: Callable[[Any, int], Any]
     place: Callable[[Any], Any]
     share: Callable[[Any], Any]
     fetch: Callable[[Any], Any]
@@ -75,7 +77,8 @@ def make_population(train: Train, devices: list[Any]) -> Population:
     def put(spec: PartitionSpec, tree: Any) -> Any:
         sharding = NamedSharding(mesh, spec)
         if jax.process_count() == 1:
-            return jax.device_put(tree, sharding)
+            # By way of the host: to cut a device's arrays up, JAX compiles a program for each shape.
+            return jax.device_put(jax.tree.map(np.asarray, tree), sharding)
 
         def parts(leaf):  # each process holds the whole and hands out what its devices need
             whole = np.asarray(leaf)
@@ -88,7 +91,15 @@ def make_population(train: Train, devices: list[Any]) -> Population:
             tree = multihost_utils.process_allgather(tree, tiled=True)
         return jax.tree.map(np.asarray, tree)
 
+    def like(tree: Any, nets: int) -> Any:
+        sharding = NamedSharding(mesh, split)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((nets, *leaf.shape), leaf.dtype, sharding=sharding),
+            tree,
+        )
+
     return Population(
+        like=like,
         place=partial(put, split),
         share=partial(put, everywhere),
         fetch=fetch,
@@ -98,7 +109,7 @@ def make_population(train: Train, devices: list[Any]) -> Population:
         ),
         advance=over_nets(train.advance, 2, 3, donate=True),
         evaluate=over_nets(train.evaluate, 2, 2),
-        init=jax.jit(jax.vmap(train.init), compiler_options=COMPILE_QUICKLY),
+        init=jax.jit(train.init, compiler_options=COMPILE_QUICKLY),
         feature_maps=jax.jit(
             lambda params, probes: lax.map(
                 lambda pair: train.feature_maps(*pair), (params, probes)
@@ -108,21 +119,27 @@ def make_population(train: Train, devices: list[Any]) -> Population:
     )
 
 
-def compiled_together(*programs: Any) -> list[Any]:
-    """Lowered programs, compiled at the same time: XLA does not hold Python's lock while it works."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda program: program.compile(), programs))
+_compilers = ThreadPoolExecutor(thread_name_prefix="compile")
 
 
-def bytes_a_network(train: Train, study: Study, data: Images) -> int:
-    """Memory that one more network takes on its device, about.
+def compiling(program: Any, *args: Any) -> "Future[Any]":
+    """A jitted function for these arguments (or their shapes), compiled while the caller goes on: XLA
+    does not hold Python's lock while it works."""
+    return _compilers.submit(program.lower(*args).compile)
+
+
+def shapes_of_one(population: Population, study: Study, data: Images) -> State:
+    """Shapes of one network's state."""
+    kernel = jax.ShapeDtypeStruct(first_kernel_shape(study, data), jnp.float32)
+    return jax.eval_shape(population.init, jax.eval_shape(lambda: jax.random.key(0)), kernel)
+
+
+def bytes_a_network(state: Any, study: Study, data: Images) -> int:
+    """Memory that one more network, whose state has these shapes, takes on its device, about.
 
     Its parameters and the optimiser's, twice (a step's results lie beside what it starts from); and where
     networks are mapped by vmap, its feature maps of one batch with what their gradients need.
     """
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    kernel = jax.ShapeDtypeStruct(first_kernel_shape(study, data), jnp.float32)
-    state = jax.eval_shape(train.init, key, kernel)
     held = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     if jax.default_backend() == "cpu":
         return held

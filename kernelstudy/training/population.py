@@ -18,13 +18,15 @@ from kernelstudy.training.parallel import (
     COMPILE_QUICKLY,
     Population,
     bytes_a_network,
-    compiled_together,
+    compiling,
     make_population,
+    shapes_of_one,
 )
 from kernelstudy.training.train import (
     STEPS_A_CALL,
     Net,
     Order,
+    State,
     Task,
     first_kernel_shape,
     make_train,
@@ -77,9 +79,10 @@ def train_population(
     train = make_train(study, data)
     population = make_population(train, devices)
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
+    one = shapes_of_one(population, study, data)
     logs = [
         _train_group(study, data, seen, population, len(devices), seeds, on_step, on_log)
-        for seeds in _groups(study, bytes_a_network(train, study, data))
+        for seeds in _groups(study, bytes_a_network(one, study, data))
     ]
     return trajectory(study, data, seen, logs)
 
@@ -108,8 +111,7 @@ def _train_group(
     if len(data.val_labels):
         images, labels = population.share(_mixed(seen.val, data.val_labels))
         held_out["val_accuracy"] = task._replace(test_images=images, test_labels=labels)
-    state = population.init(*_initial_values(study, data, seeds, filled))
-    state, net = population.place((state, _nets(study, seen, filled)))
+    net = population.place(_nets(study, seen, filled))
     first_seed = jnp.arange(grid[0]) * grid[1]
     probes = seen.test[seen.row_of_arm][:, probe_rows(data.test_labels)]
     dispatches = feed.feed(
@@ -129,10 +131,13 @@ def _train_group(
         return task, population.share(Order(dispatch.rows, dispatch.order))
 
     (task, order), one = next_batches(task), jnp.asarray(1)
-    advance, evaluate = compiled_together(
-        population.advance.lower(state, net, task, order, one),
-        population.evaluate.lower(state, net, held_out["test_accuracy"], one),
-    )
+    # All compile at the same time. XLA takes them in turn, so what is wanted first comes first.
+    initial = _initial(study, data, population)
+    shapes = population.like(shapes_of_one(population, study, data), len(filled))
+    advancing = compiling(population.advance, shapes, net, task, order, one)
+    evaluating = compiling(population.evaluate, shapes, net, held_out["test_accuracy"], one)
+    state = population.place(initial([(arm, seeds[row]) for arm, row in filled]))
+    advance, evaluate = advancing.result(), evaluating.result()
     score = {"test_accuracy": evaluate, "val_accuracy": population.evaluate}
     losses: list[np.ndarray] = []  # (arm, seed) of every step done
     kernels, maps = [], []
@@ -227,23 +232,38 @@ def _mixed(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return images[:, order], labels[order]
 
 
-def _initial_values(
-    study: Study, data: Images, seeds: list[int], nets: list[tuple[int, int]]
-) -> tuple[jax.Array, jax.Array]:
-    """Keys and first-layer kernels of networks; both depend on the seed alone, so arms are paired."""
+def _initial(
+    study: Study, data: Images, population: Population
+) -> Callable[[list[tuple[int, int]]], State]:
+    """A function of networks (arm, seed) that returns their initial values, stacked.
+
+    They depend on the seed alone, so arms are paired. Each network is drawn for itself by the same
+    programs, so that no bit depends on how many there are.
+    """
     shape = first_kernel_shape(study, data)
-    draws = [initializers.first_layer(arm.init, arm.scale) for arm in study.arms]
+    key = jax.eval_shape(lambda: jax.random.key(0))
 
-    @partial(jax.jit, compiler_options=COMPILE_QUICKLY)
-    def all_arms(keys: jax.Array) -> jax.Array:
-        own = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, _FIRST_LAYER)
-        return jnp.stack(
-            [jnp.stack([draw(key, shape, jnp.float32) for key in own]) for draw in draws]
-        )
+    def of_kind(init: str, scale: float):
+        draw = initializers.first_layer(init, scale)
 
-    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    arms, rows = np.array(nets).T
-    return keys[rows], all_arms(keys)[arms, rows]
+        @partial(jax.jit, compiler_options=COMPILE_QUICKLY)
+        def kernel(key: jax.Array) -> jax.Array:
+            return draw(jax.random.fold_in(key, _FIRST_LAYER), shape, jnp.float32)
+
+        return compiling(kernel, key)
+
+    kinds = [(arm.init, arm.scale) for arm in study.arms]
+    draws = {kind: of_kind(*kind) for kind in dict.fromkeys(kinds)}
+    init = compiling(population.init, key, jax.ShapeDtypeStruct(shape, jnp.float32))
+
+    def initial(nets: list[tuple[int, int]]) -> State:
+        keys = {seed: jax.random.key(seed) for _, seed in nets}
+        states = [
+            init.result()(keys[seed], draws[kinds[arm]].result()(keys[seed])) for arm, seed in nets
+        ]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+
+    return initial
 
 
 def choose_devices(study: Study) -> list[Any]:
