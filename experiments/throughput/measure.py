@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -76,7 +75,7 @@ class Worker:
             process.wait(30)
 
 
-def rates(work: str, contenders: dict[str, list[str]], rounds: int) -> pd.DataFrame:
+def turns(work: str, contenders: dict[str, list[str]], rounds: int) -> pd.DataFrame:
     """Rates in an order drawn anew each round: a row a round, a column a contender."""
     workers = {}
     for name, lines in contenders.items():
@@ -136,31 +135,24 @@ def whole_job(overrides: list[str], place: Path) -> dict[str, float]:
 
 
 def logging_share(overrides: list[str], rounds: int) -> dict[str, list[float]]:
-    """Seconds from the first step to the last of `+exp=mnist`, with its log points and with none between."""
+    """Seconds from the first dispatch to the last of `+exp=mnist`, with its log points and with two."""
     found: dict[str, list[float]] = {"logged": [], "not logged": []}
     for _ in range(rounds):
         for name, setting in (("logged", []), ("not logged", ["log_points=2"])):
             words = [sys.executable, str(HERE / "train_only.py"), *overrides, *setting]
             told = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
-            found[name].append(float(told.stdout.split()[-1]))
+            found[name].append(float(told.stdout.split()[0]))
     return found
 
 
-def peak_of(overrides: list[str]) -> tuple[float, float]:
-    """Wall seconds and peak memory (GiB) of one command, in a process of its own."""
-    code = (
-        "import resource, subprocess, sys, time; t = time.perf_counter();"
-        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
-        "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+def training_job(overrides: list[str]) -> dict[str, float]:
+    """One training in a process of its own: wall seconds, those of compilation, peak memory (GiB)."""
+    words = [sys.executable, str(HERE / "train_only.py"), *overrides]
+    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    start = time.perf_counter()
+    told = subprocess.run(
+        words, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
     )
-    with tempfile.TemporaryDirectory() as place:
-        words = [sys.executable, str(HERE / "train_only.py"), f"runs_dir={place}", *overrides]
-        told = subprocess.run(
-            [sys.executable, "-c", code, *words],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-    seconds, kib = map(float, told.split())
-    return seconds, kib * resource.getpagesize() / 4096 / 2**20
+    seconds = time.perf_counter() - start
+    _, compiling, peak = map(float, told.stdout.split())
+    return {"seconds": seconds, "compiling": compiling, "peak_gib": peak}

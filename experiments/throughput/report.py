@@ -22,11 +22,14 @@ TITLES = {
 }
 
 
-def write(out: Path) -> Path:
-    """All that the tables in `out` allow; returns the report's path."""
+def write(out: Path, facts: dict) -> Path:
+    """All that the tables in `out` allow; `facts` is the provenance of each part. Returns the report's path."""
     works = [work for work in WORKS if (out / f"rates_{work}.csv").exists()]
     rates = {work: pd.read_csv(out / f"rates_{work}.csv", index_col=0) for work in works}
-    text = [HEAD, *floors(out, rates), *contenders(rates), *ablation(out), *scaling(out)]
+    seconds = {name: facts[name]["seconds"] for name in facts}
+    took = ", ".join(f"{name} {value / 60:.1f} min" for name, value in seconds.items())
+    text = [HEAD, f"Its parts took: {took}.\n", *floors(out, rates), *contenders(rates)]
+    text += [*ablation(out), *scaling(out)]
     _figure(out, "rates", draw_rates(rates))
     text += ["## Roofline", "", "![Roofline](roofline.png)", "", ROOFLINE, ""]
     _figure(out, "roofline", draw_roofline(rates))
@@ -131,7 +134,9 @@ def scaling(out: Path) -> list[str]:
         slope = _slope(jobs[jobs["of"] == of])
         text.append(f"- Seconds of a whole training grow as {of} to the power {slope:.2f}.")
     shown = jobs.assign(
-        seconds=jobs["seconds"].map("{:.1f}".format), peak_gib=jobs["peak_gib"].map("{:.2f}".format)
+        seconds=jobs["seconds"].map("{:.1f}".format),
+        compiling=jobs["compiling"].map("{:.1f}".format),
+        peak_gib=jobs["peak_gib"].map("{:.2f}".format),
     )
     return [*text, "", markdown(shown), "", MEMORY, ""]
 
@@ -176,11 +181,13 @@ def draw_scaling(found: pd.DataFrame, jobs: pd.DataFrame) -> Figure:
             rows = found[found["of"] == kind]
             axes.plot(rows["value"], rows["rate"], "o-", color="#0072B2")
             axes.set(xlabel=kind, ylabel="net-images/s", ylim=(0, None))
-        for axes, (of, column) in zip(
-            grid[1], (("nets", "seconds"), ("steps", "seconds"), ("nets", "peak_gib")), strict=False
-        ):
+        below = (("nets", "seconds"), ("steps", "seconds"), ("nets", "peak_gib"))
+        for axes, (of, column) in zip(grid[1], below, strict=False):
             rows = jobs[jobs["of"] == of]
-            axes.loglog(rows["value"], rows[column], "o-", color="#D55E00")
+            axes.loglog(rows["value"], rows[column], "o-", color="#D55E00", label="whole training")
+            if column == "seconds":
+                axes.loglog(rows["value"], rows["compiling"], "o:", color="#009E73", label="XLA")
+                axes.legend(fontsize=7)
             axes.set(xlabel=of, ylabel={"peak_gib": "peak memory, GiB"}.get(column, column))
         for axes in grid[1][3:]:
             axes.remove()
@@ -238,8 +245,10 @@ with the whole. 'Networks by vmap' is what a GPU gets. The last row is no trick 
 its own order of the data, so no two seeds can share what is made of a batch."""
 ROOFLINE = """FLOP and bytes are XLA's own count of the compiled step (bytes: what operations read and
 write, in cache or in memory), so the intensity is that of the program, not of the problem."""
-MEMORY = """Time of the smallest job (start, compilation) is taken off before slopes are fitted. Peak memory
-is of the whole process. With `memory_gib` the networks are trained in groups that fit, one after another."""
+MEMORY = """Whole trainings in a process each, without a compilation cache; the time of the smallest is taken
+off before slopes are fitted. 'compiling' is the sum over the programs that XLA compiled, some at the same time.
+Peak memory is of the whole process. With `memory_gib` the networks are trained in groups that fit, one after
+another: every group compiles for itself."""
 TAIL = """## GPU and TPU
 
 Not run there: no such device was at hand. What is expected: the same program takes `lax.conv` under `vmap`

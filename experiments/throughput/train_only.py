@@ -1,5 +1,10 @@
-"""python train_only.py key=value ...: `+exp=mnist` up to the end of training; prints its seconds."""
+"""python train_only.py key=value ...: `+exp=mnist` up to the end of training.
 
+Prints the seconds from the end of the first dispatch to the last, those that XLA compiled (by JAX's own
+events; programs that compile at the same time count each), and the peak memory in GiB.
+"""
+
+import resource
 import sys
 import time
 
@@ -16,8 +21,15 @@ with initialize_config_dir(str(conf_dir()), version_base="1.3"):
 data = load(study.data)
 start(study.devices)
 
-from kernelstudy.training.population import train_population  # noqa: E402 (after JAX has started)
+import jax  # noqa: E402 (after it has been told of its devices)
 
+from kernelstudy.training.population import train_population  # noqa: E402
+
+compiled: list[float] = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **_: compiled.append(seconds) if "backend_compile" in event else None
+)
 began: list[float] = []
 train_population(study, data, on_step=lambda step, accuracy: began.append(time.perf_counter()))
-print(began[-1] - began[0])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
+print(began[-1] - began[0], sum(compiled), peak)
