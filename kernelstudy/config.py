@@ -29,9 +29,17 @@ INITS = (
     "glorot_normal",
     "glorot_uniform",
     "orthogonal",
+    "delta_orthogonal",
+    "sparse",
     "sobel",
     "prewitt",
+    "sobel_prewitt",
     "gabor",
+    "dct",
+    "sobel_jittered",
+    "sobel_scrambled",
+    "patch_pca",
+    "patch_gaussian",
 )
 DATA_SETS = tuple(SETS)
 INPUTS = ("natural", "phase_scrambled", "iid", "permuted", "whitened")
@@ -316,6 +324,12 @@ def check_against_data(study: Study, *, examples: int, image_shape: tuple[int, i
             f"model.kernel_size: {study.model.kernel_size} is larger than the images of "
             f"{study.data.name}, {image_shape[0]} x {image_shape[1]}"
         )
+    for index, arm in enumerate(study.arms):
+        if arm.init == "delta_orthogonal" and study.model.width < image_shape[-1]:
+            raise ConfigError(
+                f"arms[{index}].init: delta_orthogonal needs at least as many kernels as the images "
+                f"have colours; model.width is {study.model.width}"
+            )
 
 
 def near_miss(word: str, allowed: Iterable[str]) -> str:

@@ -132,7 +132,7 @@ def _train_group(
 
     (task, order), one = next_batches(task), jnp.asarray(1)
     # All compile at the same time. XLA takes them in turn, so what is wanted first comes first.
-    initial = _initial(study, data, population)
+    initial = _initial(study, data, seen, population)
     shapes = population.like(shapes_of_one(population, study, data), len(filled))
     advancing = compiling(population.advance, shapes, net, task, order, one)
     evaluating = compiling(population.evaluate, shapes, net, held_out["test_accuracy"], one)
@@ -233,7 +233,7 @@ def _mixed(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _initial(
-    study: Study, data: Images, population: Population
+    study: Study, data: Images, seen: feed.Variants, population: Population
 ) -> Callable[[list[tuple[int, int]]], State]:
     """A function of networks (arm, seed) that returns their initial values, stacked.
 
@@ -243,8 +243,8 @@ def _initial(
     shape = first_kernel_shape(study, data)
     key = jax.eval_shape(lambda: jax.random.key(0))
 
-    def of_kind(init: str, scale: float):
-        draw = initializers.first_layer(init, scale)
+    def of_kind(init: str, scale: float, row: int):
+        draw = initializers.first_layer(init, scale, seen.sample[row])
 
         @partial(jax.jit, compiler_options=COMPILE_QUICKLY)
         def kernel(key: jax.Array) -> jax.Array:
@@ -252,7 +252,8 @@ def _initial(
 
         return compiling(kernel, key)
 
-    kinds = [(arm.init, arm.scale) for arm in study.arms]
+    rows = seen.row_of_arm.tolist()
+    kinds = [(arm.init, arm.scale, row) for arm, row in zip(study.arms, rows, strict=True)]
     draws = {kind: of_kind(*kind) for kind in dict.fromkeys(kinds)}
     init = compiling(population.init, key, jax.ShapeDtypeStruct(shape, jnp.float32))
 
