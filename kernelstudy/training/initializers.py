@@ -1,6 +1,7 @@
 """First-layer initialisers: Flax's own, hand-crafted kernels, and those of image patches."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -87,10 +88,16 @@ def _scrambled(key: jax.Array, bank: jax.Array) -> jax.Array:
     return jnp.fft.ifft2(amplitude * noise / jnp.abs(noise), axes=(0, 1)).real.astype(bank.dtype)
 
 
-_CHANGED_BANKS = {"sobel_jittered": _jittered, "sobel_scrambled": _scrambled}
+def _of_bank(make: Callable, change: Callable, key, shape, dtype=jnp.float32) -> jax.Array:
+    """Channel i is kernel i of a bank, changed, at He's norm and the same in every input channel."""
+    kh, _, cin, cout = shape
+    bank = make(kh, cout)
+    bank /= np.linalg.norm(bank, axis=(1, 2), keepdims=True)
+    kernels = change(key, jnp.asarray(bank.transpose(1, 2, 0)[:, :, None, :], dtype))
+    return jnp.broadcast_to((2 / cin) ** 0.5 * kernels, shape)
 
 
-def _sparse(key: jax.Array, shape: tuple[int, ...], dtype) -> jax.Array:
+def _sparse(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
     """`SPARSE_TAPS` taps of every kernel are normal, the others zero (in the manner of Martens 2010)."""
     taps = shape[0] * shape[1]
     places, values = jax.random.split(key)
@@ -105,28 +112,33 @@ def _patch_axes(images: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray,
     return values, axes.reshape(-1, *shape[:3])
 
 
-def _patch_pca(images: np.ndarray, shape: tuple[int, ...]) -> Callable:
+def _patch_pca(images: np.ndarray, key, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
     """Channel i is principal axis i of the patches, of norm sqrt(2); after the last axis, mirrored in sign."""
+    del key
     _, axes = _patch_axes(images, shape)
     rounds, rows = np.divmod(np.arange(shape[3]), len(axes))
     chosen = axes[rows] * np.where(rounds % 2, -1, 1)[:, None, None, None]
-    return lambda key, dtype: jnp.asarray(2**0.5 * np.moveaxis(chosen, 0, -1), dtype)
+    return jnp.asarray(2**0.5 * np.moveaxis(chosen, 0, -1), dtype)
 
 
-def _patch_gaussian(images: np.ndarray, shape: tuple[int, ...]) -> Callable:
+def _patch_gaussian(
+    images: np.ndarray, key, shape: tuple[int, ...], dtype=jnp.float32
+) -> jax.Array:
     """Gaussian kernels with the patches' own covariance, scaled to He's mean squared norm, 2."""
     values, axes = _patch_axes(images, shape)
     root = np.sqrt(2 * np.maximum(values, 0) / values.sum())[:, None, None, None] * axes
-
-    def draw(key, dtype):
-        weights = jax.random.normal(key, (len(root), shape[3]), dtype)
-        return jnp.tensordot(jnp.asarray(root, dtype), weights, axes=(0, 0))
-
-    return draw
+    weights = jax.random.normal(key, (len(root), shape[3]), dtype)
+    return jnp.tensordot(jnp.asarray(root, dtype), weights, axes=(0, 0))
 
 
 _OF_IMAGES = {"patch_pca": _patch_pca, "patch_gaussian": _patch_gaussian}
-NAMES = (*_FLAX, "sparse", *_BANKS, *_CHANGED_BANKS, *_OF_IMAGES)
+_DRAWN = {
+    "sparse": _sparse,
+    **{name: partial(_of_bank, make, lambda _, bank: bank) for name, make in _BANKS.items()},
+    "sobel_jittered": partial(_of_bank, _BANKS["sobel"], _jittered),
+    "sobel_scrambled": partial(_of_bank, _BANKS["sobel"], _scrambled),
+}
+NAMES = (*_FLAX, *_DRAWN, *_OF_IMAGES)
 
 
 def first_layer(name: str, scale: float = 1.0, images: np.ndarray | None = None) -> nnx.Initializer:
@@ -141,27 +153,15 @@ def first_layer(name: str, scale: float = 1.0, images: np.ndarray | None = None)
     Raises:
         ValueError: for an unknown name, or where images are needed and not given.
     """
+    draw: Callable
     if name in _FLAX:
         draw = _FLAX[name]()
-    elif name == "sparse":
-        draw = _sparse
-    elif name in _BANKS or name in _CHANGED_BANKS:
-        make = _BANKS.get(name, _BANKS["sobel"])
-
-        def draw(key, shape, dtype=jnp.float32):
-            kh, _, cin, cout = shape
-            bank = make(kh, cout)
-            bank /= np.linalg.norm(bank, axis=(1, 2), keepdims=True)
-            kernels = jnp.asarray(bank.transpose(1, 2, 0)[:, :, None, :], dtype)
-            if name in _CHANGED_BANKS:
-                kernels = _CHANGED_BANKS[name](key, kernels)
-            return jnp.broadcast_to((2 / cin) ** 0.5 * kernels, shape)
-    elif name in _OF_IMAGES:
-        if images is None:
-            raise ValueError(f"{name} needs images")
-
-        def draw(key, shape, dtype=jnp.float32):
-            return _OF_IMAGES[name](images, shape)(key, dtype)
-    else:
+    elif name in _DRAWN:
+        draw = _DRAWN[name]
+    elif name not in _OF_IMAGES:
         raise ValueError(f"{name!r} is not one of {', '.join(NAMES)}")
+    elif images is None:
+        raise ValueError(f"{name} needs images")
+    else:
+        draw = partial(_OF_IMAGES[name], images)
     return lambda key, shape, dtype=jnp.float32, out_sharding=None: scale * draw(key, shape, dtype)
