@@ -145,6 +145,8 @@ class Study:
     devices: int | None = None
     memory_gib: float = 8.0
     distributed: bool = False
+    checkpoint_seconds: float = 5.0
+    allow_stale: bool = False
 
     @property
     def seed_list(self) -> list[int]:
@@ -162,7 +164,10 @@ class Study:
         return [0, *spaced[len(spaced) - wanted :].tolist()]
 
 
-NOT_IN_ID = ("runs_dir", "devices", "memory_gib", "distributed", "data.in_memory_gib")
+NOT_IN_ID = (
+    *("runs_dir", "devices", "memory_gib", "distributed", "data.in_memory_gib"),
+    *("checkpoint_seconds", "allow_stale"),
+)
 
 
 def register() -> None:
@@ -220,6 +225,10 @@ def check(study: Study) -> None:
     _one_of("impl", study.impl, ("auto", "lax", "gemm"))
     _one_of("precision", study.precision, PRECISIONS)
     _positive("memory_gib", study.memory_gib)
+    if not 0 <= study.checkpoint_seconds < math.inf:
+        raise ConfigError(
+            f"checkpoint_seconds: {study.checkpoint_seconds} must be a finite number from 0"
+        )
     _positive("optim.learning_rate", study.optim.learning_rate)
     _fraction("optim.momentum", study.optim.momentum)
     if not 0 <= study.optim.weight_decay < math.inf:

@@ -48,7 +48,7 @@ def build(run: Path, *, out: Path | None = None) -> Path:
     """
     out = run if out is None else out
     trajectory = runs.read_trajectory(run)
-    settings, provenance = runs.read_config(run), runs.read_provenance(run)
+    settings, provenance = runs.read_facts(run, trajectory.sizes["arm"])
     bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
 
     analysis = study.measure(trajectory, bank)

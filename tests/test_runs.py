@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import socket
 
 import pytest
 import xarray as xr
@@ -49,11 +51,18 @@ def test_a_trajectory_comes_back_as_it_was(tmp_path):
     assert not [p for p in place.iterdir() if p.name.startswith(".")]
 
 
-def test_an_interrupted_run_is_cleared_away(tmp_path):
-    runs.start(tmp_path / "run", STUDY)
-    runs.append_metrics(tmp_path / "run", {"step": 0})
-    runs.start(tmp_path / "run", STUDY)
-    assert not (tmp_path / "run" / runs.METRICS).exists()
+def test_a_run_that_starts_again_keeps_its_checkpoints_alone(tmp_path):
+    run = tmp_path / "run"
+    runs.start(run, STUDY)
+    runs.append_metrics(run, {"step": 0})
+    runs.write_text(run / runs.FAILED, "Traceback")
+    (run / runs.CHECKPOINTS).mkdir()
+    left = run / f".trajectory.zarr.partial-{socket.gethostname()}-{2**22 + 1}-abc"
+    left.mkdir()
+    own = run / f".figures.partial-{socket.gethostname()}-{os.getpid()}-abc"
+    own.mkdir()
+    runs.start(run, STUDY)
+    assert {p.name for p in run.iterdir()} == {runs.CONFIG, runs.CHECKPOINTS, own.name}
 
 
 def test_metrics_are_one_object_a_line(tmp_path):
