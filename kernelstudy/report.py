@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from rich.console import Console
 
-from kernelstudy import runs
+from kernelstudy import runs, untrusted
 from kernelstudy.analysis import study, tables
 from kernelstudy.reporting import answer, curves, galleries, gradients, page, style
 from kernelstudy.reporting.page import Figure, Page
@@ -48,6 +48,7 @@ def build(run: Path, *, out: Path | None = None) -> Path:
     """
     out = run if out is None else out
     trajectory = runs.read_trajectory(run)
+    untrusted.check_places(out, "tables", "figures")
     settings, provenance = runs.read_facts(run, trajectory.sizes["arm"])
     bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
 

@@ -33,7 +33,10 @@ def main() -> None:
     config.register()
     with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place, stopping.signals():
         sys.argv[1:] = _arranged(sys.argv[1:], place)
-        unknown = get_args_parser().parse_known_args()[1]
+        parser = get_args_parser()
+        # pyright: ignore[reportAttributeAccessIssue]
+        parser.error = lambda message: sys.exit(_tell(message, 2))
+        unknown = parser.parse_known_args()[1]
         if unknown:
             sys.exit(_tell(f"{unknown[0]}: no such option; --help lists what can be set", 2))
         command = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
@@ -45,7 +48,7 @@ def main() -> None:
             how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
             sys.exit(_tell(f"interrupted{how}: {same}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
-            sys.exit(_tell(config.explain(error), 2))
+            sys.exit(_tell(config.explain(error, sys.argv[1:]), 2))
 
 
 def _arranged(words: list[str], place: str) -> list[str]:

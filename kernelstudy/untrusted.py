@@ -30,6 +30,10 @@ _TYPES = {
 class RunError(ValueError):
     """A run directory is not what it should be; the message is one sentence."""
 
+    def __init__(self, message: str):
+        # names come from the directory: nothing in them may steer a terminal
+        super().__init__("".join(c if c.isprintable() else "?" for c in message))
+
 
 def read_bytes(folder: Path, name: str, limit: int = TEXT_BYTES, *, last: int = 0) -> bytes:
     """A regular file of `folder`, of `limit` bytes at most; with `last`, only so many at its end.
@@ -59,12 +63,11 @@ def read_text(folder: Path, name: str) -> str:
     return read_bytes(folder, name).decode()
 
 
-def own_directory(folder: Path, name: str) -> Path:
-    """The directory `name` of `folder`, to be written into; RunError where it is a link."""
-    path = folder / name
-    if path.is_symlink():
-        raise RunError(f"{path} is a link, and links are not followed")
-    return path
+def check_places(folder: Path, *names: str) -> None:
+    """RunError where one of the directories `names` of `folder`, to be written into, leads elsewhere."""
+    for name in names:
+        if (folder / name).is_symlink():
+            raise RunError(f"{folder / name} is a link, and links are not followed")
 
 
 def entries(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
