@@ -9,9 +9,11 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.errors import OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -366,7 +368,14 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
     key = found[1].strip("+~") if found else ""
     while error.__cause__ is not None:  # Hydra wraps what OmegaConf says of the matter
         error = error.__cause__
-    text = _one_line(error)
+    text, where = _one_line(error), ""
+    if in_file := re.match(r"In '([^']+)': \w+ raised while composing config: (.*)", text):
+        where, text = f"{in_file[1]}.yaml: ", in_file[2]
+        error = error.__context__ or error
+        if re.match(r"Key '(exp|debug)' not in", text):
+            return f"{where}its first line must be '# @package _global_'"
+    if isinstance(error, UnicodeDecodeError | RecursionError):
+        return f"{_unreadable(words)} cannot be read: {text}"
     if text.startswith("Unexpected type annotation"):  # a sweep within a list or a mapping
         swept = [
             w for w in words if re.search(r"(choice|range|interval|glob|sort|shuffle|tag)\(", w)
@@ -380,13 +389,27 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
         parent = unindexed.rpartition(".")[0]
         siblings = [k for k in known_keys() if k.rpartition(".")[0] == parent]
         hint = near_miss(unindexed, siblings or known_keys())
-        return f"{key}: no such key; allowed are {_listed(siblings or known_keys())}{hint}"
+        return f"{where}{key}: no such key; allowed are {_listed(siblings or known_keys())}{hint}"
     if option := re.search(
         r"Could not find '(\w+)/([^']*)' Available options in '\w+': (.*)", text
     ):
         group, wrong, allowed = option[1], option[2], option[3].split()
         return f"{group}: {wrong!r} is not one of {_listed(allowed)}{near_miss(wrong, allowed)}"
-    return f"{key}: {text}" if key and not text.startswith(key) else text
+    return where + (f"{key}: {text}" if key and not text.startswith(key) else text)
+
+
+def _unreadable(words: Sequence[str]) -> str:
+    """Which of the user's own files (--config-dir) is no YAML."""
+    given = (
+        " ".join(words).replace("--config-dir ", "--config-dir=").replace("-cd ", "--config-dir=")
+    )
+    for folder in re.findall(r"--config-dir=(\S+)", given):
+        for path in sorted(Path(folder).rglob("*.yaml")):
+            try:
+                yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (ValueError, yaml.YAMLError, RecursionError, OSError):
+                return str(path)
+    return "a configuration file"
 
 
 def _one_line(error: BaseException) -> str:
