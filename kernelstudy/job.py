@@ -47,6 +47,8 @@ def run(study: Study) -> Path:
             if study.allow_stale:
                 place = other
         if runs.is_done(place):
+            if study.distributed and not _leads(study):
+                return place
             with locks.held(place):
                 _accept(study, place)
                 _report(place)
@@ -66,11 +68,20 @@ def _accept(study: Study, place: Path) -> None:
     print(f"run: {place} is finished; making its report again", flush=True)
 
 
+def _leads(study: Study) -> bool:
+    from kernelstudy.training.start import start
+
+    return start(study.devices, distributed=True).leads
+
+
 def _report(place: Path) -> None:
     from kernelstudy import report  # takes as long to import as JAX, and is needed only now
 
-    with Console(stderr=True).status("measuring and drawing"):  # silent where there is no terminal
-        page = report.build(place)
+    try:
+        with Console(stderr=True).status("measuring and drawing"):  # silent without a terminal
+            page = report.build(place)
+    except Stopped as stopped:
+        raise Stopped(stopped.number, "its report") from stopped
     print(f"report: {page}", flush=True)
 
 
@@ -80,7 +91,8 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
     from kernelstudy.data.images import load
 
     began = time.perf_counter()
-    if holder := locks.holder(place):  # told before anything is loaded; `held` decides
+    # Told before anything is loaded; `held` decides. Of several processes only the first holds it.
+    if not study.distributed and (holder := locks.holder(place)):
         raise locks.HeldError(f"{place} is being worked on by {holder}: wait for it to end")
     try:
         data = load(study.data)
@@ -110,7 +122,7 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
                 _train_and_write(study, data, place, stop, facts, time.perf_counter() - began)
             except (ConfigError, runs.RunError):
                 if is_new:
-                    runs.discard(place)
+                    runs.discard(study)
                 raise
             except Exception:
                 with suppress(OSError):  # where the disk is full, say that

@@ -70,11 +70,14 @@ def start(run: Path, study: Study) -> None:
     write_text(run / CONFIG, yaml.safe_dump(result_settings(study), sort_keys=False))
 
 
-def discard(run: Path) -> None:
-    """Delete a run that never came about, and the directories above it where they are left empty."""
+def discard(study: Study) -> None:
+    """Delete a run that never came about, and the directories above it that are left empty."""
+    run, place = run_dir(study), Path(study.runs_dir)
     shutil.rmtree(run)
+    above = [] if place.is_absolute() else [p for p in (place, *place.parents) if p.name]
     with suppress(OSError):
-        run.parent.rmdir()
+        for folder in (run.parent, *above):
+            folder.rmdir()
 
 
 def finish(run: Path, trajectory: xr.Dataset, provenance: dict[str, Any]) -> None:

@@ -129,6 +129,7 @@ def test_a_sweep_goes_on_after_a_bad_job(tmp_path):
         ((*TINY, "model.kernel_size=4"), "model.kernel_size: 4"),
         ((*TINY, "batch_size=4001"), "batch_size: 4001 is more than the 4,000"),
         ((*TINY, "devices=99999", "arms.0.init=he"), "arms[0].init: 'he'"),
+        ((*TINY, "memory_gib=1e-9"), "memory_gib: 1e-09 does not hold"),
         ((*TINY, "--frobnicate"), "--frobnicate: no such option"),
         (("-m", "+exp=mnist", "model.kernl_size=3,5"), "model.kernl_size: no such key"),
     ],

@@ -4,9 +4,11 @@ A run is lost if the same command does not end it, bit for bit as one that nothi
 """
 
 import json
+import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -177,10 +179,44 @@ def kills(
         found.append(kill(place / name, reference, f"{name} while it trains", pattern, number))
     if not tiny:
         found += corruptions(place, reference)
+        found += together(place, reference)
     found += walls(place, reference)
     for folder in place.iterdir():
         shutil.rmtree(folder, ignore_errors=True)
     return found, lasted
+
+
+def together(place: Path, reference: Path) -> list[Outcome]:
+    """Two processes share a run; both are killed, or one is asked to end; a single one goes on with it."""
+    found = []
+    for name, number in (("killed", signal.SIGKILL), ("one of them asked to end", signal.SIGTERM)):
+        here = place / f"together{number}"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        both = [
+            start(
+                here,
+                (*WORDS, "distributed=true"),
+                os.environ
+                | {
+                    "JAX_COORDINATOR_ADDRESS": address,
+                    "JAX_NUM_PROCESSES": "2",
+                    "JAX_PROCESS_ID": str(index),
+                },
+            )
+            for index in (0, 1)
+        ]
+        began = time.perf_counter()
+        while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/2[0-9]")):
+            time.sleep(0.005)
+        after = time.perf_counter() - began
+        for process in both if number == signal.SIGKILL else both[1:]:
+            process.send_signal(number)
+        told = [process.communicate(timeout=300)[1] for process in both]
+        fault = f"two processes on one run, {name}"
+        found.append(resumed(here, reference, fault, after, both[1].returncode, told[0]))
+    return found
 
 
 def corruptions(place: Path, reference: Path) -> list[Outcome]:

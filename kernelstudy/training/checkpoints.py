@@ -109,15 +109,20 @@ class Store:
         """
         if not self.folder.is_dir():
             return None
-        numbers = sorted(self._manager.all_steps(), reverse=True)
+        try:
+            numbers = sorted(self._manager.all_steps(), reverse=True)
+        except Exception as error:  # as below
+            self.tell(f"{self.folder} cannot be read ({_reason(error)}); starting again")
+            shutil.rmtree(self.folder)
+            return None
         for number in numbers:
             try:
                 found = self._read(number, abstract, arms, seeds)
             except _StaleError as error:
                 raise RunError(str(error)) from error
             except Exception as error:  # anything can be wrong with it, anywhere in Orbax
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-                self.tell(f"{self.folder / str(number)} is damaged ({reason}); going back further")
+                why = _reason(error)
+                self.tell(f"{self.folder / str(number)} is damaged ({why}); going back further")
                 self._manager.close()
                 shutil.rmtree(self.folder / str(number))
                 self._opened = None
@@ -209,6 +214,11 @@ class Store:
 
 class _StaleError(Exception):
     pass
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what is said."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 _SYSTEM_ERRORS = (
