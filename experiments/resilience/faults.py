@@ -208,7 +208,7 @@ def together(place: Path, reference: Path) -> list[Outcome]:
             for index in (0, 1)
         ]
         began = time.perf_counter()
-        while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/2[0-9]")):
+        while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/3*")):
             time.sleep(0.005)
         after = time.perf_counter() - began
         for process in both if number == signal.SIGKILL else both[1:]:
