@@ -51,6 +51,7 @@ def run(study: Study) -> Path:
                 return place
             with locks.held(place):
                 _accept(study, place)
+                runs.tidy(place)
                 _report(place)
         else:
             _train(study, place, stop)

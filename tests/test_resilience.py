@@ -38,7 +38,7 @@ def reference(tmp_path_factory):
     return faults.directory(place)
 
 
-@pytest.mark.parametrize("moment", ["checkpoints/9.orbax-checkpoint-tmp*", "tables"])
+@pytest.mark.parametrize("moment", ["checkpoints/14.orbax-checkpoint-tmp*", "tables"])
 def test_a_killed_process_loses_nothing(reference, tmp_path, moment):
     """While a checkpoint is written, and while the report is."""
     import faults
