@@ -127,7 +127,7 @@ def test_bad_overrides_are_told_in_one_sentence(tmp_path):
         (b"# @package _global_\narms: 5\n", "own.yaml: arms: "),
         (b"# @package _global_\narms: [{init: [}]\n", "own.yaml"),
         (b"# @package nix.nix\nsteps: 5\n", "nix"),
-        (b"[" * 3000, "own.yaml"),
+        (b"[" * 1100, "own.yaml"),
         (b"", "own.yaml: its first line must be"),
     ],
 )
