@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from kernelstudy import config, runs
+from kernelstudy import config, launched, runs
 from kernelstudy.config import ConfigError, Study
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def main() -> None:
     """Run the command; exit status 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     config.register()
+    launched.accept_presets()
     with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place:
         sys.argv[1:] = _arranged(sys.argv[1:], place)
         unknown = get_args_parser().parse_known_args()[1]
@@ -86,6 +87,7 @@ def _tell(message: str, status: int) -> int:
 def _job(settings: DictConfig) -> None:
     """One job: a single run, or one of a sweep, which goes on to its other jobs if this one fails."""
     try:
+        launched.settle()
         run(config.from_hydra(settings))
     except (ConfigError, runs.RunError) as error:
         status = _tell(str(error), 2)
@@ -225,4 +227,7 @@ def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.
 
 
 if __name__ == "__main__":
-    main()
+    # As the module that it is, so that launchers can send its functions to other processes by name.
+    from kernelstudy import run as module
+
+    module.main()

@@ -1,0 +1,196 @@
+"""Figures of many runs together: the effect of swept keys in small multiples, and curves over steps."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kernelstudy.analysis.intervals import bootstrap_t_interval
+from kernelstudy.analysis.sweep import PARTS, intervals
+from kernelstudy.design import Key
+from kernelstudy.reporting.curves import LABELS, OF_KERNELS, OF_UPDATE, SHORT_LABELS, steps_to
+from kernelstudy.reporting.style import CHANCE, colour_of, styled
+from kernelstudy.sweeps import Sweep
+
+TITLES = {"W": OF_KERNELS, "update": OF_UPDATE}
+MOST_CURVES = 36  # panels of curves over steps
+_MOST_DOTS = 400  # in a panel
+_MOST_PANELS = 12  # along one side
+
+
+def axes_of(keys: list[Key]) -> list[int]:
+    """The keys' places in the order in which they get axes: x, columns, then rows.
+
+    Numbers before names, and of those the key with most values first.
+    """
+
+    def rank(place: int) -> tuple:
+        numbers = all(isinstance(v, (int, float)) for v in keys[place].values)
+        return (not numbers, -len(keys[place].values), place)
+
+    return sorted(range(len(keys)), key=rank)
+
+
+def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
+    """Measures of networks at the final step against the first swept key, the others in small multiples.
+
+    measures: title -> column of `sweep.networks`; several are rows of their own. A line an arm with
+    the 95% interval over networks; grey, where the measure is the primary one: N0.
+    """
+    order = axes_of(sweep.keys)
+    x, column, rest = order[0], order[1:2], order[2:]
+    columns = _combinations(sweep, column)[:_MOST_PANELS]
+    rows = list(itertools.product(measures, _combinations(sweep, rest)))[:_MOST_PANELS]
+    arms = list(dict.fromkeys(sweep.networks["arm"]))
+    values = sweep.keys[x].values
+    placed = sweep.networks.join(sweep.design, on="condition")
+    with styled():
+        width = max(2.3, 1.0 + 0.22 * len(values) * len(arms) ** 0.5)
+        size = (
+            max(5.2, 1.0 + width * len(columns)),
+            1.3 + (2.6 if len(rows) < 4 else 1.9) * len(rows),
+        )
+        figure = Figure(figsize=size)
+        axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+        for (i, (title, row)), (j, of_column) in itertools.product(
+            enumerate(rows), enumerate(columns)
+        ):
+            fixed = {
+                sweep.keys[k].name: v for k, v in zip(rest + column, row + of_column, strict=True)
+            }
+            inside = placed[(placed[list(fixed)] == list(fixed.values())).all(axis=1)]
+            axis = axes[i, j]
+            if measures[title] in PARTS.values():
+                _chance(axis, inside, sweep, sweep.keys[x].name)
+            _lines(axis, inside, measures[title], sweep.keys[x].name, arms)
+            if i == 0:
+                axis.set_title(_named(sweep, column, of_column))
+            if j == 0:
+                axis.set_ylabel("\n".join(t for t in (title, _named(sweep, rest, row)) if t))
+        first = axes[0, 0]
+        first.set_ylim(-0.02, 1.02)  # all share both axes
+        first.set_xlim(-0.6, len(values) - 0.4)
+        names = [_plain(sweep.keys[x].label(i)) for i in range(len(values))]
+        crowded = sum(map(len, names)) > 9 * width
+        first.set_xticks(range(len(values)), names, rotation=45 if crowded else 0)
+        for axis in axes.flat:
+            axis.grid(axis="x", visible=False)
+        for axis in axes[-1]:
+            axis.set_xlabel(_plain(sweep.keys[x].name))
+        if any(name in PARTS.values() for name in measures.values()):
+            first.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks (N0)")
+        ncols = max(1, int(size[0] / 1.9))
+        figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=ncols)
+        figure.suptitle(label, x=0.01, ha="left")
+    return figure
+
+
+def over_time(sweep: Sweep) -> Figure:
+    """The primary measure against step, a panel a condition; W above the update where there is room."""
+    places = list(sweep.design.index)
+    both = len(places) <= 6
+    across = len(places) if both else 6
+    rows = 2 if both else -(-len(places) // across)
+    last = max(int(steps[-1]) for steps, *_ in sweep.curves.values())
+    arms = list(dict.fromkeys(sweep.networks["arm"]))
+    every = list(range(len(sweep.keys)))
+    with styled():
+        figure = Figure(figsize=(max(5.2, 0.8 + 2.5 * across), 1.2 + 2.2 * rows))
+        axes = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
+        panels = [
+            (axes[r, i % across], place, part)
+            for i, place in enumerate(places)
+            for r, part in ([(0, "W"), (1, "update")] if both else [(i // across, "update")])
+        ]
+        for axis, place, part in panels:
+            of_place = sweep.cells[sweep.cells["condition"] == place]
+            if len(of_place):
+                low, high, mean = (of_place[f"null_{e}"].iloc[0] for e in ("low", "high", "mean"))
+                axis.axhspan(low, high, color=CHANCE, alpha=0.22, lw=0)
+                axis.axhline(mean, color=CHANCE, lw=1.2)
+            for row, arm in enumerate(arms):
+                if (place, arm) in sweep.curves:
+                    steps, *values = sweep.curves[place, arm]
+                    _band(axis, steps, values[part == "update"], colour_of(row))
+            if axis.get_subplotspec().is_first_row() or not both:
+                named = _named(sweep, every, tuple(sweep.design.loc[place]))
+                axis.set_title(named.replace(", ", "\n"), fontsize=8)
+            if axis.get_subplotspec().is_first_col():
+                axis.set_ylabel(TITLES[part])
+        for axis in axes.flat[len(places) :] if not both else ():
+            axis.set_visible(False)
+        for row, arm in enumerate(arms):
+            axes[0, 0].plot([], [], color=colour_of(row), label=_plain(arm))
+        axes[0, 0].set_ylim(0, 1.02)
+        steps_to(axes, last)
+        figure.legend(
+            *axes[0, 0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=max(1, int(figure.get_figwidth() / 1.9)),
+        )
+        figure.suptitle(SHORT_LABELS[sweep.metric], x=0.01, ha="left")
+    return figure
+
+
+def lead_label(sweep: Sweep) -> str:
+    return f"{LABELS[sweep.metric]}, final step"
+
+
+def _combinations(sweep: Sweep, keys: list[int]) -> list[tuple[int, ...]]:
+    """The combinations of these keys' values that were run, in order; one empty one for no keys."""
+    names = [sweep.keys[k].name for k in keys]
+    return sorted({tuple(row) for row in sweep.design[names].itertuples(index=False)})
+
+
+def _chance(axis: Axes, inside: pd.DataFrame, sweep: Sweep, key: str) -> None:
+    """N0 at every value of x: the mean, and the middle 95% of networks of random kernels."""
+    found = inside[["condition", key]].drop_duplicates().merge(sweep.cells, on="condition")
+    for value, group in found.groupby(key):
+        ends = [value - 0.45, value + 0.45]
+        cell = group.iloc[0]
+        axis.fill_between(ends, cell["null_low"], cell["null_high"], color=CHANCE, alpha=0.25, lw=0)
+        axis.plot(ends, [cell["null_mean"]] * 2, color=CHANCE, lw=1.5)
+
+
+def _lines(axis: Axes, inside: pd.DataFrame, column: str, key: str, arms: list[str]) -> None:
+    step = 0.66 / max(1, len(arms))
+    dots = len(inside) <= _MOST_DOTS
+    for row, arm in enumerate(arms):
+        known = inside[(inside["arm"] == arm) & np.isfinite(inside[column])]
+        groups = [(value, group[column].to_numpy()) for value, group in known.groupby(key)]
+        x = np.array([value for value, _ in groups]) + (row - (len(arms) - 1) / 2) * step
+        mean = np.array([values.mean() for _, values in groups])
+        low, high = intervals([values for _, values in groups], support=(0.0, 1.0))
+        for place, (_, values) in zip(x, groups, strict=True):
+            if dots:
+                axis.plot(
+                    [place] * len(values), values, "o", ms=2.5, alpha=0.35, color=colour_of(row)
+                )
+        if len(groups):
+            axis.vlines(x, low, high, color=colour_of(row), lw=1.8)
+        axis.plot(x, mean, "D-", ms=4, lw=1, mec="white", color=colour_of(row), label=_plain(arm))
+
+
+def _band(axis: Axes, steps: np.ndarray, values: np.ndarray, colour: str) -> None:
+    kept = values[np.isfinite(values).any(axis=1)]
+    if not len(kept):
+        return
+    low, high = bootstrap_t_interval(kept, support=(0.0, 1.0))
+    axis.fill_between(steps, low, high, color=colour, alpha=0.22, lw=0)
+    axis.plot(steps, kept.mean(0), color=colour, lw=1.4)
+
+
+def _named(sweep: Sweep, keys: list[int], values: tuple[int, ...]) -> str:
+    return ", ".join(
+        _plain(f"{sweep.keys[k].name.rpartition('.')[2]} = {sweep.keys[k].label(v)}")
+        for k, v in zip(keys, values, strict=True)
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that Matplotlib draws as it is: a dollar would begin mathematics."""
+    return text.replace("$", r"\$")
