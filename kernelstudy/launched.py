@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -13,11 +14,7 @@ from hydra.types import RunMode
 # them, as is wanted; Hydra 1.3 says each time that this needs no schema any more in a later version.
 _MATCHED = r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema with the same name"
 
-EXTRAS = {
-    "hydra_ray_launcher": "ray",
-    "hydra_submitit_launcher": "slurm",
-    "hydra_joblib_launcher": "joblib",
-}
+_EXTRAS = {"ray": "ray", "submitit": "slurm", "joblib": "joblib"}  # by plugin
 
 
 def accept_presets() -> None:
@@ -26,6 +23,17 @@ def accept_presets() -> None:
 
 
 accept_presets()  # other processes import this before Hydra composes a job's config there
+
+
+def lacking(error: BaseException) -> str:
+    """What to install if `error` is that a launcher's plugin is not there; else nothing."""
+    found = re.search(r"(?:class|target)\W+hydra_plugins\.hydra_(\w+)_launcher", str(error))
+    if not found:
+        return ""
+    extra = _EXTRAS.get(found[1], found[1])
+    return (
+        f"hydra/launcher: {found[1]} needs the extra [{extra}]: pip install 'kernelstudy[{extra}]'"
+    )
 
 
 def settle() -> None:

@@ -53,7 +53,7 @@ def main() -> None:
             )  # an impatient second one tells nothing more
             sys.exit(_tell("interrupted; the same command starts this run again", 130))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
-            sys.exit(_tell(config.explain(error), 2))
+            sys.exit(_tell(launched.lacking(error) or config.explain(error), 2))
 
 
 def _arranged(words: list[str], place: str) -> list[str]:
