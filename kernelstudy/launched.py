@@ -36,6 +36,11 @@ def lacking(error: BaseException) -> str:
     )
 
 
+def in_sweep() -> bool:
+    """Whether this is a job of a sweep (-m)."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def settle() -> None:
     """Go where the command was given, and keep to the cores of the job; before JAX is imported.
 
@@ -46,7 +51,7 @@ def settle() -> None:
         OSError: the directory of the command is not there: machines must share it.
     """
     job = HydraConfig.get()
-    if job.mode != RunMode.MULTIRUN or job.runtime.choices.get("hydra/launcher") == "basic":
+    if not in_sweep() or job.runtime.choices.get("hydra/launcher") == "basic":
         return
     os.chdir(job.runtime.cwd)
     with contextlib.suppress(OSError):  # Hydra's own directory, empty on all machines but the first

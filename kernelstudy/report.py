@@ -40,7 +40,7 @@ def main(words: list[str] | None = None) -> int:
     given = parser.parse_args(words)
     try:
         with Console(stderr=True).status("measuring and drawing"):
-            written = _written(given.runs, given.out, given.allow_mixed)
+            written = combine(given.runs, out=given.out, allow_mixed=given.allow_mixed)
     except runs.RunError as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
@@ -51,7 +51,14 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def _written(places: list[Path], out: Path | None, allow_mixed: bool) -> Path:
+def combine(places: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
+    """One run's report (`build`), or one over all runs in `places` (`combined.build`).
+
+    `places`: directories of runs, or of many of them. Returns the path of report.html.
+
+    Raises:
+        RunError: where they cannot be read, or do not belong together.
+    """
     found = sweeps.find(places)
     if not found:
         raise runs.RunError(f"{places[0]} holds a report over many runs, but no run")

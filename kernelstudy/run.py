@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -98,7 +97,7 @@ def _job(settings: DictConfig) -> None:
         status = _tell(f"failed: {type(error).__name__}", 1)
     else:
         return
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if launched.in_sweep():
         raise _Told(status)
     sys.exit(status)
 
@@ -116,6 +115,9 @@ def run(study: Study) -> Path:
     """
     config.check(study)
     place = runs.run_dir(study)
+    if runs.is_done(place) and launched.in_sweep() and is_reported(place):
+        print(f"report: {place / 'report.html'}", flush=True)  # a sweep does only what is missing
+        return place
     if runs.is_done(place):
         print(f"run: {place} is finished; making its report again", flush=True)
     elif not _train(study, place):
@@ -126,6 +128,13 @@ def run(study: Study) -> Path:
         page = report.build(place)
     print(f"report: {page}", flush=True)
     return place
+
+
+def is_reported(place: Path) -> bool:
+    """Whether a finished run has its report, of this version."""
+    from kernelstudy import measured
+
+    return (place / "report.html").is_file() and measured.is_current(place)
 
 
 def _train(study: Study, place: Path) -> bool:
