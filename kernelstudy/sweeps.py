@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from kernelstudy import measured, runs
-from kernelstudy.config import Arm
+from kernelstudy.config import METRICS, Arm
 from kernelstudy.design import Key, arrange, flat, label
 
 
@@ -163,10 +163,12 @@ def _unusable(settings: dict[str, Any]) -> str:
     """What keeps settings from being those of a run, or nothing."""
     try:
         learned(settings)
-        settings["bank"]["metric"], settings["bank"]["kernels"]
+        if settings["bank"]["metric"] in METRICS and isinstance(settings["bank"]["kernels"], list):
+            return ""
+        reason = "its bank is none"
     except (KeyError, TypeError, ValueError) as error:
-        return f"{runs.CONFIG} is none of a run: {type(error).__name__}: {error}"
-    return ""
+        reason = f"{type(error).__name__}: {error}"
+    return f"{runs.CONFIG} is not that of a run: {reason}"
 
 
 def _why(place: Path) -> str:

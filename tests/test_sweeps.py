@@ -215,7 +215,7 @@ def test_hostile_directories_are_named_and_nothing_more(grid, finished, monkeypa
     )
     html = report.combine([grid]).read_text()
     assert "<script>" not in html
-    assert "config.yaml is none of a run" in html
+    assert "config.yaml is not that of a run" in html
     assert read(grid).measured_again == 1  # the huge one, out of its trajectory
 
 

@@ -116,11 +116,12 @@ def _seeds_by_rest(group: pd.DataFrame, others: list[str]) -> pd.DataFrame:
     frame = pd.DataFrame(
         {"seed": group["seed"], "rest": pd.Series(rest, group.index, dtype=object)}
     )
-    codes, labels = pd.factorize(frame["rest"])
+    codes, found = pd.factorize(frame["rest"])
+    labels = list(found)
     table = frame.assign(rest=codes, excess=group["excess"]).pivot_table(
         index="seed", columns="rest", values="excess"
     )
-    return table.set_axis([labels[code] for code in table.columns], axis=1)
+    return table.set_axis([labels[int(code)] for code in table.columns], axis=1)
 
 
 def _against_first(by_value: dict) -> Iterable[tuple]:

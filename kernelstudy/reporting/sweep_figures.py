@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from kernelstudy.sweeps import Sweep
 
 TITLES = {"W": OF_KERNELS, "update": OF_UPDATE}
 MOST_CURVES = 36  # panels of curves over steps
-_MOST_DOTS = 400  # in a panel
+_MOST_DOTS = 1500  # in a figure
 _MOST_PANELS = 12  # along one side
 
 
@@ -66,13 +67,15 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
             axis = axes[i, j]
             if measures[title] in PARTS.values():
                 _chance(axis, inside, sweep, sweep.keys[x].name)
-            _lines(axis, inside, measures[title], sweep.keys[x].name, arms)
+            dots = len(placed) <= _MOST_DOTS
+            _lines(axis, inside, measures[title], sweep.keys[x].name, arms, dots=dots)
             if i == 0:
                 axis.set_title(_named(sweep, column, of_column))
             if j == 0:
                 axis.set_ylabel("\n".join(t for t in (title, _named(sweep, rest, row)) if t))
         first = axes[0, 0]
-        first.set_ylim(-0.02, 1.02)  # all share both axes
+        low, high = first.get_ylim()  # all share both axes
+        first.set_ylim(max(low, -0.02), min(high, 1.02))
         first.set_xlim(-0.6, len(values) - 0.4)
         names = [_plain(sweep.keys[x].label(i)) for i in range(len(values))]
         crowded = sum(map(len, names)) > 9 * width
@@ -125,8 +128,13 @@ def over_time(sweep: Sweep) -> Figure:
             axis.set_visible(False)
         for row, arm in enumerate(arms):
             axes[0, 0].plot([], [], color=colour_of(row), label=_plain(arm))
-        axes[0, 0].set_ylim(0, 1.02)
+        low, high = axes[0, 0].get_ylim()
+        axes[0, 0].set_ylim(max(low, -0.02), min(high, 1.02))
         steps_to(axes, last)
+        if not both:  # what stands above an empty place is the last of its column
+            for axis in axes.flat[len(places) - across : len(places)]:
+                axis.tick_params(labelbottom=True)
+                axis.set_xlabel("step")
         figure.legend(
             *axes[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
@@ -149,27 +157,27 @@ def _combinations(sweep: Sweep, keys: list[int]) -> list[tuple[int, ...]]:
 def _chance(axis: Axes, inside: pd.DataFrame, sweep: Sweep, key: str) -> None:
     """N0 at every value of x: the mean, and the middle 95% of networks of random kernels."""
     found = inside[["condition", key]].drop_duplicates().merge(sweep.cells, on="condition")
-    for value, group in found.groupby(key):
-        ends = [value - 0.45, value + 0.45]
-        cell = group.iloc[0]
+    for _, group in found.groupby(key):
+        cell: Any = group.iloc[0]
+        ends = np.array([cell[key] - 0.45, cell[key] + 0.45])
         axis.fill_between(ends, cell["null_low"], cell["null_high"], color=CHANCE, alpha=0.25, lw=0)
         axis.plot(ends, [cell["null_mean"]] * 2, color=CHANCE, lw=1.5)
 
 
-def _lines(axis: Axes, inside: pd.DataFrame, column: str, key: str, arms: list[str]) -> None:
+def _lines(
+    axis: Axes, inside: pd.DataFrame, column: str, key: str, arms: list[str], *, dots: bool
+) -> None:
     step = 0.66 / max(1, len(arms))
-    dots = len(inside) <= _MOST_DOTS
     for row, arm in enumerate(arms):
         known = inside[(inside["arm"] == arm) & np.isfinite(inside[column])]
         groups = [(value, group[column].to_numpy()) for value, group in known.groupby(key)]
         x = np.array([value for value, _ in groups]) + (row - (len(arms) - 1) / 2) * step
         mean = np.array([values.mean() for _, values in groups])
         low, high = intervals([values for _, values in groups], support=(0.0, 1.0))
-        for place, (_, values) in zip(x, groups, strict=True):
-            if dots:
-                axis.plot(
-                    [place] * len(values), values, "o", ms=2.5, alpha=0.35, color=colour_of(row)
-                )
+        if dots and len(groups):
+            every = np.concatenate([values for _, values in groups])
+            places = np.repeat(x, [len(values) for _, values in groups])
+            axis.plot(places, every, "o", ms=2.5, alpha=0.35, color=colour_of(row))
         if len(groups):
             axis.vlines(x, low, high, color=colour_of(row), lw=1.8)
         axis.plot(x, mean, "D-", ms=4, lw=1, mec="white", color=colour_of(row), label=_plain(arm))

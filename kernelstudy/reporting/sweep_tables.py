@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from kernelstudy.analysis import sweep as analysis
@@ -49,7 +51,7 @@ def members(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for member in sweep.members:
         known = member.condition >= 0
-        at = sweep.design.loc[member.condition] if known else {}
+        at: Any = sweep.design.loc[member.condition] if known else {}
         keys = {key.name: key.label(at[key.name]) if known else "" for key in sweep.keys}
         state = {"state": "missing" if member.reason else "read", "reason": member.reason}
         rows.append({"run": str(member.path), **keys, **state})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,11 +51,11 @@ def headline(
             lines.append(f"{key.name}: {why} (update).")
             continue
         clear = tested[tested["q"] <= LEVEL]
-        up, down = (int((np.sign(clear["diff"]) == sign).sum()) for sign in (1, -1))
+        up = int((clear["diff"] > 0).sum())
+        ways = f": {up} up, {len(clear) - up} down" if len(clear) else ""
         lines.append(
             f"{key.name} moves the update's {METRIC_WORDS[sweep.metric]}, corrected for chance, in "
-            f"{len(clear)} of {len(tested)} comparisons with {key.label(0)} (q ≤ {LEVEL:g}): {up} up, "
-            f"{down} down."
+            f"{len(clear)} of {len(tested)} comparisons with {key.label(0)} (q ≤ {LEVEL:g}){ways}."
         )
     if not len(tests):
         lines.append("No network left anything to measure.")
@@ -71,7 +72,7 @@ def answers(sweep: Sweep, effects: pd.DataFrame) -> list[tuple[str, list[str]]]:
             rows = rows[np.isfinite(rows["diff"])]
             if not len(rows):
                 continue
-            row = rows.loc[rows["diff"].abs().idxmax()]
+            row: Any = rows.iloc[int(rows["diff"].abs().argmax())]
             which = "" if len(rows) == 1 else f", the largest of {len(rows)} differences"
             interval = (
                 f" [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
@@ -160,7 +161,8 @@ def missing(sweep: Sweep) -> list[str]:
 def _condition(sweep: Sweep, condition: int) -> str:
     if condition < 0 or not sweep.keys:
         return ""
-    return f" ({_in_words(sweep, tuple(sweep.design.loc[condition]))})"
+    place: Any = tuple(sweep.design.loc[condition])
+    return f" ({_in_words(sweep, place)})"
 
 
 def _in_words(sweep: Sweep, place: tuple[int, ...]) -> str:
