@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kernelstudy.config import NOT_IN_ID
+from kernelstudy.config import NOT_IN_ID, Study
 
 NOT_SWEPT = ("name", "seeds", "arms")  # a label, and two axes of their own
 
@@ -30,7 +31,9 @@ def arrange(settings: list[dict[str, Any]]) -> tuple[list[Key], list[int], pd.Da
     The design has a row a condition and a column a key, holding the index of the key's value. A key
     whose value another swept key decides is no axis of its own but 'follows' that one.
     """
-    flattened = [flat(one) for one in settings]
+    # what a run of an earlier version does not name had the value that is now the default
+    defaults = flat(dataclasses.asdict(Study()))
+    flattened = [defaults | flat(one) for one in settings]
     names = list(dict.fromkeys(name for one in flattened for name in one))
     columns: dict[str, list[int]] = {}
     values: dict[str, list[Any]] = {}

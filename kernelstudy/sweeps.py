@@ -29,6 +29,9 @@ class Member(NamedTuple):
     condition: int
 
 
+Part = tuple[Member, measured.Measured]
+
+
 class Sweep(NamedTuple):
     """Runs read together.
 
@@ -96,9 +99,9 @@ def read(places: list[Path], *, allow_mixed: bool = False) -> Sweep:
     known = [i for i, member in enumerate(raw) if member.settings]
     keys, places_of, design = arrange([raw[i].settings for i in known])
     condition = dict(zip(known, places_of, strict=True))
-    members = [m._replace(condition=condition.get(i, -1)) for i, m in enumerate(raw)]
     parts, kept, again = [], [], 0
-    for member in members:
+    for i, member in enumerate(raw):
+        member = member._replace(condition=condition.get(i, -1))
         if not member.reason:
             try:
                 part, remade = measured.read(member.path, member.settings, metric)
@@ -111,49 +114,35 @@ def read(places: list[Path], *, allow_mixed: bool = False) -> Sweep:
         raise runs.RunError(f"none of the {len(raw)} runs can be read: {_first(kept)}")
     networks = pd.concat([_networks(member, part) for member, part in parts], ignore_index=True)
     place = ["condition", "arm", "seed"]
-    repeated = int(networks.duplicated(place).sum())
-    networks = networks.drop_duplicates(place).sort_values(
-        "condition", kind="stable", ignore_index=True
-    )
-    cells = pd.concat([_cells(member, part) for member, part in parts], ignore_index=True)
-    shared = cells.duplicated(
-        ["condition", "arm"]
-    )  # seeds in several runs: no verdict on all of them
-    cells.loc[cells.duplicated(["condition", "arm"], keep=False), _OF_ALL_SEEDS] = ""
+    alone = networks.drop_duplicates(place)
+    notes = _notes(parts, differing, len(networks) - len(alone))
+    networks = alone.sort_values("condition", kind="stable", ignore_index=True)
+    cells = _cells(parts)
+    return Sweep(kept, keys, design, metric, networks, cells, _curves(parts), again, notes)
+
+
+def _notes(parts: list[Part], differing: list[str], repeated: int) -> list[str]:
     notes = [f"Made of runs that differ, as was allowed: {'; '.join(differing)}."] * bool(differing)
     if repeated:
         notes.append(f"{repeated} networks are in more than one run, and counted once.")
-    commits = Counter(str(m.provenance.get("git_commit"))[:12] for m, _ in parts)
+    commits = Counter(str(member.provenance.get("git_commit"))[:12] for member, _ in parts)
     if len(commits) > 1:
         listed = ", ".join(f"{commit} ({count})" for commit, count in commits.most_common())
         notes.append(f"The runs come from different commits of one version: {listed}.")
-    return Sweep(
-        kept,
-        keys,
-        design,
-        metric,
-        networks,
-        cells[~shared].reset_index(drop=True),
-        _curves(parts),
-        again,
-        notes,
-    )
-
-
-_OF_ALL_SEEDS = ["tier_W", "tier_update", "operator_W", "operator_update"]
+    return notes
 
 
 def _member(place: Path) -> Member:
     settings: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
-    reason = ""
     try:
-        settings = runs.read_config(place)
+        found = runs.read_config(place)
+        reason = _unusable(found)
+        settings = {} if reason else found
         if not runs.is_done(place):
             reason = _why(place)
-        else:
+        elif not reason:
             provenance = runs.read_provenance(place)
-            reason = _unusable(settings)
     except runs.RunError as error:
         reason = str(error)
     return Member(place, settings, provenance, reason, -1)
@@ -256,21 +245,22 @@ def _networks(member: Member, part: measured.Measured) -> pd.DataFrame:
     )
 
 
-def _cells(member: Member, part: measured.Measured) -> pd.DataFrame:
-    mean, low, high = part.chance
-    return pd.DataFrame(
-        {
-            "condition": member.condition,
-            "arm": part.arms,
-            "null_mean": mean,
-            "null_low": low,
-            "null_high": high,
-            **part.per_arm,
-        }
-    )
+def _cells(parts: list[Part]) -> pd.DataFrame:
+    """A row a condition and arm. Verdicts and a are of a run: where several share it there are none."""
+    frames = []
+    for member, part in parts:
+        mean, low, high = part.chance
+        chance = {"null_mean": mean, "null_low": low, "null_high": high}
+        place = {"condition": member.condition, "arm": part.arms}
+        frames.append(pd.DataFrame({**place, **chance, **part.per_arm}))
+    cells = pd.concat(frames, ignore_index=True)
+    shared = cells.duplicated(["condition", "arm"], keep=False)
+    for name in parts[0][1].per_arm:
+        cells.loc[shared, name] = "" if name.startswith(("tier", "operator")) else np.nan
+    return cells.drop_duplicates(["condition", "arm"], ignore_index=True)
 
 
-def _curves(parts: list[tuple[Member, measured.Measured]]) -> dict:
+def _curves(parts: list[Part]) -> dict:
     found: dict[tuple[int, str], tuple] = {}
     for member, part in parts:
         for row, arm in enumerate(part.arms):

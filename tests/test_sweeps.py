@@ -216,7 +216,13 @@ def test_hostile_directories_are_named_and_nothing_more(grid, finished, monkeypa
     html = report.combine([grid]).read_text()
     assert "<script>" not in html
     assert "config.yaml is not that of a run" in html
-    assert read(grid).measured_again == 1  # the huge one, out of its trajectory
+    found = read(grid)
+    assert found.measured_again == 1  # the huge one, out of its trajectory
+    assert [key.name for key in found.keys] == [
+        "model.width",
+        "model.activation",
+        "optim.learning_rate",
+    ]
 
 
 def test_names_are_drawn_as_they_are(tmp_path, finished):

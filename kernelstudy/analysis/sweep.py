@@ -32,20 +32,30 @@ def conditions(networks: pd.DataFrame) -> pd.DataFrame:
     networks: condition, arm, seed, value (of W), delta (of the update), start (of W at step 0),
     chance; NaN where there is none. Returns `CONDITION_COLUMNS`; no row where nothing is measured.
     """
-    keys, samples, chances = [], [], []
+    chance = networks.drop_duplicates(["condition", "arm"])[["condition", "arm", "chance"]]
+    found = [means(networks, column).assign(part=part) for part, column in PARTS.items()]
+    table = pd.concat(found).merge(chance, on=["condition", "arm"])
+    rank = {place: i for i, (place, _) in enumerate(_groups(networks))}
+    order = [rank[place] for place in zip(table["condition"], table["arm"], strict=True)]
+    table = table.iloc[np.argsort(order, kind="stable")]
+    return table.reset_index(drop=True)[CONDITION_COLUMNS]
+
+
+def means(networks: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean of a share in every condition and arm that has any: condition, arm, n, mean, ci_low, ci_high."""
+    keys, samples = [], []
     for place, group in _groups(networks):
-        for part, column in PARTS.items():
-            values = group[column].to_numpy()
-            if np.isfinite(values).any():
-                keys.append((*place, part))
-                samples.append(values[np.isfinite(values)])
-                chances.append(group["chance"].iloc[0])
-    low, high = intervals(samples, support=(0.0, 1.0))
+        values = group[column].to_numpy()
+        if np.isfinite(values).any():
+            keys.append(place)
+            samples.append(values[np.isfinite(values)])
     rows = [
-        (*key, len(sample), sample.mean(), *ends, chance)
-        for key, sample, chance, *ends in zip(keys, samples, chances, low, high, strict=True)
+        (*key, len(sample), sample.mean(), low, high)
+        for key, sample, low, high in zip(
+            keys, samples, *intervals(samples, support=(0.0, 1.0)), strict=True
+        )
     ]
-    return pd.DataFrame(rows, columns=CONDITION_COLUMNS)
+    return pd.DataFrame(rows, columns=["condition", "arm", "n", "mean", "ci_low", "ci_high"])
 
 
 def tests(networks: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
-from kernelstudy.analysis.sweep import PARTS, intervals
+from kernelstudy.analysis.sweep import PARTS, means
 from kernelstudy.design import Key
 from kernelstudy.reporting.curves import LABELS, OF_KERNELS, OF_UPDATE, SHORT_LABELS, steps_to
 from kernelstudy.reporting.style import CHANCE, colour_of, styled
@@ -49,41 +49,42 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
     arms = list(dict.fromkeys(sweep.networks["arm"]))
     values = sweep.keys[x].values
     placed = sweep.networks.join(sweep.design, on="condition")
+    dots = len(placed) <= _MOST_DOTS
+    points = {
+        title: means(sweep.networks, name).join(sweep.design, on="condition")
+        for title, name in measures.items()
+    }
     with styled():
         width = max(2.3, 1.0 + 0.22 * len(values) * len(arms) ** 0.5)
-        size = (
-            max(5.2, 1.0 + width * len(columns)),
-            1.3 + (2.6 if len(rows) < 4 else 1.9) * len(rows),
-        )
+        height = 1.3 + (2.6 if len(rows) < 4 else 1.9) * len(rows)
+        size = (max(5.2, 1.0 + width * len(columns)), height)
         figure = Figure(figsize=size)
-        axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+        axes = figure.subplots(len(rows), len(columns), squeeze=False)
+        names = [_plain(sweep.keys[x].label(i)) for i in range(len(values))]
+        turned = 45 if sum(map(len, names)) > 9 * width else 0
+        limits = _limits(sweep, points, measures, dots=dots)
         for (i, (title, row)), (j, of_column) in itertools.product(
             enumerate(rows), enumerate(columns)
         ):
+            axis = axes[i, j]
+            # Not shared by Matplotlib, which would go through all panels for whatever is drawn in one.
+            axis.set(xlim=(-0.6, len(values) - 0.4), ylim=limits, autoscale_on=False)
+            axis.set_xticks(range(len(values)), names, rotation=turned)
+            axis.grid(axis="x", visible=False)
             fixed = {
                 sweep.keys[k].name: v for k, v in zip(rest + column, row + of_column, strict=True)
             }
-            inside = placed[(placed[list(fixed)] == list(fixed.values())).all(axis=1)]
-            axis = axes[i, j]
             if measures[title] in PARTS.values():
-                _chance(axis, inside, sweep, sweep.keys[x].name)
-            dots = len(placed) <= _MOST_DOTS
-            _lines(axis, inside, measures[title], sweep.keys[x].name, arms, dots=dots)
+                _chance(axis, _inside(placed, fixed), sweep, sweep.keys[x].name)
+            if dots:
+                _dots(axis, _inside(placed, fixed), measures[title], sweep.keys[x].name, arms)
+            _lines(axis, _inside(points[title], fixed), sweep.keys[x].name, arms)
             if i == 0:
                 axis.set_title(_named(sweep, column, of_column))
-            if j == 0:
-                axis.set_ylabel("\n".join(t for t in (title, _named(sweep, rest, row)) if t))
-        first = axes[0, 0]
-        low, high = first.get_ylim()  # all share both axes
-        first.set_ylim(max(low, -0.02), min(high, 1.02))
-        first.set_xlim(-0.6, len(values) - 0.4)
-        names = [_plain(sweep.keys[x].label(i)) for i in range(len(values))]
-        crowded = sum(map(len, names)) > 9 * width
-        first.set_xticks(range(len(values)), names, rotation=45 if crowded else 0)
-        for axis in axes.flat:
-            axis.grid(axis="x", visible=False)
-        for axis in axes[-1]:
             axis.set_xlabel(_plain(sweep.keys[x].name))
+            axis.set_ylabel("\n".join(t for t in (title, _named(sweep, rest, row)) if t))
+            axis.label_outer()
+        first = axes[0, 0]
         if any(name in PARTS.values() for name in measures.values()):
             first.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks (N0)")
         ncols = max(1, int(size[0] / 1.9))
@@ -103,13 +104,21 @@ def over_time(sweep: Sweep) -> Figure:
     every = list(range(len(sweep.keys)))
     with styled():
         figure = Figure(figsize=(max(5.2, 0.8 + 2.5 * across), 1.2 + 2.2 * rows))
-        axes = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
+        axes = figure.subplots(rows, across, squeeze=False)
+        drawn = [
+            values.ravel() for _, *both_parts in sweep.curves.values() for values in both_parts
+        ]
+        limits = _around(
+            np.concatenate([*drawn, *sweep.cells[["null_low", "null_high"]].to_numpy()])
+        )
         panels = [
-            (axes[r, i % across], place, part)
+            (axes[r, i % across], place, part, r == 0 or not both)
             for i, place in enumerate(places)
             for r, part in ([(0, "W"), (1, "update")] if both else [(i // across, "update")])
         ]
-        for axis, place, part in panels:
+        for axis, place, part, headed in panels:
+            axis.set(ylim=limits, autoscale_on=False)
+            steps_to(np.array([[axis]]), last)
             of_place = sweep.cells[sweep.cells["condition"] == place]
             if len(of_place):
                 low, high, mean = (of_place[f"null_{e}"].iloc[0] for e in ("low", "high", "mean"))
@@ -119,22 +128,19 @@ def over_time(sweep: Sweep) -> Figure:
                 if (place, arm) in sweep.curves:
                     steps, *values = sweep.curves[place, arm]
                     _band(axis, steps, values[part == "update"], colour_of(row))
-            if axis.get_subplotspec().is_first_row() or not both:
+            if headed:
                 named = _named(sweep, every, tuple(sweep.design.loc[place]))
                 axis.set_title(named.replace(", ", "\n"), fontsize=8)
-            if axis.get_subplotspec().is_first_col():
-                axis.set_ylabel(TITLES[part])
-        for axis in axes.flat[len(places) :] if not both else ():
-            axis.set_visible(False)
-        for row, arm in enumerate(arms):
-            axes[0, 0].plot([], [], color=colour_of(row), label=_plain(arm))
-        low, high = axes[0, 0].get_ylim()
-        axes[0, 0].set_ylim(max(low, -0.02), min(high, 1.02))
-        steps_to(axes, last)
+            axis.set_ylabel(TITLES[part])
+            axis.label_outer()
         if not both:  # what stands above an empty place is the last of its column
+            for axis in axes.flat[len(places) :]:
+                axis.set_visible(False)
             for axis in axes.flat[len(places) - across : len(places)]:
                 axis.tick_params(labelbottom=True)
                 axis.set_xlabel("step")
+        for row, arm in enumerate(arms):
+            axes[0, 0].plot([], [], color=colour_of(row), label=_plain(arm))
         figure.legend(
             *axes[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
@@ -164,22 +170,48 @@ def _chance(axis: Axes, inside: pd.DataFrame, sweep: Sweep, key: str) -> None:
         axis.plot(ends, [cell["null_mean"]] * 2, color=CHANCE, lw=1.5)
 
 
-def _lines(
-    axis: Axes, inside: pd.DataFrame, column: str, key: str, arms: list[str], *, dots: bool
-) -> None:
-    step = 0.66 / max(1, len(arms))
+def _limits(
+    sweep: Sweep, points: dict, measures: dict[str, str], *, dots: bool
+) -> tuple[float, float]:
+    """Ends of an axis that holds all that is drawn; every measure is a share."""
+    drawn = [found[["mean", "ci_low", "ci_high"]].to_numpy().ravel() for found in points.values()]
+    if dots:
+        drawn += [sweep.networks[name].to_numpy() for name in measures.values()]
+    if any(name in PARTS.values() for name in measures.values()):
+        drawn.append(sweep.cells[["null_low", "null_high"]].to_numpy().ravel())
+    return _around(np.concatenate(drawn))
+
+
+def _around(values: np.ndarray) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return -0.02, 1.02
+    margin = 0.05 * max(0.02, known.max() - known.min())
+    return max(-0.02, known.min() - margin), min(1.02, known.max() + margin)
+
+
+def _inside(table: pd.DataFrame, fixed: dict[str, int]) -> pd.DataFrame:
+    return table[(table[list(fixed)] == list(fixed.values())).all(axis=1)]
+
+
+def _aside(row: int, arms: list[str]) -> float:
+    """How far beside a value an arm's points stand, so that arms do not hide one another."""
+    return (row - (len(arms) - 1) / 2) * 0.66 / max(1, len(arms))
+
+
+def _dots(axis: Axes, inside: pd.DataFrame, column: str, key: str, arms: list[str]) -> None:
     for row, arm in enumerate(arms):
         known = inside[(inside["arm"] == arm) & np.isfinite(inside[column])]
-        groups = [(value, group[column].to_numpy()) for value, group in known.groupby(key)]
-        x = np.array([value for value, _ in groups]) + (row - (len(arms) - 1) / 2) * step
-        mean = np.array([values.mean() for _, values in groups])
-        low, high = intervals([values for _, values in groups], support=(0.0, 1.0))
-        if dots and len(groups):
-            every = np.concatenate([values for _, values in groups])
-            places = np.repeat(x, [len(values) for _, values in groups])
-            axis.plot(places, every, "o", ms=2.5, alpha=0.35, color=colour_of(row))
-        if len(groups):
-            axis.vlines(x, low, high, color=colour_of(row), lw=1.8)
+        x = known[key].to_numpy() + _aside(row, arms)
+        axis.plot(x, known[column].to_numpy(), "o", ms=2.5, alpha=0.35, color=colour_of(row))
+
+
+def _lines(axis: Axes, points: pd.DataFrame, key: str, arms: list[str]) -> None:
+    for row, arm in enumerate(arms):
+        known = points[points["arm"] == arm].sort_values(key)
+        x = known[key].to_numpy() + _aside(row, arms)
+        low, high, mean = (known[name].to_numpy() for name in ("ci_low", "ci_high", "mean"))
+        axis.vlines(x, low, high, color=colour_of(row), lw=1.8)
         axis.plot(x, mean, "D-", ms=4, lw=1, mec="white", color=colour_of(row), label=_plain(arm))
 
 
