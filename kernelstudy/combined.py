@@ -85,7 +85,7 @@ def draw(sweep: Sweep, folder: Path) -> list[Figure]:
         ):
             drawn = sweep_figures.effect(sweep, {title: column}, f"{label}: {title}")
             add(drawn, name, f"Primary measure of the {title} against swept keys", how)
-    if 1 <= len(sweep.design) <= sweep_figures.MOST_CURVES:
+    if sweep.curves:
         add(
             sweep_figures.over_time(sweep),
             "over_time",
@@ -102,6 +102,8 @@ def draw(sweep: Sweep, folder: Path) -> list[Figure]:
             "Test accuracy against swept keys",
             "Whether the networks learned their task.",
         )
+    if not found:
+        raise runs.RunError("nothing was swept, and no run's curves can be read: nothing to draw")
     return found
 
 

@@ -88,7 +88,7 @@ def build(run: Path, *, out: Path | None = None) -> Path:
     analysis = study.measure(trajectory, bank)
     verdicts = study.verdicts(trajectory, bank, settings["arms"])
     if out == run:
-        runs.write_dataset(out / runs.ANALYSIS, measured.seal(analysis, run, verdicts))
+        runs.write_dataset(out / runs.ANALYSIS, measured.seal(analysis, run, verdicts, metric))
     else:  # a report on its own still says where it comes from
         runs.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     found = {

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from kernelstudy import measured, runs
+from kernelstudy.analysis.study import DELTA
 from kernelstudy.config import METRICS, Arm
 from kernelstudy.design import Key, arrange, flat, label
 
@@ -29,7 +32,9 @@ class Member(NamedTuple):
     condition: int
 
 
+Curves = dict[tuple[int, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
 Part = tuple[Member, measured.Measured]
+MOST_CURVES = 36  # conditions of which curves over steps are read, and drawn
 
 
 class Sweep(NamedTuple):
@@ -47,7 +52,7 @@ class Sweep(NamedTuple):
     metric: str
     networks: pd.DataFrame
     cells: pd.DataFrame
-    curves: dict[tuple[int, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
+    curves: Curves
     measured_again: int
     notes: list[str]
 
@@ -99,14 +104,14 @@ def read(places: list[Path], *, allow_mixed: bool = False) -> Sweep:
     known = [i for i, member in enumerate(raw) if member.settings]
     keys, places_of, design = arrange([raw[i].settings for i in known])
     condition = dict(zip(known, places_of, strict=True))
-    parts, kept, again = [], [], 0
+    parts, kept, again = [], [], {}
     for i, member in enumerate(raw):
         member = member._replace(condition=condition.get(i, -1))
         if not member.reason:
             try:
                 part, remade = measured.read(member.path, member.settings, metric)
                 parts.append((member, part))
-                again += remade
+                again[i] = remade
             except runs.RunError as error:
                 member = member._replace(reason=str(error))
         kept.append(member)
@@ -118,7 +123,9 @@ def read(places: list[Path], *, allow_mixed: bool = False) -> Sweep:
     notes = _notes(parts, differing, len(networks) - len(alone))
     networks = alone.sort_values("condition", kind="stable", ignore_index=True)
     cells = _cells(parts)
-    return Sweep(kept, keys, design, metric, networks, cells, _curves(parts), again, notes)
+    count = sum(analysis is not None for analysis in again.values())
+    curves = _curves(parts, again.values()) if len(design) <= MOST_CURVES else {}
+    return Sweep(kept, keys, design, metric, networks, cells, curves, count, notes)
 
 
 def _notes(parts: list[Part], differing: list[str], repeated: int) -> list[str]:
@@ -229,18 +236,17 @@ def arm_name(arm: dict[str, Any]) -> str:
 
 def _networks(member: Member, part: measured.Measured) -> pd.DataFrame:
     arms, seeds = len(part.arms), len(part.seeds)
-    columns = {name: values[..., -1].ravel() for name, values in part.per_step.items()}
+    columns = {name: values.ravel() for name, values in part.per_network.items()}
     return pd.DataFrame(
         {
             "condition": member.condition,
             "arm": np.repeat(np.array(part.arms, dtype=object), seeds),
             "seed": np.tile(part.seeds, arms),
             "run": str(member.path),
-            "steps": int(part.steps[-1]),
+            "steps": part.step,
             **columns,
-            "start": part.per_step["value"][..., 0].ravel(),
             "chance": part.chance[0],
-            "diverged": part.diverged.ravel(),
+            "diverged": columns["diverged"] != 0,
         }
     )
 
@@ -260,15 +266,26 @@ def _cells(parts: list[Part]) -> pd.DataFrame:
     return cells.drop_duplicates(["condition", "arm"], ignore_index=True)
 
 
-def _curves(parts: list[Part]) -> dict:
-    found: dict[tuple[int, str], tuple] = {}
-    for member, part in parts:
+def _curves(parts: list[Part], remade: Iterable[xr.Dataset | None]) -> Curves:
+    """Curves of all runs that have them; seeds of several runs with the same log steps together."""
+    found: Curves = {}
+    for (member, part), analysis in zip(parts, remade, strict=True):
+        try:
+            if analysis is None:
+                steps, *both = measured.curves(member.path, part.metric)
+            else:
+                names = ("step", part.metric, DELTA + part.metric)
+                steps, *both = (analysis[name].values for name in names)
+            shape = (len(part.arms), len(part.seeds), len(steps))
+            both = [np.asarray(values, dtype=float).reshape(shape) for values in both]
+        except Exception:  # its summary is whole, and this is but a picture
+            continue
         for row, arm in enumerate(part.arms):
-            both = [part.per_step[name][row] for name in ("value", "delta")]
+            mine = [values[row] for values in both]
             before = found.get((member.condition, arm))
-            if before and np.array_equal(before[0], part.steps):
-                both = [np.concatenate(pair) for pair in zip(before[1:], both, strict=True)]
-            found[member.condition, arm] = (part.steps, *both)
+            if before and np.array_equal(before[0], steps):
+                mine = [np.concatenate(pair) for pair in zip(before[1:], mine, strict=True)]
+            found[member.condition, arm] = (steps, mine[0], mine[1])
     return found
 
 

@@ -31,7 +31,9 @@ def finished(tmp_path_factory):
     runs.finish(place, made, PROVENANCE | VERSIONS)
     analysis = study.measure(made, settings["bank"]["kernels"])
     verdicts = study.verdicts(made, settings["bank"]["kernels"], settings["arms"])
-    runs.write_dataset(place / runs.ANALYSIS, measured.seal(analysis, place, verdicts))
+    runs.write_dataset(
+        place / runs.ANALYSIS, measured.seal(analysis, place, verdicts, BASE.bank.metric)
+    )
     return place
 
 
@@ -105,7 +107,7 @@ def test_analyses_are_read_while_they_are_current(grid, monkeypatch):
     monkeypatch.undo()
     stale, damaged, *_ = sorted(grid.iterdir())
     (stale / runs.DONE).write_text("of another trajectory")
-    (damaged / runs.ANALYSIS / "arm" / "zarr.json").write_text("{")
+    (damaged / runs.ANALYSIS / "zarr.json").write_text("{")
     again = read(grid)
     assert again.measured_again == 2
     pd.testing.assert_frame_equal(again.networks, found.networks)
@@ -213,11 +215,13 @@ def test_hostile_directories_are_named_and_nothing_more(grid, finished, monkeypa
     store.create_array(
         "r2_sobel_centered", shape=(10**12,), dtype="f8", chunks=(10**6,), overwrite=True
     )
+    mean = make(grid / "mean", finished, model=Model(width=98)) / runs.ANALYSIS / "zarr.json"
+    mean.write_text(mean.read_text().replace("per_network", "<script>"))
     html = report.combine([grid]).read_text()
     assert "<script>" not in html
     assert "config.yaml is not that of a run" in html
     found = read(grid)
-    assert found.measured_again == 1  # the huge one, out of its trajectory
+    assert found.measured_again == 1  # the mean one, out of its trajectory
     assert [key.name for key in found.keys] == [
         "model.width",
         "model.activation",

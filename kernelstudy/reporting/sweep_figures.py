@@ -18,7 +18,6 @@ from kernelstudy.reporting.style import CHANCE, colour_of, styled
 from kernelstudy.sweeps import Sweep
 
 TITLES = {"W": OF_KERNELS, "update": OF_UPDATE}
-MOST_CURVES = 36  # panels of curves over steps
 _MOST_DOTS = 1500  # in a figure
 _MOST_PANELS = 12  # along one side
 
