@@ -211,8 +211,6 @@ def page(found: dict) -> str:
             "trajectories that are those of the basic launcher, byte for byte",
             found["bit_identical"],
         ),
-        ("seconds on Ray, start of its processes included", found["seconds_on_ray"]),
-        ("seconds of the basic launcher", found["seconds_basic"]),
     ]
     return "\n".join(
         [
