@@ -66,9 +66,12 @@ def draw(sweep: Sweep, folder: Path) -> list[Figure]:
         found.append(Figure(name, title, caption))
 
     how = (
-        "Every network at its run's final step, beside chance; diamonds: means, bars: their 95% interval "
-        "over networks. Values are evenly spaced. Grey: what random kernels give."
+        "Networks at their run's final step, beside chance; diamonds: means, bars: their 95% interval over "
+        "networks. Values are evenly spaced. Grey: what random kernels give."
     )
+    most = sweep_figures.MOST_PANELS
+    if any(len(sweep.keys[k].values) > most for k in sweep_figures.axes_of(sweep.keys)[1:]):
+        how += f" Of rows and columns {most} are shown, from the first to the last."
     parts = {sweep_figures.TITLES[part]: column for part, column in analysis.PARTS.items()}
     if not sweep.keys:
         pass

@@ -82,7 +82,12 @@ def append_metrics(run: Path, record: dict[str, Any]) -> None:
 
 def read_config(run: Path) -> dict[str, Any]:
     """The settings of a run, as plain data."""
-    return _read(run, CONFIG, yaml.safe_load)
+    return _read(run, CONFIG, _safe_yaml)
+
+
+def _safe_yaml(text: str) -> Any:
+    """`yaml.safe_load` by libyaml, ten times as fast, where that is there."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def read_provenance(run: Path) -> dict[str, Any]:

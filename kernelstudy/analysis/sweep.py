@@ -44,11 +44,12 @@ def conditions(networks: pd.DataFrame) -> pd.DataFrame:
 def means(networks: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of a share in every condition and arm that has any: condition, arm, n, mean, ci_low, ci_high."""
     keys, samples = [], []
-    for place, group in _groups(networks):
-        values = group[column].to_numpy()
-        if np.isfinite(values).any():
+    values = networks[column].to_numpy()
+    for place, rows in _groups(networks):
+        known = values[rows][np.isfinite(values[rows])]
+        if len(known):
             keys.append(place)
-            samples.append(values[np.isfinite(values)])
+            samples.append(known)
     rows = [
         (*key, len(sample), sample.mean(), low, high)
         for key, sample, low, high in zip(
@@ -66,18 +67,21 @@ def tests(networks: pd.DataFrame) -> pd.DataFrame:
     the family. Intervals are Student's. Returns `TEST_COLUMNS`.
     """
     keys, samples = [], []
-    for place, group in _groups(networks):
-        for part, column in PARTS.items():
-            for null, reference in (("N0", "chance"), ("N1", "start")):
-                differences = (group[column] - group[reference]).to_numpy()
-                differences = differences[np.isfinite(differences)]
-                if len(differences):
-                    keys.append((*place, part, null))
-                    samples.append(differences)
-    p = sign_flips(samples)
+    asked = [
+        (part, null, (networks[column] - networks[reference]).to_numpy())
+        for part, column in PARTS.items()
+        for null, reference in (("N0", "chance"), ("N1", "start"))
+    ]
+    for place, rows in _groups(networks):
+        for part, null, differences in asked:
+            known = differences[rows][np.isfinite(differences[rows])]
+            if len(known):
+                keys.append((*place, part, null))
+                samples.append(known)
+    found = zip(keys, samples, *_students(samples), sign_flips(samples), strict=True)
     rows = [
-        (*key, len(sample), sample.mean(), *t_interval(sample), p_of, np.nan)
-        for key, sample, p_of in zip(keys, samples, p, strict=True)
+        (*key, len(sample), sample.mean(), low, high, p, np.nan)
+        for key, sample, low, high, p in found
     ]
     return _with_q(pd.DataFrame(rows, columns=TEST_COLUMNS))
 
@@ -193,6 +197,14 @@ def intervals(
     return low, high
 
 
+def _students(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """`t_interval` of many samples: two arrays (samples,)."""
+    low, high = np.full(len(samples), np.nan), np.full(len(samples), np.nan)
+    for places, block in _of_one_size(samples):
+        low[places], high[places] = t_interval(block)
+    return low, high
+
+
 def sign_flips(samples: list[np.ndarray]) -> np.ndarray:
     """`sign_flip_test` of many samples, those of one size together; NaN below 6 values: (samples,)."""
     p = np.full(len(samples), np.nan)
@@ -212,8 +224,16 @@ def _of_one_size(samples: list[np.ndarray]) -> Iterable[tuple[np.ndarray, np.nda
             yield block, np.stack([samples[i] for i in block], axis=1)
 
 
-def _groups(networks: pd.DataFrame):
-    return networks.groupby(["condition", "arm"], sort=False)
+def _groups(networks: pd.DataFrame) -> list[tuple[tuple, np.ndarray]]:
+    """(condition, arm) and its rows, in order of appearance."""
+    if not len(networks):
+        return []
+    place = networks[["condition", "arm"]]
+    codes = place.groupby(["condition", "arm"], sort=False).ngroup().to_numpy()
+    order = np.argsort(codes, kind="stable")
+    rows = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    firsts = place.iloc[[group[0] for group in rows]].itertuples(index=False)
+    return [(tuple(first), group) for first, group in zip(firsts, rows, strict=True)]
 
 
 def _with_q(table: pd.DataFrame) -> pd.DataFrame:

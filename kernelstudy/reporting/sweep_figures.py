@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from kernelstudy.sweeps import Sweep
 
 TITLES = {"W": OF_KERNELS, "update": OF_UPDATE}
 _MOST_DOTS = 1500  # in a figure
-_MOST_PANELS = 12  # along one side
+MOST_PANELS = 6  # along one side
 
 
 def axes_of(keys: list[Key]) -> list[int]:
@@ -43,8 +42,8 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
     """
     order = axes_of(sweep.keys)
     x, column, rest = order[0], order[1:2], order[2:]
-    columns = _combinations(sweep, column)[:_MOST_PANELS]
-    rows = list(itertools.product(measures, _combinations(sweep, rest)))[:_MOST_PANELS]
+    columns = _some(_combinations(sweep, column))
+    rows = list(itertools.product(measures, _some(_combinations(sweep, rest))))
     arms = list(dict.fromkeys(sweep.networks["arm"]))
     values = sweep.keys[x].values
     placed = sweep.networks.join(sweep.design, on="condition")
@@ -159,14 +158,20 @@ def _combinations(sweep: Sweep, keys: list[int]) -> list[tuple[int, ...]]:
     return sorted({tuple(row) for row in sweep.design[names].itertuples(index=False)})
 
 
+def _some(places: list) -> list:
+    """At most `MOST_PANELS` of them, evenly from the first to the last."""
+    chosen = np.linspace(0, len(places) - 1, min(len(places), MOST_PANELS)).round().astype(int)
+    return [places[i] for i in chosen]
+
+
 def _chance(axis: Axes, inside: pd.DataFrame, sweep: Sweep, key: str) -> None:
     """N0 at every value of x: the mean, and the middle 95% of networks of random kernels."""
     found = inside[["condition", key]].drop_duplicates().merge(sweep.cells, on="condition")
-    for _, group in found.groupby(key):
-        cell: Any = group.iloc[0]
-        ends = np.array([cell[key] - 0.45, cell[key] + 0.45])
-        axis.fill_between(ends, cell["null_low"], cell["null_high"], color=CHANCE, alpha=0.25, lw=0)
-        axis.plot(ends, [cell["null_mean"]] * 2, color=CHANCE, lw=1.5)
+    found = found.drop_duplicates(key)
+    x = np.stack([found[key] - 0.45, found[key] + 0.45, np.full(len(found), np.nan)], 1).ravel()
+    mean, low, high = (np.repeat(found[f"null_{end}"], 3) for end in ("mean", "low", "high"))
+    axis.fill_between(x, low, high, color=CHANCE, alpha=0.25, lw=0)
+    axis.plot(x, mean, color=CHANCE, lw=1.5)
 
 
 def _limits(
