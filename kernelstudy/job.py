@@ -66,7 +66,13 @@ def _accept(study: Study, place: Path) -> None:
             f"{place} was finished by other versions ({versions}): allow_stale=true accepts it, or delete it "
             "to train again"
         )
-    print(f"run: {place} is finished; making its report again", flush=True)
+
+
+def _is_reported(place: Path) -> bool:
+    """Whether a finished run has its report, of this version."""
+    from kernelstudy import measured
+
+    return (place / "report.html").is_file() and measured.is_current(place)
 
 
 def _leads(study: Study) -> bool:

@@ -1,4 +1,4 @@
-"""python -m kernelstudy.report RUN [--out DIR]: (re)build a run's report. Needs no JAX."""
+"""python -m kernelstudy.report RUN [RUN ...] [--out DIR]: a run's report, or one over many. Needs no JAX."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from rich.console import Console
 
-from kernelstudy import runs, untrusted
+from kernelstudy import measured, runs, sweeps, untrusted
 from kernelstudy.analysis import study, tables
 from kernelstudy.reporting import answer, curves, galleries, gradients, page, style
 from kernelstudy.reporting.page import Figure, Page
@@ -19,12 +19,28 @@ from kernelstudy.reporting.page import Figure, Page
 def main(words: list[str] | None = None) -> int:
     """Run the command; exit status 0 done, 2 wrong input."""
     parser = argparse.ArgumentParser(prog="python -m kernelstudy.report", description=__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="directory of a finished run")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUN)")
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="directory of a run, or of many; several give one report over all of them",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to write (default: RUN; of many runs, report/ beside them)",
+    )
+    parser.add_argument(
+        "--allow-mixed",
+        action="store_true",
+        help="report on runs together though their versions or data differ",
+    )
     given = parser.parse_args(words)
     try:
         with Console(stderr=True).status("measuring and drawing"):
-            written = build(given.run, out=given.out)
+            written = combine(given.runs, out=given.out, allow_mixed=given.allow_mixed)
     except runs.RunError as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
@@ -33,6 +49,24 @@ def main(words: list[str] | None = None) -> int:
         return 2
     print(f"report: {written}")
     return 0
+
+
+def combine(places: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
+    """One run's report (`build`), or one over all runs in `places` (`combined.build`).
+
+    `places`: directories of runs, or of many of them. Returns the path of report.html.
+
+    Raises:
+        RunError: where they cannot be read, or do not belong together.
+    """
+    found = sweeps.find(places)
+    if not found:
+        raise runs.RunError(f"{places[0]} holds a report over many runs, but no run")
+    if len(found) == 1:
+        return build(found[0], out=out)
+    from kernelstudy import combined
+
+    return combined.build(found, out=out, allow_mixed=allow_mixed)
 
 
 def build(run: Path, *, out: Path | None = None) -> Path:
@@ -53,11 +87,11 @@ def build(run: Path, *, out: Path | None = None) -> Path:
     bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
 
     analysis = study.measure(trajectory, bank)
+    verdicts = study.verdicts(trajectory, bank, settings["arms"])
     if out == run:
-        runs.write_dataset(out / runs.ANALYSIS, analysis)
+        runs.write_dataset(out / runs.ANALYSIS, measured.seal(analysis, run, verdicts, metric))
     else:  # a report on its own still says where it comes from
         runs.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-    verdicts = study.verdicts(trajectory, bank, settings["arms"])
     found = {
         "summary": tables.summary(analysis),
         "tests": tables.tests(analysis),

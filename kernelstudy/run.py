@@ -9,11 +9,9 @@ from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from kernelstudy import config, locks, runs, stopping
+from kernelstudy import config, launched, locks, runs, stopping
 from kernelstudy.config import ConfigError
 from kernelstudy.job import run
 from kernelstudy.stopping import Stopped
@@ -31,6 +29,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     same = shlex.join(["python", "-m", "kernelstudy.run", *sys.argv[1:]])
     config.register()
+    launched.accept_presets()
     with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place, stopping.signals():
         sys.argv[1:] = _arranged(sys.argv[1:], place)
         parser = get_args_parser()
@@ -48,7 +47,8 @@ def main() -> None:
             how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
             sys.exit(_tell(f"interrupted{how}: {same}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
-            sys.exit(_tell(config.explain(error, sys.argv[1:]), 2))
+            said = launched.lacking(error) or config.explain(error, sys.argv[1:])
+            sys.exit(_tell(said, 2))
 
 
 def _arranged(words: list[str], place: str) -> list[str]:
@@ -87,6 +87,7 @@ def _tell(message: str, status: int) -> int:
 def _job(settings: DictConfig) -> None:
     """One job: a single run, or one of a sweep, which goes on to its other jobs if this one fails."""
     try:
+        launched.settle()
         run(config.from_hydra(settings))
     except (ConfigError, runs.RunError, locks.HeldError) as error:
         status = _tell(str(error), 2)
@@ -97,10 +98,13 @@ def _job(settings: DictConfig) -> None:
         status = _tell(f"failed: {type(error).__name__}", 1)
     else:
         return
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
+    if launched.in_sweep():
         raise _Told(status)
     sys.exit(status)
 
 
 if __name__ == "__main__":
-    main()
+    # As the module that it is, so that launchers can send its functions to other processes by name.
+    from kernelstudy import run as module
+
+    module.main()

@@ -149,15 +149,20 @@ def check_trajectory(run: Path) -> None:
 
 def read_config(run: Path) -> dict[str, Any]:
     """The settings of a run, as plain data."""
-    return _read(run, CONFIG, yaml.safe_load)
+    return _read(run, CONFIG, _safe_yaml)
 
 
-def read_facts(run: Path, arms: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings and provenance of a run of so many arms, held to what a report makes use of."""
+def _safe_yaml(text: str) -> Any:
+    """`yaml.safe_load` by libyaml, ten times as fast, where that is there."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def read_facts(run: Path, arms: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings and provenance of a run (of so many arms), held to what a report makes use of."""
     settings, provenance = read_config(run), read_provenance(run)
     schema.check_settings(settings, run / CONFIG)
     schema.check_provenance(provenance, run / PROVENANCE)
-    if len(settings["arms"]) != arms:
+    if arms is not None and len(settings["arms"]) != arms:
         raise RunError(f"{run / CONFIG} has {len(settings['arms'])} arms, its trajectory {arms}")
     return settings, provenance
 

@@ -119,6 +119,15 @@ def test_a_sweep_goes_on_after_a_bad_job(tmp_path):
     assert len(found) == 2
     assert all((run / "DONE").is_file() and (run / "report.html").is_file() for run in found)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["results"]
+    # again: only what is missing, here one report
+    gone, kept = (run / "report.html" for run in found)
+    gone.unlink()
+    before = kept.stat().st_mtime_ns
+    again = run(tmp_path, "-m", *TINY, "seeds=1", "steps=1", sizes, "name=swept", ONE_ARM)
+    assert again.returncode == 2
+    assert again.stdout.count("making its report again") == 1
+    assert gone.is_file()
+    assert kept.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(

@@ -166,8 +166,13 @@ def _band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
 
 
 def step_axis(axes: np.ndarray, analysis: xr.Dataset) -> None:
+    """`steps_to` the last step of an analysis."""
+    steps_to(axes, int(analysis["step"][-1]))
+
+
+def steps_to(axes: np.ndarray, last: int) -> None:
     """Steps on the logarithmic x axis that all of a figure's `axes` share, with a place for 0."""
-    first, last = axes.flat[0], int(analysis["step"][-1])
+    first = axes.flat[0]
     first.set_xscale("symlog", linthresh=1, linscale=0.4)
     ticks = [0, *(10**e for e in range(12) if 10**e < last * 0.7), last]
     first.set_xticks(ticks, [f"{t:,}" for t in ticks])

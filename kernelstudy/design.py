@@ -1,0 +1,106 @@
+"""What was swept: which settings differ between runs, and how the runs lie in the grid of their values."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from kernelstudy.config import NOT_IN_ID, Study
+
+NOT_SWEPT = ("name", "seeds", "arms")  # a label, and two axes of their own
+
+
+class Key(NamedTuple):
+    """A swept key. `values`: what it takes, in order; `follows`: keys whose value it decides."""
+
+    name: str
+    values: list[Any]
+    follows: list[str]
+
+    def label(self, index: int) -> str:
+        return label(self.values[index])
+
+
+def arrange(settings: list[dict[str, Any]]) -> tuple[list[Key], list[int], pd.DataFrame]:
+    """The swept keys, every run's condition, and the conditions' design.
+
+    The design has a row a condition and a column a key, holding the index of the key's value. A key
+    whose value another swept key decides is no axis of its own but 'follows' that one.
+    """
+    # what a run of an earlier version does not name had the value that is now the default
+    defaults = flat(dataclasses.asdict(Study()))
+    flattened = [defaults | flat(one) for one in settings]
+    names = list(dict.fromkeys(name for one in flattened for name in one))
+    columns: dict[str, list[int]] = {}
+    values: dict[str, list[Any]] = {}
+    for name in names:
+        values[name], columns[name] = _ranked([one.get(name) for one in flattened])
+    swept = [name for name in names if len(values[name]) > 1]
+    axes = [name for name in swept if not _decider(name, swept, columns)]
+    follows = {name: _decider(name, axes, columns) for name in swept if name not in axes}
+    keys = [
+        Key(name, values[name], [k for k, by in follows.items() if by == name]) for name in axes
+    ]
+    places = [tuple(columns[name][i] for name in axes) for i in range(len(settings))]
+    ordered = sorted(set(places))
+    design = pd.DataFrame(ordered, columns=axes, index=range(len(ordered)), dtype=int)
+    index = {place: i for i, place in enumerate(ordered)}
+    return keys, [index[place] for place in places], design
+
+
+def _decider(name: str, others: Iterable[str], columns: dict[str, list[int]]) -> str | None:
+    """The first other key whose value fixes that of `name`; of two that fix each other the first counts."""
+    order = list(columns)
+    for other in others:
+        if other == name or not _fixes(columns[other], columns[name]):
+            continue
+        if _fixes(columns[name], columns[other]) and order.index(name) < order.index(other):
+            continue
+        return other
+    return None
+
+
+def _fixes(one: list[int], another: list[int]) -> bool:
+    return len(set(zip(one, another, strict=True))) == len(set(one))
+
+
+def _ranked(found: list[Any]) -> tuple[list[Any], list[int]]:
+    """The distinct values in order, numbers by size, and every run's place among them."""
+    texts = [json.dumps(value, sort_keys=True, default=str) for value in found]
+    distinct = dict(zip(texts, found, strict=True))
+
+    def rank(text: str) -> tuple:
+        value = distinct[text]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return (value is not None, not number, value if number else 0, text)
+
+    ordered = sorted(distinct, key=rank)
+    place = {text: i for i, text in enumerate(ordered)}
+    return [distinct[text] for text in ordered], [place[text] for text in texts]
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys -> values of all that can be swept and changes the result."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        key = f"{prefix}{name}"
+        if key in NOT_SWEPT or key in NOT_IN_ID:
+            continue
+        if isinstance(value, dict):
+            found |= flat(value, f"{key}.")
+        else:
+            found[key] = value
+    return found
+
+
+def label(value: Any) -> str:
+    """A setting's value as it is shown: short, on one line."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else text[:37] + "..."

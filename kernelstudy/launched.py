@@ -1,0 +1,62 @@
+"""A job of a sweep in the process that a launcher gave it, on this machine or another."""
+
+import contextlib
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
+# Presets in conf/hydra/launcher/ bear the names of the plugins' own configs and are checked against
+# them, as is wanted; Hydra 1.3 says each time that this needs no schema any more in a later version.
+_MATCHED = r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema with the same name"
+
+_EXTRAS = {"ray": "ray", "submitit": "slurm", "joblib": "joblib"}  # by plugin
+
+
+def accept_presets() -> None:
+    """Keep Hydra from warning that launchers' presets are checked against their plugins' schemas."""
+    warnings.filterwarnings("ignore", _MATCHED, UserWarning)
+
+
+accept_presets()  # other processes import this before Hydra composes a job's config there
+
+
+def lacking(error: BaseException) -> str:
+    """What to install if `error` is that a launcher's plugin is not there; else nothing."""
+    found = re.search(r"(?:class|target)\W+hydra_plugins\.hydra_(\w+)_launcher", str(error))
+    if not found:
+        return ""
+    extra = _EXTRAS.get(found[1], found[1])
+    return (
+        f"hydra/launcher: {found[1]} needs the extra [{extra}]: pip install 'kernelstudy[{extra}]'"
+    )
+
+
+def in_sweep() -> bool:
+    """Whether this is a job of a sweep (-m)."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def settle() -> None:
+    """Go where the command was given, and keep to the cores of the job; before JAX is imported.
+
+    Launchers tell a job's number of cores as OMP_NUM_THREADS (loky and Ray do, the preset for Slurm
+    too). JAX would take all of the machine's, and so would the other jobs on it.
+
+    Raises:
+        OSError: the directory of the command is not there: machines must share it.
+    """
+    job = HydraConfig.get()
+    if not in_sweep() or job.runtime.choices.get("hydra/launcher") == "basic":
+        return
+    os.chdir(job.runtime.cwd)
+    with contextlib.suppress(OSError):  # Hydra's own directory, empty on all machines but the first
+        Path(job.runtime.output_dir).rmdir()
+    cores = os.environ.get("OMP_NUM_THREADS", "")
+    if cores.isdecimal() and "jax" not in sys.modules:
+        os.environ.setdefault("JAX_NUM_CPU_DEVICES", cores)
+        os.environ.setdefault("PJRT_NPROC", cores)  # threads of XLA
