@@ -11,7 +11,7 @@ import xarray as xr
 from rich.console import Console
 
 from kernelstudy import runs
-from kernelstudy.analysis import study, tables
+from kernelstudy.analysis import deep, study, tables
 from kernelstudy.reporting import answer, curves, galleries, gradients, page, style
 from kernelstudy.reporting.page import Figure, Page
 
@@ -94,7 +94,9 @@ def draw(
     for index, arm in enumerate(trajectory["arm"].values):
         kernels = galleries.kernels_over_time(trajectory, str(arm), scales)
         style.save(kernels, folder, f"kernels_{index}")
-        style.save(galleries.feature_maps(trajectory, str(arm)), folder, f"feature_maps_{index}")
+        if deep.layers_of(trajectory):
+            maps = galleries.feature_maps(trajectory, str(arm))
+            style.save(maps, folder, f"feature_maps_{index}")
 
 
 def compose(

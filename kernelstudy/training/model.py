@@ -120,10 +120,14 @@ class CNN(nnx.Module):
 
     def feature_maps(self, images: Array, ops: Ops) -> list[Array]:
         """Every layer's maps (N, H, W, channels) after the activation and before pooling."""
+        return [ops.leave(maps) for maps in self.activations(images, ops)]
+
+    def activations(self, images: Array, ops: Ops) -> list[Array]:
+        """`feature_maps` in the layout of `ops`."""
         x, maps = ops.enter(images), []
         for layer in self._layers(images):
             x = self._activation(layer, x, ops, False)
-            maps.append(ops.leave(x))
+            maps.append(x)
             x = ops.pool(x) if layer.halves and self.stride == 1 else x
         return maps
 

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import numpy as np
 from kernelstudy.config import ConfigError, Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import initializers
+from kernelstudy.training import initializers, watch
 from kernelstudy.training.parallel import (
     COMPILE_QUICKLY,
     Population,
@@ -28,18 +28,18 @@ from kernelstudy.training.train import (
     Order,
     State,
     Task,
+    Train,
     first_kernel_shape,
     make_train,
 )
-from kernelstudy.training.trajectory import Log, mean_loss, probe_rows, trajectory
+from kernelstudy.training.trajectory import Log, mean_loss, trajectory
 
 if TYPE_CHECKING:
     import xarray as xr
 
 # Streams of random numbers that belong to a seed, apart from its parameters'.
-_MIXED, _LABELS = 2, 1  # 0 is its order of examples, data.feed.ORDER
+_LABELS = 1  # 0 is its order of examples, data.feed.ORDER
 _FIRST_LAYER = 1
-_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 def train_population(
@@ -69,28 +69,43 @@ def train_population(
         taken before its update (at step 0: of the first minibatch); test_accuracy (arm, seed, step), of the
         last step on all test images, before it on `eval_images` of them; and
         val_accuracy where images were held out to validate;
-        diverged (arm, seed) bool; feature_map (arm, step, probe, y, x, channel) float16, layer 2 of
-        the first seed's network after the activation, before pooling; probe_image
-        (probe, row, column, colour) and probe_label (probe); patch_eigenvalue (component) and
-        patch_basis (component, ky, kx) of training images, colours averaged; these three have a
-        leading axis of arms where arms see their images in several variants.
+        diverged (arm, seed) bool; of the first `probe_seeds` networks of each arm and every layer i
+        feature_map_i, grating_i, ... (arm, probe_seed, step, ...) after the activation and before
+        pooling, see `watch.WHAT`; probe_image (probe, row, column, colour) with probe_label and
+        probe_part; example_image and example_label; patch_eigenvalue (component) and
+        patch_basis (component, ky, kx) of training images, colours averaged; the images and these
+        two have a leading axis of arms where arms see their images in several variants.
     """
     devices = choose_devices(study)
     train = make_train(study, data)
     population = make_population(train, devices)
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
     one = shapes_of_one(population, study, data)
+    subjects = watch.subjects(data, seen)
+    watched = study.seed_list[: watch.watched_seeds(study, watch_bytes(study, data, train, one))]
     logs = [
-        _train_group(study, data, seen, population, len(devices), seeds, on_step, on_log)
+        _train_group(
+            study, data, seen, subjects, watched, population, len(devices), seeds, on_step, on_log
+        )
         for seeds in _groups(study, bytes_a_network(one, study, data))
     ]
-    return trajectory(study, data, seen, logs)
+    return trajectory(study, data, seen, subjects, watched, logs)
+
+
+def watch_bytes(study: Study, data: Images, train: Train, one: State) -> int:
+    """What watching one network of every arm takes on disk before compression; `one`: its shapes."""
+    images = jax.ShapeDtypeStruct((1, watch.image_count(data), *data.image_shape), jnp.float32)
+    row = jax.ShapeDtypeStruct((), jnp.int32)
+    shapes = jax.eval_shape(train.watch, one.params, one.statistics, row, images)
+    return watch.bytes_a_seed(study, shapes)
 
 
 def _train_group(
     study: Study,
     data: Images,
     seen: feed.Variants,
+    subjects: watch.Subjects,
+    watched: list[int],
     population: Population,
     devices: int,
     seeds: list[int],
@@ -112,8 +127,8 @@ def _train_group(
         images, labels = population.share(_mixed(seen.val, data.val_labels))
         held_out["val_accuracy"] = task._replace(test_images=images, test_labels=labels)
     net = population.place(_nets(study, seen, filled))
-    first_seed = jnp.arange(grid[0]) * grid[1]
-    probes = seen.test[seen.row_of_arm][:, probe_rows(data.test_labels)]
+    count = sum(seed in watched for seed in seeds)
+    watching = _watching(population, subjects, net, grid, count, devices) if count else None
     dispatches = feed.feed(
         data,
         study.data,
@@ -136,11 +151,12 @@ def _train_group(
     shapes = population.like(shapes_of_one(population, study, data), len(filled))
     advancing = compiling(population.advance, shapes, net, task, order, one)
     evaluating = compiling(population.evaluate, shapes, net, held_out["test_accuracy"], one)
+    showing = compiling(population.watch, *watching.shapes(shapes)) if watching else None
     state = population.place(initial([(arm, seeds[row]) for arm, row in filled]))
     advance, evaluate = advancing.result(), evaluating.result()
     score = {"test_accuracy": evaluate, "val_accuracy": population.evaluate}
     losses: list[np.ndarray] = []  # (arm, seed) of every step done
-    kernels, maps = [], []
+    kernels, shown = [], []
     accuracies: dict[str, list[np.ndarray]] = {name: [] for name in held_out}
     started, before = time.perf_counter(), 0
     for step in study.log_steps:
@@ -157,8 +173,8 @@ def _train_group(
             count = count if step == study.steps else min(count, study.eval_images)
             scored = score[name](state, net, part, jnp.asarray(count))
             accuracies[name].append(on_grid(scored))
-        chosen = jax.device_get(population.pick(state.params, first_seed))
-        maps.append(np.asarray(population.feature_maps(chosen, jnp.asarray(probes))))
+        if watching and showing:
+            shown.append(watching.fetch(showing.result()(*watching.arguments(state))))
         on_log(
             {
                 "step": step,
@@ -169,9 +185,56 @@ def _train_group(
             }
         )
         before = step
-    halves = np.clip(np.stack(maps, 1), -_FLOAT16, _FLOAT16).astype(np.float16)
     of_parts = {name: np.stack(values, -1) for name, values in accuracies.items()}
-    return Log(np.stack(kernels, 2), of_parts, np.stack(losses), halves)
+    over_steps = {name: np.stack([s[name] for s in shown], 2) for name in (shown or [{}])[0]}
+    return Log(np.stack(kernels, 2), of_parts, np.stack(losses), over_steps)
+
+
+class _Watching(NamedTuple):
+    """The networks of a group that are watched, and on what."""
+
+    population: Population
+    rows: jax.Array  # of the population; the last fills up to a multiple of the devices
+    grid: tuple[int, int]  # arms, seeds
+    input_row: jax.Array
+    images: jax.Array
+
+    def arguments(self, state: Any) -> tuple:
+        """The arguments of `Population.watch`."""
+        chosen = self.population.pick((state.params, state.statistics), self.rows)
+        return *self.population.place(chosen), self.input_row, self.images
+
+    def shapes(self, state: State) -> tuple:
+        """Of `arguments`, from the shapes of the whole population's state."""
+        chosen = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                (len(self.rows), *leaf.shape[1:]), leaf.dtype, sharding=leaf.sharding
+            ),
+            (state.params, state.statistics),
+        )
+        return *chosen, self.input_row, self.images
+
+    def fetch(self, found: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+        """name -> (arm, seed, ...)."""
+        count = self.grid[0] * self.grid[1]
+        whole = self.population.fetch(found)
+        return {name: v[:count].reshape(*self.grid, *v.shape[1:]) for name, v in whole.items()}
+
+
+def _watching(
+    population: Population,
+    subjects: watch.Subjects,
+    net: Net,
+    grid: tuple[int, int],
+    seeds: int,
+    devices: int,
+) -> _Watching:
+    """The first `seeds` networks of every arm of a group."""
+    rows = (np.arange(grid[0])[:, None] * grid[1] + np.arange(seeds)).ravel()
+    rows = jnp.asarray(np.pad(rows, (0, -len(rows) % devices), mode="edge"))
+    of_nets = population.place(population.pick(net.input_row, rows))
+    images = population.share(subjects.images)
+    return _Watching(population, rows, (grid[0], seeds), of_nets, images)
 
 
 def spans(log_steps: list[int]) -> list[tuple[int, int]]:
@@ -228,7 +291,7 @@ def _task(study: Study, data: Images, seen: feed.Variants, seeds: list[int]) -> 
 def _mixed(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(variants, M, ...) images and (M,) labels in a fixed random order, so that the first few are a fair
     sample of all."""
-    order = _stream(_MIXED).permutation(len(labels))
+    order = watch.mixed_order(len(labels))
     return images[:, order], labels[order]
 
 

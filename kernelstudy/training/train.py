@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
-from kernelstudy.training import ops
+from kernelstudy.training import ops, watch
 from kernelstudy.training.model import CNN
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
@@ -62,13 +62,13 @@ class Train(NamedTuple):
     init(key, first kernel (kh, kw, cin, width)) -> State
     advance(state, net, task, order, steps) -> State, losses (STEPS_A_CALL,)
     evaluate(state, net, task, examples) -> accuracy on the first `examples` test images
-    feature_maps(params, probes (P, H, W, C)) -> their maps in layer 2 (in 1, where that is all)
+    watch(params, statistics, input_row, images (V, n, H, W, C)) -> what `watch.WHAT` lists, by name
     """
 
     init: Callable[[Array, Array], State]
     advance: Callable[[State, Net, Task, Order, Array], tuple[State, Array]]
     evaluate: Callable[[State, Net, Task, Array], Array]
-    feature_maps: Callable[[Any, Array], Array]
+    watch: Callable[[Any, Any, Array, Array], dict[str, Array]]
 
 
 def make_train(study: Study, data: Images) -> Train:
@@ -160,12 +160,13 @@ def make_train(study: Study, data: Images) -> Train:
 
         return lax.fori_loop(0, (examples + chunk - 1) // chunk, add, 0) / examples
 
-    def feature_maps(params: Any, probes: Array) -> Array:
-        maps = nnx.merge(graph, params).feature_maps(probes, table)
-        return maps[min(1, len(maps) - 1)]
+    def watched(params: Any, statistics: Any, input_row: Array, images: Array) -> dict[str, Array]:
+        model, probes = nnx.merge(graph, params, statistics), watch.probe_count(data)
+        found = watch.watch(model, table, images[input_row], probes)
+        return found | watch.deeper_kernels(params)
 
     return Train(
-        *map(partial(_with_precision, study.precision), (init, advance, evaluate, feature_maps))
+        *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched))
     )
 
 
