@@ -11,8 +11,19 @@ import xarray as xr
 from rich.console import Console
 
 from kernelstudy import runs
-from kernelstudy.analysis import deep, study, tables
-from kernelstudy.reporting import answer, curves, galleries, gradients, page, style
+from kernelstudy.analysis import study, tables
+from kernelstudy.reporting import (
+    answer,
+    curves,
+    deeper,
+    explorer,
+    galleries,
+    gradients,
+    page,
+    rungs,
+    style,
+)
+from kernelstudy.reporting.animation import kernels_gif
 from kernelstudy.reporting.page import Figure, Page
 
 
@@ -52,8 +63,10 @@ def build(run: Path, *, out: Path | None = None) -> Path:
     bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
 
     analysis = study.measure(trajectory, bank)
+    deep = deeper.measure(trajectory, settings["arms"])
     if out == run:
-        runs.write_dataset(out / runs.ANALYSIS, analysis)
+        of_layers = [] if deep is None else [deep.channels, deep.layers]
+        runs.write_dataset(out / runs.ANALYSIS, xr.merge([analysis, *of_layers]))
     else:  # a report on its own still says where it comes from
         runs.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     verdicts = study.verdicts(trajectory, bank, settings["arms"])
@@ -63,11 +76,17 @@ def build(run: Path, *, out: Path | None = None) -> Path:
         "ladder": tables.ladder(verdicts),
         "growth": tables.growth(analysis),
         "kernels": tables.kernels(trajectory, bank),
+        **({} if deep is None else deeper.tables(deep)),
     }
     for name, table in found.items():
         runs.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
     draw(trajectory, analysis, bank, metric, out / "figures")
-    return page.write(compose(analysis, verdicts, found, settings, provenance), out)
+    composed = compose(analysis, verdicts, found, settings, provenance)
+    if deep is not None:
+        deeper.draw(trajectory, deep, settings["model"], out / "figures")
+        deeper.add_to(composed, deep)
+    composed.explorer = explorer.payload(trajectory, analysis, deep, settings)
+    return page.write(composed, out)
 
 
 def draw(
@@ -94,9 +113,7 @@ def draw(
     for index, arm in enumerate(trajectory["arm"].values):
         kernels = galleries.kernels_over_time(trajectory, str(arm), scales)
         style.save(kernels, folder, f"kernels_{index}")
-        if deep.layers_of(trajectory):
-            maps = galleries.feature_maps(trajectory, str(arm))
-            style.save(maps, folder, f"feature_maps_{index}")
+    kernels_gif(trajectory, folder)
 
 
 def compose(
@@ -141,11 +158,11 @@ def compose(
         ),
         sections=_sections(arms, "a_pop" in analysis),
         tables=[
-            ("The ladder of chance", found["ladder"]),
             ("Growth of each sector's energy: start + new + cross = end", found["growth"]),
             ("Summary", final),
             ("Tests", tested),
         ],
+        ladder=rungs.in_words(found["ladder"]),
         method=_method(settings, used),
         reproduce=shlex.join(shlex.split(provenance["command"])),
         provenance=provenance,
@@ -201,14 +218,6 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
                     "Kernels W; p is of the best over the bank.",
                 ),
                 Figure("matches_update", "Matches of the update", "The same for W − W₀."),
-            ],
-        ),
-        (
-            "Deeper: layer 2 over training",
-            "Feature maps of held-out digits after the activation. Each channel keeps one scale over time.",
-            [
-                Figure(f"feature_maps_{i}", f"Layer-2 feature maps of {arm} over training", arm)
-                for i, arm in numbered
             ],
         ),
         (

@@ -220,7 +220,11 @@ def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.
             )
 
         return train_population(
-            study, data, on_step=on_step, on_log=lambda record: runs.append_metrics(place, record)
+            study,
+            data,
+            on_step=on_step,
+            on_log=lambda record: runs.append_metrics(place, record),
+            on_start=lambda told: print(f"log: {told}", flush=True),
         )
 
 

@@ -24,7 +24,7 @@ from .tuning import (
     on_off,
     orientation_selectivity,
     preferred_frequency,
-    preferred_orientation,
+    resultant,
     tuning_curve,
 )
 from .units import class_selectivity, dead
@@ -43,7 +43,8 @@ def layers_of(trajectory: xr.Dataset) -> list[int]:
 def measure_channels(trajectory: xr.Dataset, arms: list[dict]) -> xr.Dataset:
     """Tuning and labels of every channel: <measure>_<layer> (arm, probe_seed, step, channel_<layer>).
 
-    osi, selectivity (1 - circular variance), orientation (degrees), frequency (cycles a pixel), on_off,
+    osi and selectivity (1 - circular variance) at the best frequency, orientation (degrees; of the mean
+    of the resultants over all frequencies, edges and bars), frequency (cycles a pixel), on_off,
     class_selectivity, dead, label; and threshold_channels (layer), how many untrained channels the
     rule of the labels rests on: those of the arms that start from random kernels. `arms`: the arms'
     settings, in the trajectory's order.
@@ -89,7 +90,6 @@ def _channels(
     measures = {
         "osi": orientation_selectivity(curve),
         "selectivity": 1 - circular_variance(curve, angles),
-        "orientation": preferred_orientation(curve, angles),
         "frequency": preferred_frequency(gratings, trajectory["frequency"].values),
         "on_off": on_off(
             peaks[..., spots & (polarity > 0)].max(-1), peaks[..., spots & (polarity < 0)].max(-1)
@@ -99,13 +99,20 @@ def _channels(
         ),
         "dead": dead(features.values),
     }
-    # One bright or dark field says nothing of form, and a ramp is an edge that is seen from near. An
-    # orientation counts that holds over frequencies: rectified random kernels have one at each.
+    # One bright or dark field says nothing of form, and a ramp is an edge that is seen from near.
     local, forms = np.isin(kinds, ("edge", "bar", "corner", *SPOTS)), np.where(spots, "blob", kinds)
     of_kinds = (kind_index(peaks[..., local], forms[local], k) for k in ("corner", "blob"))
-    over_all = 1 - circular_variance(gratings.sum(-1), angles)
-    indices = np.stack([over_all, *of_kinds], axis=-1)
-    bar = peaks[..., kinds == "bar"].max(-1) > peaks[..., kinds == "edge"].max(-1)
+    direction = np.deg2rad(trajectory["stimulus_direction"].values)
+    held = [resultant(gratings[..., i], angles) for i in range(gratings.shape[-1])]
+    for kind in ("edge", "bar"):
+        held.append(resultant(np.maximum(peaks[..., kinds == kind], 0), direction[kinds == kind]))
+    lasting = np.mean(np.nan_to_num(held), axis=0)
+    measures["orientation"] = np.where(
+        lasting == 0, np.nan, np.rad2deg(np.angle(lasting)) / 2 % 180
+    )
+    indices = np.stack([np.abs(lasting), *of_kinds], axis=-1)
+    # an edge detector answers to the edges of a bar as well
+    bar = peaks[..., kinds == "bar"].max(-1) > rules.BAR * peaks[..., kinds == "edge"].max(-1)
     return measures, indices, bar
 
 

@@ -1,8 +1,9 @@
 """A short label for a channel, by a declared rule, and how far seeds agree on it.
 
-Three indices say how strongly a channel prefers one thing: 1 - circular variance over gratings of all
-frequencies (orientation), and how far the best corner, and the best spot, stand above all other local
-stimuli. Random kernels prefer
+Three indices say how strongly a channel prefers one thing: the length of the mean of its orientation
+resultants over gratings of every frequency, edges and bars (an orientation must hold for all of them:
+rectified random channels prefer another for each), and how far the best corner, and the best spot, stand
+above all other local stimuli. Random kernels prefer
 something, too: a channel is called 'unselective' unless its largest index, in units of what untrained
 channels of the same layer have, exceeds 95% of theirs. So untrained networks are 'unselective' at a rate
 of 95% by construction, and what training adds shows as more labels than that.
@@ -19,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 RATE = 0.95  # of untrained channels that are called unselective
 UNSELECTIVE, DEAD = "unselective", "dead"
 INDICES = ("orientation", "corner", "blob")
+BAR = 1.2  # times as much as to the best edge does a 'bar' channel answer to the best bar
 FINE, COARSE = 0.2, 0.15  # cycles a pixel
 
 
@@ -71,7 +73,7 @@ def label(
     """Labels of channels, arrays of one shape (`indices` has a last axis of 3): strings.
 
     orientation: degrees, in which brightness changes; frequency: cycles a pixel; bar: whether the best
-    bar is answered more than the best edge.
+    bar is answered more than the best edge by a factor `BAR`.
     """
     x = np.asarray(indices, dtype=np.float64)
     scores = np.nan_to_num((x - chance.middle) / chance.spread, nan=-np.inf)

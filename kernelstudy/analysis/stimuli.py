@@ -84,7 +84,7 @@ def local(height: int, width: int) -> tuple[list[Stimulus], np.ndarray]:
         for sigma in (1.5, 3.0):
             put("blob", np.nan, polarity, 2 * np.exp(-(x**2 + y**2) / (2 * sigma**2)))
         at = np.zeros((height, width))
-        at[height // 2, width // 2] = 4
+        at[height // 2, width // 2] = 2
         put("impulse", np.nan, polarity, at)
         put("plain", np.nan, polarity, np.full((height, width), 1 / CONTRAST))
     put("plain", np.nan, 1, np.zeros((height, width)))

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 def resultant(responses: ArrayLike, angles: ArrayLike) -> np.ndarray:
     """sum R exp(2 i angle) / sum R over the last axis: (..., orientation) -> (...), complex.
 
-    responses: not negative; angles: radians, evenly over [0, pi). NaN where nothing responds.
+    responses: not negative; angles: radians, evenly over a half or a whole turn. NaN where nothing
+    responds.
     """
     r = _responses(responses, np.shape(angles)[-1])
     total = r.sum(axis=-1)

@@ -221,6 +221,16 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
     return figure
 
 
+def mosaic_of(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """Rows of pictures alike in shape as one, each on its own scale from 0 to 1."""
+
+    def scaled(picture: np.ndarray) -> np.ndarray:
+        low, high = np.nanmin(picture, initial=np.inf), np.nanmax(picture, initial=-np.inf)
+        return (picture - low) / (high - low) if high > low else picture * 0
+
+    return _tiled(np.stack([np.stack([scaled(p) for p in row]) for row in rows]))
+
+
 def _tiled(stack: np.ndarray) -> np.ndarray:
     """(rows, columns, h, w) pictures as one, an empty pixel (NaN) between them."""
     padded = np.pad(stack, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=np.nan)

@@ -48,6 +48,7 @@ def train_population(
     *,
     on_step: Callable[[int, float], None] = lambda step, accuracy: None,
     on_log: Callable[[dict[str, Any]], None] = lambda record: None,
+    on_start: Callable[[str], None] = lambda told: None,
 ) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
@@ -62,6 +63,7 @@ def train_population(
         on_log: called at each log point with a record that JSON can hold. Networks that do not fit
             `study.memory_gib` together are trained in groups of seeds, one group after another, and
             each group logs for itself; its records name its seeds.
+        on_start: called before training with a sentence on what is logged of deeper layers, and its size.
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -82,7 +84,9 @@ def train_population(
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
     one = shapes_of_one(population, study, data)
     subjects = watch.subjects(data, seen)
-    watched = study.seed_list[: watch.watched_seeds(study, watch_bytes(study, data, train, one))]
+    size = watch_bytes(study, data, train, one)
+    watched = study.seed_list[: watch.watched_seeds(study, size)]
+    on_start(watch.told(study, size))
     logs = [
         _train_group(
             study, data, seen, subjects, watched, population, len(devices), seeds, on_step, on_log

@@ -143,6 +143,23 @@ def watched_seeds(study: Study, bytes_each: int) -> int:
     return min(wanted, int(study.probe_mib * 2**20 // max(1, bytes_each)))
 
 
+def told(study: Study, bytes_each: int) -> str:
+    """What is watched, in a sentence, with its size before compression."""
+    count, wanted = watched_seeds(study, bytes_each), min(study.probe_seeds, len(study.seed_list))
+    mib = bytes_each / 2**20
+    reduced = (
+        f" (probe_seeds={wanted} would take {wanted * mib:,.0f}, more than probe_mib={study.probe_mib:g})"
+        if count < wanted
+        else ""
+    )
+    if not count:
+        return f"nothing is logged of deeper layers{reduced}"
+    return (
+        f"all layers of {count} of {len(study.seed_list)} networks an arm at {len(study.log_steps)} steps, "
+        f"{count * mib:,.0f} MiB before compression{reduced}"
+    )
+
+
 def bytes_a_seed(study: Study, shapes: Any) -> int:
     """Before compression, of one network of every arm, from the shapes of what `watch` returns."""
     a_point = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))

@@ -8,12 +8,12 @@ from flax import nnx
 
 from kernelstudy.analysis.fields import Field, crop, receptive_fields
 from kernelstudy.training.model import CNN
-from kernelstudy.training.ops import LAX
+from kernelstudy.training.ops import GEMM
 
 
 @pytest.mark.parametrize(("kernel_size", "stride"), [(5, 1), (3, 2)])
 def test_fields_are_where_the_gradient_is(kernel_size, stride):
-    shape, depth = (26, 27), 3
+    shape, depth = (22, 23), 3
     model = CNN(
         image_shape=(*shape, 1),
         classes=2,
@@ -29,16 +29,16 @@ def test_fields_are_where_the_gradient_is(kernel_size, stride):
     for conv in model.convs:
         conv.kernel[...] = jnp.ones_like(conv.kernel[...])
     # a pool passes one pixel of four, so that it takes many images to see all of a field
-    images = np.random.default_rng(0).standard_normal((24, *shape, 1)).astype(np.float32)
+    images = np.random.default_rng(0).standard_normal((60, *shape, 1)).astype(np.float32)
     fields = receptive_fields(shape, kernel_size=kernel_size, depth=depth, stride=stride)
     for layer, field in enumerate(fields):
 
         def two(x, layer=layer):
-            maps = model.feature_maps(x, LAX)[layer]
-            return maps[:12, 1, 1, 0].sum() + maps[12:, 2, 3, 0].sum()
+            maps = model.feature_maps(x, GEMM)[layer]
+            return maps[:30, 1, 1, 0].sum() + maps[30:, 2, 3, 0].sum()
 
         gradient = np.abs(jax.jit(jax.grad(two))(images)).max(-1)
-        for seen, place in ((gradient[:12], (1, 1)), (gradient[12:], (2, 3))):
+        for seen, place in ((gradient[:30], (1, 1)), (gradient[30:], (2, 3))):
             for axis, index in zip((2, 1), place, strict=True):
                 found = np.flatnonzero(seen.any(axis=(0, axis)))
                 first, after = field.window(index)

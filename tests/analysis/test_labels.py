@@ -57,12 +57,14 @@ def planted():
     for c, k in enumerate((gx, -gx, gy, -gy, kernel("identity", 3))):
         first[:, :, 0, c] = k
     second, bias = np.zeros((3, 3, 16, CHANNELS)), np.zeros(CHANNELS)
-    second[1, :, 2:4, 0] = 1  # a row of y derivatives, none of x
-    second[1, :, 0:2, 0] = -1
-    second[:, 1, 0:2, 1] = 1
-    second[:, 1, 2:4, 1] = -1
-    second[1, 1, 0, 2] = second[1, 1, 2, 2] = 1  # both derivatives at once
-    bias[2] = -3.0
+    for channel, (rows, columns, up, down) in enumerate(
+        ((1, slice(None), 2, 3), (slice(None), 1, 0, 1))
+    ):
+        second[rows, columns, up, channel] = 1  # a row of derivatives of one sign,
+        second[:, :, down, channel] = -0.5  # none of the other sign (that would be a bar)
+        second[rows, columns, (0, 2)[channel] : (0, 2)[channel] + 2, channel] = -1  # or direction
+    second[2, 1, 0, 2] = second[1, 2, 2, 2] = 1  # an edge below and one to the right, at once
+    bias[2] = -3.4
     second[..., 4, 3] = -1 / 4  # bright in the middle, dark around
     second[1, 1, 4, 3] = 1
     return first, second, bias
@@ -71,14 +73,11 @@ def planted():
 @pytest.fixture(scope="module")
 def measured():
     rng = np.random.default_rng(0)
-    networks = [
-        [[random_network(rng) for _ in range(2)] for _ in range(6)],
-        [[random_network(rng), planted()]] * 8,
-    ]
-    found = [[[shown(*net) for net in steps] for steps in seeds] for seeds in networks]
+    at_random = [[shown(*random_network(rng)) for _ in range(2)] for _ in range(6)]
+    found = [at_random, [[at_random[0][0], shown(*planted())]] * 6]
     parts = [np.array([[[net[i] for net in s] for s in a] for a in found]) for i in range(3)]
     net, c = ("arm", "probe_seed", "step"), "channel_2"
-    kinds, _, polarities = zip(*NAMED, strict=True)
+    kinds, directions, polarities = zip(*NAMED, strict=True)
     trajectory = xr.Dataset(
         {
             "grating_2": ((*net, "orientation", "frequency", c), parts[0]),
@@ -94,6 +93,7 @@ def measured():
             "frequency": list(stimuli.FREQUENCIES),
             "statistic": ["mean", "peak"],
             "stimulus_kind": ("stimulus", list(kinds)),
+            "stimulus_direction": ("stimulus", list(directions)),
             "stimulus_polarity": ("stimulus", list(polarities)),
         },
     )
@@ -103,7 +103,6 @@ def measured():
 def test_planted_detectors_get_their_labels(measured):
     _, found = measured
     got = found.sel(arm="planted", probe_seed=0, step=1).isel(channel_2=slice(4))
-    print(got["selectivity_2"].values, got["frequency_2"].values, got["on_off_2"].values)
     assert [label.partition(",")[0] for label in got["label_2"].values] == [
         "horizontal edge",
         "vertical edge",

@@ -80,11 +80,8 @@ def test_what_is_kept_of_the_maps(ops):
                     last[example, y, x, c], found[f"top_value_{i}"][rank, c], **close
                 )
     assert found["feature_3"].shape == (20, 1, 4)  # one pixel has no quarters
-    quarters = [
-        whole[0][-20:, a, b].mean((1, 2))
-        for a in (slice(0, 5), slice(5, 10))
-        for b in (slice(0, 6), slice(5, 11))
-    ]
+    rows, columns = (slice(0, 3), slice(3, 6)), (slice(0, 4), slice(3, 7))
+    quarters = [whole[0][-20:, r, c].mean((1, 2)) for r in rows for c in columns]
     np.testing.assert_allclose(found["feature_1"], np.stack(quarters, 1), **close)
 
 
@@ -125,7 +122,11 @@ def test_the_size_is_known_before_and_held(trained, images):
     logged = [n for n in trained.data_vars if "probe_seed" in trained[n].dims]
     assert sum(trained[name].nbytes for name in logged) == 2 * each
     for mib, count in ((3 * each / 2**20, 2), (1.5 * each / 2**20, 1), (0.01, 0)):
-        assert watch.watched_seeds(dataclasses.replace(STUDY, probe_mib=mib), each) == count
+        held = dataclasses.replace(STUDY, probe_mib=mib)
+        assert watch.watched_seeds(held, each) == count
+        said = watch.told(held, each)
+        assert said.startswith(f"all layers of {count} of 3" if count else "nothing is logged")
+        assert ("probe_seeds=2 would take" in said) == (count < 2)
 
 
 def test_large_maps_are_averaged_and_few_classes_repeat():

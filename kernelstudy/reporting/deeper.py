@@ -1,0 +1,337 @@
+"""What a report says and shows of deeper layers: figures, tables and sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from kernelstudy.analysis import deep, labels, t_interval
+from kernelstudy.analysis.fields import crop, receptive_fields
+from kernelstudy.analysis.inference import FEWEST
+from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_layers
+from kernelstudy.reporting import galleries, style
+from kernelstudy.reporting.galleries import mosaic_of
+from kernelstudy.reporting.page import Figure, Page
+from kernelstudy.reporting.style import ARM_COLOURS, CHANCE, colour_of, styled
+
+LINES = {
+    "cka_final": "CKA with its final state",
+    "probe_accuracy": "linear-probe accuracy",
+    "effective_rank": "effective rank",
+}
+KINDS = ("edge", "bar", "corner", "blob")
+KIND_COLOURS = dict(zip(KINDS, ARM_COLOURS, strict=False))
+PATCH_CHANNELS, PATCHES = 8, 4
+
+
+class Deeper(NamedTuple):
+    """All that was measured of the watched networks."""
+
+    channels: xr.Dataset
+    layers: xr.Dataset
+    agreement: xr.Dataset
+
+
+def measure(trajectory: xr.Dataset, arms: list[dict]) -> Deeper | None:
+    """The measures of `analysis.deep`; None where nothing was watched."""
+    if not deep.layers_of(trajectory):
+        return None
+    channels = deep.measure_channels(trajectory, arms)
+    layers = deep.measure_layers(trajectory)
+    return Deeper(channels, layers, deep.label_agreement(trajectory, channels))
+
+
+def tables(found: Deeper) -> dict[str, pd.DataFrame]:
+    """By the names of their files."""
+    return {"layers": layer_table(found), "channels": channel_table(found)}
+
+
+def draw(trajectory: xr.Dataset, found: Deeper, model: dict, folder: Path) -> None:
+    """All figures of deeper layers."""
+    style.save(layer_figure(found), folder, "layers")
+    style.save(label_figure(found), folder, "labels")
+    for index, arm in enumerate(trajectory["arm"].values.astype(str)):
+        style.save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
+        style.save(patch_figure(trajectory, found, arm, model), folder, f"patches_{index}")
+
+
+def add_to(page: Page, found: Deeper) -> None:
+    """The sections and the table of deeper layers, put before the last section."""
+    arms = list(enumerate(found.layers["arm"].values.astype(str)))
+    count, depth = found.layers.sizes["probe_seed"], found.layers.sizes["layer"]
+    settling = (
+        "When layers settle",
+        f"Of the first {count} networks of each arm, watched at every log point: the features of a fixed "
+        "part of the test images in each layer. If "
+        "lower layers settle first, learning is bottom-up (Raghu et al. 2017).",
+        [
+            Figure(
+                "layers",
+                "CKA with the final state, linear-probe accuracy and effective rank of each layer",
+                "Mean over networks with Student's 95% interval. A layer that starts near its end has "
+                "little way to go: so both its CKA and its own way are judged.",
+            )
+        ],
+    )
+    maps = (
+        f"Deeper: all {depth} layers over training" if depth > 1 else "Deeper: feature maps",
+        "Feature maps of one held-out image after the activation (each channel keeps one scale over time), and "
+        "the patches of test images that excite the most selective channels most, as large as what those see.",
+        [
+            Figure(f"{kind}_{i}", f"{title} of {arm}", f"{arm}, the first network{more}.")
+            for i, arm in arms
+            for kind, title, more in (
+                ("feature_maps", "Feature maps over training", ""),
+                ("patches", "Top patches", " at the final step; below, each channel and its label"),
+            )
+        ],
+    )
+    rested = ", ".join(
+        f"{int(n)} in layer {int(i)}"
+        for i, n in zip(found.layers["layer"], found.channels["threshold_channels"], strict=True)
+    )
+    tuned = (
+        "What channels detect",
+        "A channel is called unselective unless it prefers an orientation, a corner or a blob more than "
+        f"{labels.RATE:.0%} of the untrained channels of its layer do ({rested}). So {1 - labels.RATE:.0%} "
+        "have a label before any training, and only what is above that is learned.",
+        [
+            Figure(
+                "labels",
+                "Parts of each layer's channels with a label",
+                "At the final step, all watched networks of an arm together.",
+            )
+        ],
+    )
+    page.sections[-1:-1] = [maps, settling, tuned]
+    page.points[settling[0]] = settling_sentences(found)
+    page.points[tuned[0]] = label_sentences(found)
+    page.tables.append(("Layers, at the start and at the end", layer_table(found)))
+
+
+def settling_sentences(found: Deeper) -> list[str]:
+    """When each layer of each arm settles, and whether the lower ones do first."""
+    lines = []
+    numbers = [int(n) for n in found.layers["layer"].values]
+    for arm in found.layers["arm"].values.astype(str):
+        for name, rule in (
+            ("settled", f"CKA with the final state stays above {SETTLED}"),
+            ("settled_way", f"{OF_ITS_WAY:.0%} of a layer's own way is done"),
+        ):
+            steps = found.layers[name].sel(arm=arm).transpose("probe_seed", "layer").values
+            known = steps[np.isfinite(steps).all(axis=1)]
+            if not len(known):
+                continue
+            when = ", ".join(
+                f"layer {n} at step {np.median(s):,.0f} ({s.min():,.0f} to {s.max():,.0f})"
+                for n, s in zip(numbers, known.T, strict=True)
+            )
+            lines.append(f"{arm}: {rule}: {when}; {_order(known)}.")
+    return lines
+
+
+def _order(steps: np.ndarray) -> str:
+    if steps.shape[1] < 2:
+        return f"one layer, {len(steps)} networks"
+    tau, p, answer = order_of_layers(steps)
+    told = f"mean Kendall's tau {tau.mean():.2f} over {len(steps)} networks"
+    if len(steps) < FEWEST:
+        return f"{told}, too few for a test (it takes {FEWEST}): unresolved"
+    return f"{told}, p = {p:.2g}: {answer}"
+
+
+def label_sentences(found: Deeper) -> list[str]:
+    """How many channels have a label, beside what untrained ones have, and how far seeds agree."""
+    lines = []
+    share = 1 - labels.RATE
+    for arm in found.layers["arm"].values.astype(str):
+        parts = []
+        for n in found.layers["layer"].values:
+            last = found.channels[f"label_{n}"].sel(arm=arm).isel(step=-1).values
+            odd = ~np.isin(last, (labels.UNSELECTIVE, labels.DEAD))
+            low, high = _interval(odd.mean(axis=-1))
+            pairs = found.agreement.sel(arm=arm, layer=n)
+            agreed = ""
+            if pairs.sizes["pair"]:
+                seen, chance = (float(pairs[k].mean()) for k in ("observed", "chance"))
+                kappa = (seen - chance) / (1 - chance) if chance < 1 else np.nan
+                agreed = f"; seeds agree on {seen:.0%} of matched channels, by chance {chance:.0%}"
+                agreed += f" (kappa {kappa:.2f})" if np.isfinite(kappa) else ""
+            parts.append(f"layer {n} {odd.mean():.0%}{_within(low, high)}{agreed}")
+        lines.append(
+            f"{arm}: channels with a label (untrained: {share:.0%} by the rule): "
+            + "; ".join(parts)
+            + "."
+        )
+    return lines
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = t_interval(values)
+    return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
+
+
+def _within(low: float, high: float) -> str:
+    return f" [{low:.0%}, {high:.0%}]" if np.isfinite(low + high) else ""
+
+
+def layer_table(found: Deeper) -> pd.DataFrame:
+    """Every measure of every layer at the first and the final step, means over networks."""
+    rows = []
+    last = found.layers.sizes["step"] - 1
+    for arm in found.layers["arm"].values:
+        for n in found.layers["layer"].values:
+            for step in dict.fromkeys((0, last)):
+                at = found.layers.sel(arm=arm, layer=n).isel(step=step)
+                of = found.channels.sel(arm=arm).isel(step=step)
+                rows.append(
+                    {
+                        "arm": arm,
+                        "layer": int(n),
+                        "step": int(at["step"]),
+                        "networks": at.sizes["probe_seed"],
+                        **{k: _mean(at[k].values) for k in (*LINES, "cka_seeds")},
+                        "selectivity": _mean(of[f"selectivity_{n}"].values),
+                        "class_selectivity": _mean(of[f"class_selectivity_{n}"].values),
+                        "dead": _mean(of[f"dead_{n}"].values),
+                        "unselective": float((of[f"label_{n}"] == labels.UNSELECTIVE).mean()),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def channel_table(found: Deeper) -> pd.DataFrame:
+    """Every channel of every watched network at the final step."""
+    tables = []
+    for n in found.layers["layer"].values:
+        last = found.channels.isel(step=-1)
+        names = [k for k in last.data_vars if str(k).rpartition("_")[2] == str(n)]
+        table = last[names].to_dataframe().reset_index()
+        table = table.rename(
+            columns={k: str(k).rpartition("_")[0] for k in (*names, f"channel_{n}")}
+        )
+        tables.append(table.assign(layer=int(n)))
+    return pd.concat(tables).drop(columns="step")
+
+
+def _mean(values: Any) -> float:
+    values = np.asarray(values, dtype=float)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def layer_figure(found: Deeper) -> Drawing:
+    """CKA with the final state, linear-probe accuracy and effective rank of each layer over steps."""
+    data, arms = found.layers, found.layers["arm"].values.astype(str)
+    steps = data["step"].values
+    with styled():
+        figure = Drawing(figsize=(9, 1 + 1.75 * len(LINES)))
+        axes = figure.subplots(len(LINES), len(arms), squeeze=False, sharex=True, sharey="row")
+        for row, (name, words) in zip(axes, LINES.items(), strict=True):
+            for axis, arm in zip(row, arms, strict=True):
+                for i, n in enumerate(data["layer"].values):
+                    values = data[name].sel(arm=arm, layer=n).transpose("probe_seed", "step").values
+                    most = 1 if name != "effective_rank" else np.inf
+                    _band(axis, steps, values, colour_of(i), f"layer {n}", most)
+                if name == "cka_final":
+                    axis.set_title(arm)
+                    axis.axhline(SETTLED, color=CHANCE, lw=0.8, ls=":")
+            row[0].set_ylabel(words)
+        for axis in axes[-1]:
+            axis.set_xscale("symlog", linthresh=1)
+            axis.set_xlim(0, steps[-1])
+            axis.set_xlabel("step")
+        handles, names = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=5)
+    return figure
+
+
+def _band(
+    axis: Axes, steps: np.ndarray, values: np.ndarray, colour: str, name: str, most: float
+) -> None:
+    """Mean over networks with Student's interval, cut at 0 and `most`."""
+    kept = values[np.isfinite(values).all(axis=1)]
+    if not len(kept):
+        return
+    axis.plot(steps, kept.mean(axis=0), color=colour, lw=1.6, label=name)
+    if len(kept) > 1:
+        axis.fill_between(
+            steps, *np.clip(t_interval(kept), 0, most), color=colour, alpha=0.18, lw=0
+        )
+
+
+def label_figure(found: Deeper) -> Drawing:
+    """Which part of each layer's channels has which label at the end, a bar an arm; chance as a line."""
+    arms = found.layers["arm"].values.astype(str)
+    numbers = found.layers["layer"].values
+    with styled():
+        figure = Drawing(figsize=(9, 1.1 + 0.34 * len(arms) * -(-len(numbers) // 3)))
+        axes = figure.subplots(1, len(numbers), squeeze=False, sharey=True, sharex=True)[0]
+        for axis, n in zip(axes, numbers, strict=True):
+            left = np.zeros(len(arms))
+            last = (
+                found.channels[f"label_{n}"].isel(step=-1).transpose("arm", ...).values.astype(str)
+            )
+            named = labels.coarse(last).reshape(len(arms), -1)
+            for kind in KINDS:
+                share = np.char.endswith(named, kind).mean(axis=1)
+                axis.barh(arms, share, left=left, color=KIND_COLOURS[kind], label=kind, height=0.7)
+                left += share
+            axis.axvline(
+                1 - labels.RATE, color="black", lw=1, ls=":", label="untrained, by the rule"
+            )
+            axis.set_title(f"layer {n}")
+            axis.grid(axis="y", visible=False)
+        axes[0].invert_yaxis()
+        axes[0].set_xlim(0, None)
+        figure.supxlabel("part of the channels that has a label", fontsize=9)
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper center", ncols=5)
+    return figure
+
+
+def patch_figure(trajectory: xr.Dataset, found: Deeper, arm: str, model: dict) -> Drawing:
+    """Top patches of an arm's first network at the end: the most selective channels of each layer."""
+    numbers = deep.layers_of(trajectory)
+    of_arm = trajectory.sel(arm=arm).isel(probe_seed=0, step=-1)
+    images = of_arm["example_image"].values.astype(float).mean(-1)
+    fields = receptive_fields(
+        images.shape[1:],
+        kernel_size=model["kernel_size"],
+        depth=len(numbers),
+        stride=model.get("stride", 1),
+    )
+    with styled():
+        rows = -(-len(numbers) // 2)
+        figure = Drawing(figsize=(9, 3.0 * rows))
+        axes = figure.subplots(rows, 2, squeeze=False).ravel()
+        for axis in axes[len(numbers) :]:
+            axis.set_visible(False)
+        for axis, n, field in zip(axes, numbers, fields, strict=False):
+            last = found.channels.sel(arm=arm).isel(probe_seed=0, step=-1)
+            order = np.argsort(-np.nan_to_num(last[f"selectivity_{n}"].values))[:PATCH_CHANNELS]
+            examples = of_arm[f"top_example_{n}"].values
+            places = of_arm[f"top_place_{n}"].transpose("rank", "axis", ...).values
+            shown = [
+                [crop(images[examples[r, c]], field, *places[r, :, c]) for c in order]
+                for r in range(min(PATCHES, len(examples)))
+            ]
+            # pixels beside the image, and the lines between patches, keep the colour of the ground
+            axis.set_facecolor("#d9b8a0")
+            axis.imshow(mosaic_of(shown), cmap="gray", extent=(0, len(order), len(shown), 0))
+            axis.set(xticks=np.arange(len(order)) + 0.5, yticks=[])
+            names = [str(last[f"label_{n}"].values[c]).replace(" ", "\n") for c in order]
+            axis.set_xticklabels(
+                [f"{c}\n{name}" for c, name in zip(order, names, strict=True)], fontsize=6
+            )
+            axis.set_title(f"layer {n}: {field.size} × {field.size} pixels")
+            axis.tick_params(length=0)
+            axis.grid(visible=False)
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+    return figure
