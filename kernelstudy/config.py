@@ -141,6 +141,7 @@ class Study:
     precision: str = "float32"
     # Where and on what it runs; none of it changes the result.
     runs_dir: str = "results/runs"
+    log: str | None = None
     devices: int | None = None
     memory_gib: float = 8.0
     distributed: bool = False
@@ -169,7 +170,7 @@ NEUTRAL = {
     "probe_seeds": 3,
     "probe_mib": 200.0,
 }
-NOT_IN_ID = ("runs_dir", "devices", "memory_gib", "distributed", "data.in_memory_gib")
+NOT_IN_ID = ("runs_dir", "log", "devices", "memory_gib", "distributed", "data.in_memory_gib")
 
 
 def register() -> None:
@@ -225,6 +226,7 @@ def check(study: Study) -> None:
     _one_of("optim.name", study.optim.name, OPTIMIZERS)
     _one_of("impl", study.impl, ("auto", "lax", "gemm"))
     _one_of("precision", study.precision, PRECISIONS)
+    _one_of("log", study.log, (None, "tensorboard"))
     _positive("memory_gib", study.memory_gib)
     _positive("optim.learning_rate", study.optim.learning_rate)
     _fraction("optim.momentum", study.optim.momentum)

@@ -96,6 +96,9 @@ def draw(
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
     style.save(curves.answer(analysis, metric), folder, "answer")
     style.save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
+    for prefix in ("", study.DELTA):
+        column = curves.column(analysis, metric, prefix)
+        style.save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
     style.save(curves.sectors(analysis), folder, "sectors")
     style.save(curves.performance(analysis), folder, "performance")
     trained, untrained = (study.final_matches(trajectory, bank, step=s) for s in (-1, 0))

@@ -6,8 +6,10 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -132,6 +134,8 @@ def _train(study: Study, place: Path) -> bool:
     from kernelstudy.data.images import load
 
     began = time.perf_counter()
+    if study.log == "tensorboard" and find_spec("tensorboardX") is None:
+        raise ConfigError("log: tensorboard needs tensorboardX, of the extra [tensorboard]")
     try:
         data = load(study.data)
     except DataError as error:
@@ -178,6 +182,15 @@ def _train(study: Study, place: Path) -> bool:
     return True
 
 
+def _dashboard(study: Study, place: Path) -> AbstractContextManager[Any]:
+    """What is called with every log point, for people's own dashboards."""
+    if study.log != "tensorboard":
+        return nullcontext(lambda record, kernels: None)
+    from kernelstudy.reporting import dashboard
+
+    return dashboard.tensorboard(place, [arm.name for arm in study.arms])
+
+
 def _words() -> list[str]:
     """The command line's own overrides; of a sweep, this job's."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
@@ -204,7 +217,10 @@ def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.
         TimeRemainingColumn(),
         TextColumn("{task.fields[accuracy]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with (
+        _dashboard(study, place) as on_kernels,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
         bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
         began: list[float] = []
 
@@ -225,6 +241,7 @@ def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.
             on_step=on_step,
             on_log=lambda record: runs.append_metrics(place, record),
             on_start=lambda told: print(f"log: {told}", flush=True),
+            on_kernels=on_kernels,
         )
 
 

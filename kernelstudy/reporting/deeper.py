@@ -16,6 +16,7 @@ from kernelstudy.analysis.fields import crop, receptive_fields
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_layers
 from kernelstudy.reporting import galleries, style
+from kernelstudy.reporting.curves import step_axis
 from kernelstudy.reporting.galleries import mosaic_of
 from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.reporting.style import ARM_COLOURS, CHANCE, colour_of, styled
@@ -225,6 +226,12 @@ def _mean(values: Any) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
+def _large(patch: np.ndarray) -> np.ndarray:
+    """A small patch in larger pixels, so that the line to the next one is thin."""
+    times = -(-24 // len(patch))
+    return np.kron(patch, np.ones((times, times)))
+
+
 def layer_figure(found: Deeper) -> Drawing:
     """CKA with the final state, linear-probe accuracy and effective rank of each layer over steps."""
     data, arms = found.layers, found.layers["arm"].values.astype(str)
@@ -242,10 +249,7 @@ def layer_figure(found: Deeper) -> Drawing:
                     axis.set_title(arm)
                     axis.axhline(SETTLED, color=CHANCE, lw=0.8, ls=":")
             row[0].set_ylabel(words)
-        for axis in axes[-1]:
-            axis.set_xscale("symlog", linthresh=1)
-            axis.set_xlim(0, steps[-1])
-            axis.set_xlabel("step")
+        step_axis(axes, data)
         handles, names = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=5)
     return figure
@@ -318,7 +322,7 @@ def patch_figure(trajectory: xr.Dataset, found: Deeper, arm: str, model: dict) -
             examples = of_arm[f"top_example_{n}"].values
             places = of_arm[f"top_place_{n}"].transpose("rank", "axis", ...).values
             shown = [
-                [crop(images[examples[r, c]], field, *places[r, :, c]) for c in order]
+                [_large(crop(images[examples[r, c]], field, *places[r, :, c])) for c in order]
                 for r in range(min(PATCHES, len(examples)))
             ]
             # pixels beside the image, and the lines between patches, keep the colour of the ground

@@ -49,6 +49,7 @@ def train_population(
     on_step: Callable[[int, float], None] = lambda step, accuracy: None,
     on_log: Callable[[dict[str, Any]], None] = lambda record: None,
     on_start: Callable[[str], None] = lambda told: None,
+    on_kernels: Callable[[dict[str, Any], np.ndarray], None] = lambda record, kernels: None,
 ) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
@@ -63,6 +64,7 @@ def train_population(
         on_log: called at each log point with a record that JSON can hold. Networks that do not fit
             `study.memory_gib` together are trained in groups of seeds, one group after another, and
             each group logs for itself; its records name its seeds.
+        on_kernels: called with the same record and the first-layer kernels (arm, seed, ky, kx, cin, cout).
         on_start: called before training with a sentence on what is logged of deeper layers, and its size.
 
     Returns:
@@ -87,9 +89,14 @@ def train_population(
     size = watch_bytes(study, data, train, one)
     watched = study.seed_list[: watch.watched_seeds(study, size)]
     on_start(watch.told(study, size))
+
+    def on_point(record: dict[str, Any], kernels: np.ndarray) -> None:
+        on_log(record)
+        on_kernels(record, kernels)
+
     logs = [
         _train_group(
-            study, data, seen, subjects, watched, population, len(devices), seeds, on_step, on_log
+            study, data, seen, subjects, watched, population, len(devices), seeds, on_step, on_point
         )
         for seeds in _groups(study, bytes_a_network(one, study, data))
     ]
@@ -114,7 +121,7 @@ def _train_group(
     devices: int,
     seeds: list[int],
     on_step: Callable[[int, float], None],
-    on_log: Callable[[dict[str, Any]], None],
+    on_point: Callable[[dict[str, Any], np.ndarray], None],
 ) -> Log:
     """All arms of `seeds`, from initialisation to the last step."""
     nets = [(arm, row) for arm in range(len(study.arms)) for row in range(len(seeds))]
@@ -179,14 +186,15 @@ def _train_group(
             accuracies[name].append(on_grid(scored))
         if watching and showing:
             shown.append(watching.fetch(showing.result()(*watching.arguments(state))))
-        on_log(
+        on_point(
             {
                 "step": step,
                 "seconds": round(time.perf_counter() - started, 3),
                 **({} if seeds == study.seed_list else {"seeds": seeds}),
                 "train_loss": _by_arm(study, mean_loss(losses, before, step), len(seeds)),
                 **{k: _by_arm(study, v[-1], len(seeds)) for k, v in accuracies.items()},
-            }
+            },
+            kernels[-1],
         )
         before = step
     of_parts = {name: np.stack(values, -1) for name, values in accuracies.items()}

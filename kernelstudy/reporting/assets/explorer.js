@@ -135,6 +135,7 @@ async function explore(data) {
       tile.append(make("canvas"));
       tile.addEventListener("click", () => {
         Object.assign(state, { layer, channel });
+        byId("hover").hidden = true; // its place is no longer beside the tile
         channels();
         draw();
         byId("history").scrollIntoView({ block: "nearest" });
