@@ -100,8 +100,9 @@ def add_to(page: Page, found: Deeper) -> None:
     tuned = (
         "What channels detect",
         "A channel is called unselective unless it prefers an orientation, a corner or a blob more than "
-        f"{labels.RATE:.0%} of the untrained channels of its layer do ({rested}). So {1 - labels.RATE:.0%} "
-        "have a label before any training, and only what is above that is learned.",
+        f"{labels.RATE:.0%} of the untrained channels of its layer do, in arms that start from random kernels "
+        f"({rested}). So {1 - labels.RATE:.0%} of theirs have a label before any training, and only what "
+        "an arm gains over its own start is learned.",
         [
             Figure(
                 "labels",
@@ -117,8 +118,8 @@ def add_to(page: Page, found: Deeper) -> None:
 
 
 def settling_sentences(found: Deeper) -> list[str]:
-    """When each layer of each arm settles, and whether the lower ones do first."""
-    lines = []
+    """When each layer of each arm settles, and whether the lower ones do first: the answer comes first."""
+    lines, answers = [], {"settled": [], "settled_way": []}
     numbers = [int(n) for n in found.layers["layer"].values]
     for arm in found.layers["arm"].values.astype(str):
         for name, rule in (
@@ -134,7 +135,23 @@ def settling_sentences(found: Deeper) -> list[str]:
                 for n, s in zip(numbers, known.T, strict=True)
             )
             lines.append(f"{arm}: {rule}: {when}; {_order(known)}.")
-    return lines
+            if len(numbers) > 1:
+                answers[name].append(order_of_layers(known)[2])
+    return [*_answer(answers), *lines]
+
+
+def _answer(answers: dict[str, list[str]]) -> list[str]:
+    """How many arms are bottom-up, by either rule."""
+    if not all(answers.values()):
+        return []
+    counts = [
+        ", ".join(f"{of_arms.count(a)} {a}" for a in dict.fromkeys(of_arms))
+        for of_arms in answers.values()
+    ]
+    return [
+        f"Bottom-up or not? Of {len(answers['settled'])} arms, by CKA with the final state: {counts[0]}; "
+        f"by the part of its own way that a layer has done: {counts[1]}."
+    ]
 
 
 def _order(steps: np.ndarray) -> str:
@@ -154,9 +171,9 @@ def label_sentences(found: Deeper) -> list[str]:
     for arm in found.layers["arm"].values.astype(str):
         parts = []
         for n in found.layers["layer"].values:
-            last = found.channels[f"label_{n}"].sel(arm=arm).isel(step=-1).values
-            odd = ~np.isin(last, (labels.UNSELECTIVE, labels.DEAD))
-            low, high = _interval(odd.mean(axis=-1))
+            named = found.channels[f"label_{n}"].sel(arm=arm).transpose("step", "probe_seed", ...)
+            odd = ~np.isin(named.values[[0, -1]], (labels.UNSELECTIVE, labels.DEAD))
+            low, high = _interval(odd[1].mean(axis=-1))
             pairs = found.agreement.sel(arm=arm, layer=n)
             agreed = ""
             if pairs.sizes["pair"]:
@@ -164,7 +181,8 @@ def label_sentences(found: Deeper) -> list[str]:
                 kappa = (seen - chance) / (1 - chance) if chance < 1 else np.nan
                 agreed = f"; seeds agree on {seen:.0%} of matched channels, by chance {chance:.0%}"
                 agreed += f" (kappa {kappa:.2f})" if np.isfinite(kappa) else ""
-            parts.append(f"layer {n} {odd.mean():.0%}{_within(low, high)}{agreed}")
+            shares = f"{odd[0].mean():.0%} at the start, {odd[1].mean():.0%}{_within(low, high)} at the end"
+            parts.append(f"layer {n} {shares}{agreed}")
         lines.append(
             f"{arm}: channels with a label (untrained: {share:.0%} by the rule): "
             + "; ".join(parts)
