@@ -43,7 +43,7 @@ def burst(work: str, options: dict[str, str]):
     pairs += pairs[-1:] * (-nets % len(devices))
     seen = feed.variants(data, study.data, ["natural"])
     task = trained.share(population._task(study, data, seen, seeds))
-    state = population._initial(study, data, trained)(pairs)
+    state = population._initial(study, data, seen, trained)(pairs)
     state, net = trained.place((state, population._nets(study, seen, pairs)))
     rows = np.stack(
         [rng.permutation(EXAMPLES)[:BATCH] for _ in range(nets * train.STEPS_A_CALL)]

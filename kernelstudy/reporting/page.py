@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -63,6 +64,7 @@ def write(page: Page, folder: Path) -> Path:
     )
     environment.filters["picture"] = lambda figure: _data_uri(folder / f"figures/{figure.name}.png")
     environment.filters["number"] = _number
+    environment.filters["plain"] = lambda text: re.sub(r"<(?=[A-Za-z/!?])", "&lt;", str(text))
     environment.filters["cell"] = lambda value: _number(value).replace("|", "\\|")
     script = _asset("explorer.js")
     plotly = _plotly() if page.explorer else ""

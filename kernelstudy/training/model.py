@@ -110,8 +110,7 @@ class CNN(nnx.Module):
         for layer in self._layers(images):
             pools = layer.halves and self.stride == 1
             if pools and self.activation in _MONOTONE and layer.norm is None and not layer.skips:
-                kernel, bias = layer.conv.kernel[...], ops.channelwise(layer.conv.bias[...])
-                x = act(ops.conv_pool(x, kernel) + bias)
+                x = act(ops.conv_pool(x, layer.conv.kernel[...]) + _bias(layer.conv, ops))
             else:
                 x = self._activation(layer, x, ops, training)
                 x = ops.pool(x) if pools else x
@@ -136,7 +135,7 @@ class CNN(nnx.Module):
         step = self.stride if layer.halves else 1
         y = ops.conv(x, layer.conv.kernel[...])[:, ::step, ::step]
         if layer.norm is None:
-            y = y + ops.channelwise(layer.conv.bias[...])
+            y = y + _bias(layer.conv, ops)
         else:
             channel = -1 if ops.channelwise(layer.norm.mean[...]).ndim == 1 else 0
             y = layer.norm(jnp.moveaxis(y, channel, -1), use_running_average=not training)
@@ -151,6 +150,11 @@ class CNN(nnx.Module):
             halved = _halved(height, across, self.stride)
             yield _Layer(conv, norm, halved != (height, across), skips)
             height, across = halved
+
+
+def _bias(conv: nnx.Conv, ops: Ops) -> Array:
+    assert conv.bias is not None  # a norm stands in for it
+    return ops.channelwise(conv.bias[...])
 
 
 def _halved(height: int, across: int, stride: int) -> tuple[int, int]:

@@ -13,7 +13,10 @@ import numpy as np
 from kernelstudy.config import ConfigError, Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import initializers, watch
+from kernelstudy.stopping import Stopped
+from kernelstudy.training import agreement, initializers, watch
+from kernelstudy.training.checkpoints import Position, Saved, Store
+from kernelstudy.training.journal import Journal
 from kernelstudy.training.parallel import (
     COMPILE_QUICKLY,
     Population,
@@ -48,6 +51,9 @@ def train_population(
     *,
     on_step: Callable[[int, float], None] = lambda step, accuracy: None,
     on_log: Callable[[dict[str, Any]], None] = lambda record: None,
+    on_resume: Callable[[str, float, list[dict[str, Any]]], None] = lambda *_: None,
+    store: Store | None = None,
+    signal: Callable[[], int] = lambda: 0,
     on_start: Callable[[str], None] = lambda told: None,
     on_kernels: Callable[[dict[str, Any], np.ndarray], None] = lambda record, kernels: None,
 ) -> "xr.Dataset":
@@ -64,8 +70,14 @@ def train_population(
         on_log: called at each log point with a record that JSON can hold. Networks that do not fit
             `study.memory_gib` together are trained in groups of seeds, one group after another, and
             each group logs for itself; its records name its seeds.
-        on_kernels: called with the same record and the first-layer kernels (arm, seed, ky, kx, cin, cout).
+        on_resume: called first where `store` holds a checkpoint, with where that is in words, the
+            seconds of training and all records logged up to it. The rest is, bit for bit, what it would have
+            been.
+        store: where the first process keeps checkpoints; None (in the others, too) keeps none.
+        signal: the signal that asks this process to end, 0 while there is none.
         on_start: called before training with a sentence on what is logged of deeper layers, and its size.
+        on_kernels: called with a record, as `on_log`, and the first-layer kernels
+            (arm, seed, ky, kx, cin, cout).
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -79,6 +91,9 @@ def train_population(
         probe_part; example_image and example_label; patch_eigenvalue (component) and
         patch_basis (component, ky, kx) of training images, colours averaged; the images and these
         two have a leading axis of arms where arms see their images in several variants.
+
+    Raises:
+        Stopped: a signal asked for it; a checkpoint has been made.
     """
     devices = choose_devices(study)
     train = make_train(study, data)
@@ -94,12 +109,39 @@ def train_population(
         on_log(record)
         on_kernels(record, kernels)
 
-    logs = [
-        _train_group(
-            study, data, seen, subjects, watched, population, len(devices), seeds, on_step, on_point
-        )
-        for seeds in _groups(study, bytes_a_network(one, study, data))
-    ]
+    begun = _restored(study, one, store)
+    if begun:
+        position, _, journals = begun
+        groups = position.groups
+        records = [record for journal in journals for record in journal.records]
+        on_resume(_where(study, position), position.seconds, records)
+    else:
+        groups, journals = _groups(study, bytes_a_network(one, study, data)), []
+    logs = []
+    for index, seeds in enumerate(groups):
+        saved = begun if begun and index == begun.position.group else None
+        if index >= len(journals):
+            journals.append(Journal())
+        if len(journals[index].losses) < study.steps:
+            pause = partial(_pause, study, store, signal, population, groups, journals)
+            _train_group(
+                study,
+                data,
+                seen,
+                subjects,
+                watched,
+                population,
+                len(devices),
+                seeds,
+                journals[index],
+                saved,
+                pause,
+                on_step,
+                on_point,
+            )
+        logs.append(_log(journals[index], _held_out(data)))
+    if store:
+        store.close()
     return trajectory(study, data, seen, subjects, watched, logs)
 
 
@@ -120,10 +162,13 @@ def _train_group(
     population: Population,
     devices: int,
     seeds: list[int],
+    journal: Journal,
+    saved: Saved | None,
+    pause: Callable[[Any, float], None],
     on_step: Callable[[int, float], None],
     on_point: Callable[[dict[str, Any], np.ndarray], None],
-) -> Log:
-    """All arms of `seeds`, from initialisation to the last step."""
+) -> None:
+    """All arms of `seeds`, from initialisation or a checkpoint to the last step, logged in `journal`."""
     nets = [(arm, row) for arm in range(len(study.arms)) for row in range(len(seeds))]
     # The networks must divide by the devices; copies of the last fill up and are dropped.
     filled = nets + [nets[-1]] * (-len(nets) % devices)
@@ -140,12 +185,14 @@ def _train_group(
     net = population.place(_nets(study, seen, filled))
     count = sum(seed in watched for seed in seeds)
     watching = _watching(population, subjects, net, grid, count, devices) if count else None
+    begun = len(journal.losses)
+    ahead = [span for span in spans(study.log_steps) if span[0] >= begun]
     dispatches = feed.feed(
         data,
         study.data,
         seen,
         seeds=seeds,
-        spans=spans(study.log_steps),
+        spans=ahead,
         room=STEPS_A_CALL,
         batch=study.batch_size,
     )
@@ -158,48 +205,110 @@ def _train_group(
 
     (task, order), one = next_batches(task), jnp.asarray(1)
     # All compile at the same time. XLA takes them in turn, so what is wanted first comes first.
-    initial = _initial(study, data, population)
+    initial = _initial(study, data, seen, population) if saved is None else None
     shapes = population.like(shapes_of_one(population, study, data), len(filled))
     advancing = compiling(population.advance, shapes, net, task, order, one)
     evaluating = compiling(population.evaluate, shapes, net, held_out["test_accuracy"], one)
     showing = compiling(population.watch, *watching.shapes(shapes)) if watching else None
-    state = population.place(initial([(arm, seeds[row]) for arm, row in filled]))
+    if initial is None:
+        assert saved is not None
+        rows = [*range(len(nets)), *[len(nets) - 1] * (len(filled) - len(nets))]
+        leaves = [leaf[rows] for leaf in saved.leaves]
+        state = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    else:
+        state = initial([(arm, seeds[row]) for arm, row in filled])
+    state = population.place(state)
     advance, evaluate = advancing.result(), evaluating.result()
     score = {"test_accuracy": evaluate, "val_accuracy": population.evaluate}
-    losses: list[np.ndarray] = []  # (arm, seed) of every step done
-    kernels, shown = [], []
-    accuracies: dict[str, list[np.ndarray]] = {name: [] for name in held_out}
-    started, before = time.perf_counter(), 0
-    for step in study.log_steps:
+    losses = journal.losses  # (arm, seed) of every step done
+    started = time.perf_counter() - (saved.position.seconds if saved else 0)
+    before = study.log_steps[len(journal.records) - 1] if journal.records else 0
+    for step in study.log_steps[len(journal.records) :]:
         while (done := len(losses)) < step:
             count = min(STEPS_A_CALL, step - done)
             state, loss = advance(state, net, task, order, jnp.asarray(count))
             if done + count < study.steps:
                 task, order = next_batches(task)  # while the devices work
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
-            on_step(len(losses), float(accuracies["test_accuracy"][-1].mean()))
-        kernels.append(on_grid(state.params["convs"][0]["kernel"][...]))
+            on_step(len(losses), float(journal.points["test_accuracy"][-1].mean()))
+            if len(losses) < step:
+                pause(state, time.perf_counter() - started)
+        scores = {}
         for name, part in held_out.items():
             count = len(part.test_labels)
             count = count if step == study.steps else min(count, study.eval_images)
-            scored = score[name](state, net, part, jnp.asarray(count))
-            accuracies[name].append(on_grid(scored))
+            scores[name] = on_grid(score[name](state, net, part, jnp.asarray(count)))
+        shown = {}
         if watching and showing:
-            shown.append(watching.fetch(showing.result()(*watching.arguments(state))))
-        on_point(
-            {
-                "step": step,
-                "seconds": round(time.perf_counter() - started, 3),
-                **({} if seeds == study.seed_list else {"seeds": seeds}),
-                "train_loss": _by_arm(study, mean_loss(losses, before, step), len(seeds)),
-                **{k: _by_arm(study, v[-1], len(seeds)) for k, v in accuracies.items()},
-            },
-            kernels[-1],
-        )
+            shown = watching.fetch(showing.result()(*watching.arguments(state)))
+        kernel = on_grid(state.params["convs"][0]["kernel"][...])
+        record = {
+            "step": step,
+            "seconds": round(time.perf_counter() - started, 3),
+            **({} if seeds == study.seed_list else {"seeds": seeds}),
+            "train_loss": _by_arm(study, mean_loss(losses, before, step), len(seeds)),
+            **{name: _by_arm(study, of, len(seeds)) for name, of in scores.items()},
+        }
+        journal.log(record, kernel=kernel, **shown, **scores)
+        on_point(record, kernel)
         before = step
-    of_parts = {name: np.stack(values, -1) for name, values in accuracies.items()}
-    over_steps = {name: np.stack([s[name] for s in shown], 2) for name in (shown or [{}])[0]}
-    return Log(np.stack(kernels, 2), of_parts, np.stack(losses), over_steps)
+        pause(state, time.perf_counter() - started)
+
+
+def _pause(
+    study: Study,
+    store: Store | None,
+    signal: Callable[[], int],
+    population: Population,
+    groups: list[list[int]],
+    journals: list[Journal],
+    state: State,
+    seconds: float,
+) -> None:
+    """Between two dispatches: a checkpoint if it is time for one, the end if a signal asks for it."""
+    group, step = len(journals) - 1, len(journals[-1].losses)
+    due = store is not None and step < study.steps and store.due()
+    number, due = agreement.most(signal(), due)
+    position = Position(groups, group, step, seconds)
+    if number or due:
+        nets = len(study.arms) * len(groups[group])
+        # Copies, for the memory of `state` is given to the next dispatch.
+        leaves = [np.array(leaf[:nets]) for leaf in jax.tree.leaves(population.fetch(state))]
+        if store:
+            store.save(position, leaves, journals)
+    if number:
+        if store:
+            store.close()
+        raise Stopped(number, _where(study, position))
+
+
+def _restored(study: Study, one: State, store: Store | None) -> Saved | None:
+    """The checkpoint to go on from, the same in every process; `one`: shapes of one network's state."""
+    abstract, arms = jax.tree.leaves(one), len(study.arms)
+    found = store.restore(abstract, arms=arms, seeds=study.seed_list) if store else None
+    return agreement.leaders_checkpoint(found, abstract)
+
+
+def _where(study: Study, position: Position) -> str:
+    """In words."""
+    of = f" (group {position.group + 1} of {len(position.groups)})"
+    return f"step {position.step:,} of {study.steps:,}{of if len(position.groups) > 1 else ''}"
+
+
+def _held_out(data: Images) -> tuple[str, ...]:
+    return ("test_accuracy", *(("val_accuracy",) if len(data.val_labels) else ()))
+
+
+def _log(journal: Journal, accuracies: tuple[str, ...]) -> Log:
+    """A group's journal as arrays."""
+    points = journal.points
+    shown = [name for name in points if name not in ("kernel", *accuracies)]
+    return Log(
+        np.stack(points["kernel"], 2),
+        {name: np.stack(points[name], -1) for name in accuracies},
+        np.stack(journal.losses),
+        {name: np.stack(points[name], 2) for name in shown},
+    )
 
 
 class _Watching(NamedTuple):
@@ -308,7 +417,7 @@ def _mixed(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _initial(
-    study: Study, data: Images, population: Population
+    study: Study, data: Images, seen: feed.Variants, population: Population
 ) -> Callable[[list[tuple[int, int]]], State]:
     """A function of networks (arm, seed) that returns their initial values, stacked.
 
@@ -318,8 +427,8 @@ def _initial(
     shape = first_kernel_shape(study, data)
     key = jax.eval_shape(lambda: jax.random.key(0))
 
-    def of_kind(init: str, scale: float):
-        draw = initializers.first_layer(init, scale)
+    def of_kind(init: str, scale: float, row: int):
+        draw = initializers.first_layer(init, scale, seen.sample[row])
 
         @partial(jax.jit, compiler_options=COMPILE_QUICKLY)
         def kernel(key: jax.Array) -> jax.Array:
@@ -327,7 +436,8 @@ def _initial(
 
         return compiling(kernel, key)
 
-    kinds = [(arm.init, arm.scale) for arm in study.arms]
+    rows = seen.row_of_arm.tolist()
+    kinds = [(arm.init, arm.scale, row) for arm, row in zip(study.arms, rows, strict=True)]
     draws = {kind: of_kind(*kind) for kind in dict.fromkeys(kinds)}
     init = compiling(population.init, key, jax.ShapeDtypeStruct(shape, jnp.float32))
 
