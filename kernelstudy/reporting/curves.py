@@ -102,11 +102,12 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
 def column(analysis: xr.Dataset, measure: str, prefix: str) -> Figure:
     """One measure of W (prefix '') or of W - W0 ('delta_') against step, for a column of a paper."""
     null = analysis.sel(measure=measure)
+    low, mean, high = (float(null[f"null_{end}"]) for end in ("low", "mean", "high"))
     with styled():
         figure = Figure(figsize=(COLUMN_MM / 25.4, 2.9))
         axis = figure.subplots()
-        axis.axhspan(null["null_low"], null["null_high"], color=CHANCE, alpha=0.22, lw=0)
-        axis.axhline(null["null_mean"], color=CHANCE, lw=1.2, label="chance (N0)")
+        axis.axhspan(low, high, color=CHANCE, alpha=0.22, lw=0)
+        axis.axhline(mean, color=CHANCE, lw=1.2, label="chance (N0)")
         _lines(axis, analysis, prefix + measure)
         axis.set_ylim(0, 1.02)
         axis.set_ylabel(SHORT_LABELS[measure])

@@ -8,27 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 
 from kernelstudy.analysis import deep, labels, t_interval
-from kernelstudy.analysis.fields import crop, receptive_fields
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_layers
-from kernelstudy.reporting import galleries, style
-from kernelstudy.reporting.curves import step_axis
-from kernelstudy.reporting.galleries import mosaic_of
+from kernelstudy.reporting import deep_figures, galleries, style
 from kernelstudy.reporting.page import Figure, Page
-from kernelstudy.reporting.style import ARM_COLOURS, CHANCE, colour_of, styled
-
-LINES = {
-    "cka_final": "CKA with its final state",
-    "probe_accuracy": "linear-probe accuracy",
-    "effective_rank": "effective rank",
-}
-KINDS = ("edge", "bar", "corner", "blob")
-KIND_COLOURS = dict(zip(KINDS, ARM_COLOURS, strict=False))
-PATCH_CHANNELS, PATCHES = 8, 4
 
 
 class Deeper(NamedTuple):
@@ -55,11 +40,15 @@ def tables(found: Deeper) -> dict[str, pd.DataFrame]:
 
 def draw(trajectory: xr.Dataset, found: Deeper, model: dict, folder: Path) -> None:
     """All figures of deeper layers."""
-    style.save(layer_figure(found), folder, "layers")
-    style.save(label_figure(found), folder, "labels")
+    style.save(deep_figures.layer_figure(found.layers), folder, "layers")
+    style.save(deep_figures.label_figure(found.channels), folder, "labels")
     for index, arm in enumerate(trajectory["arm"].values.astype(str)):
         style.save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
-        style.save(patch_figure(trajectory, found, arm, model), folder, f"patches_{index}")
+        style.save(
+            deep_figures.patch_figure(trajectory, found.channels, arm, model),
+            folder,
+            f"patches_{index}",
+        )
 
 
 def add_to(page: Page, found: Deeper) -> None:
@@ -215,7 +204,7 @@ def layer_table(found: Deeper) -> pd.DataFrame:
                         "layer": int(n),
                         "step": int(at["step"]),
                         "networks": at.sizes["probe_seed"],
-                        **{k: _mean(at[k].values) for k in (*LINES, "cka_seeds")},
+                        **{k: _mean(at[k].values) for k in (*deep_figures.LINES, "cka_seeds")},
                         "selectivity": _mean(of[f"selectivity_{n}"].values),
                         "class_selectivity": _mean(of[f"class_selectivity_{n}"].values),
                         "dead": _mean(of[f"dead_{n}"].values),
@@ -242,118 +231,3 @@ def channel_table(found: Deeper) -> pd.DataFrame:
 def _mean(values: Any) -> float:
     values = np.asarray(values, dtype=float)
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-
-def _large(patch: np.ndarray) -> np.ndarray:
-    """A small patch in larger pixels, so that the line to the next one is thin."""
-    times = -(-24 // len(patch))
-    return np.kron(patch, np.ones((times, times)))
-
-
-def layer_figure(found: Deeper) -> Drawing:
-    """CKA with the final state, linear-probe accuracy and effective rank of each layer over steps."""
-    data, arms = found.layers, found.layers["arm"].values.astype(str)
-    steps = data["step"].values
-    with styled():
-        figure = Drawing(figsize=(9, 1 + 1.75 * len(LINES)))
-        axes = figure.subplots(len(LINES), len(arms), squeeze=False, sharex=True, sharey="row")
-        for row, (name, words) in zip(axes, LINES.items(), strict=True):
-            for axis, arm in zip(row, arms, strict=True):
-                for i, n in enumerate(data["layer"].values):
-                    values = data[name].sel(arm=arm, layer=n).transpose("probe_seed", "step").values
-                    most = 1 if name != "effective_rank" else np.inf
-                    _band(axis, steps, values, colour_of(i), f"layer {n}", most)
-                if name == "cka_final":
-                    axis.set_title(arm)
-                    axis.axhline(SETTLED, color=CHANCE, lw=0.8, ls=":")
-            row[0].set_ylabel(words)
-        step_axis(axes, data)
-        handles, names = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=5)
-    return figure
-
-
-def _band(
-    axis: Axes, steps: np.ndarray, values: np.ndarray, colour: str, name: str, most: float
-) -> None:
-    """Mean over networks with Student's interval, cut at 0 and `most`."""
-    kept = values[np.isfinite(values).all(axis=1)]
-    if not len(kept):
-        return
-    axis.plot(steps, kept.mean(axis=0), color=colour, lw=1.6, label=name)
-    if len(kept) > 1:
-        axis.fill_between(
-            steps, *np.clip(t_interval(kept), 0, most), color=colour, alpha=0.18, lw=0
-        )
-
-
-def label_figure(found: Deeper) -> Drawing:
-    """Which part of each layer's channels has which label at the end, a bar an arm; chance as a line."""
-    arms = found.layers["arm"].values.astype(str)
-    numbers = found.layers["layer"].values
-    with styled():
-        figure = Drawing(figsize=(9, 1.1 + 0.34 * len(arms) * -(-len(numbers) // 3)))
-        axes = figure.subplots(1, len(numbers), squeeze=False, sharey=True, sharex=True)[0]
-        for axis, n in zip(axes, numbers, strict=True):
-            left = np.zeros(len(arms))
-            last = (
-                found.channels[f"label_{n}"].isel(step=-1).transpose("arm", ...).values.astype(str)
-            )
-            named = labels.coarse(last).reshape(len(arms), -1)
-            for kind in KINDS:
-                share = np.char.endswith(named, kind).mean(axis=1)
-                axis.barh(arms, share, left=left, color=KIND_COLOURS[kind], label=kind, height=0.7)
-                left += share
-            axis.axvline(
-                1 - labels.RATE, color="black", lw=1, ls=":", label="untrained, by the rule"
-            )
-            axis.set_title(f"layer {n}")
-            axis.grid(axis="y", visible=False)
-        axes[0].invert_yaxis()
-        axes[0].set_xlim(0, None)
-        figure.supxlabel("part of the channels that has a label", fontsize=9)
-        handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper center", ncols=5)
-    return figure
-
-
-def patch_figure(trajectory: xr.Dataset, found: Deeper, arm: str, model: dict) -> Drawing:
-    """Top patches of an arm's first network at the end: the most selective channels of each layer."""
-    numbers = deep.layers_of(trajectory)
-    of_arm = trajectory.sel(arm=arm).isel(probe_seed=0, step=-1)
-    images = of_arm["example_image"].values.astype(float).mean(-1)
-    fields = receptive_fields(
-        images.shape[1:],
-        kernel_size=model["kernel_size"],
-        depth=len(numbers),
-        stride=model.get("stride", 1),
-    )
-    with styled():
-        rows = -(-len(numbers) // 2)
-        figure = Drawing(figsize=(9, 3.0 * rows))
-        axes = figure.subplots(rows, 2, squeeze=False).ravel()
-        for axis in axes[len(numbers) :]:
-            axis.set_visible(False)
-        for axis, n, field in zip(axes, numbers, fields, strict=False):
-            last = found.channels.sel(arm=arm).isel(probe_seed=0, step=-1)
-            order = np.argsort(-np.nan_to_num(last[f"selectivity_{n}"].values))[:PATCH_CHANNELS]
-            examples = of_arm[f"top_example_{n}"].values
-            places = of_arm[f"top_place_{n}"].transpose("rank", "axis", ...).values
-            shown = [
-                [_large(crop(images[examples[r, c]], field, *places[r, :, c])) for c in order]
-                for r in range(min(PATCHES, len(examples)))
-            ]
-            # pixels beside the image, and the lines between patches, keep the colour of the ground
-            axis.set_facecolor("#d9b8a0")
-            axis.imshow(mosaic_of(shown), cmap="gray", extent=(0, len(order), len(shown), 0))
-            axis.set(xticks=np.arange(len(order)) + 0.5, yticks=[])
-            names = [str(last[f"label_{n}"].values[c]).replace(" ", "\n") for c in order]
-            axis.set_xticklabels(
-                [f"{c}\n{name}" for c, name in zip(order, names, strict=True)], fontsize=6
-            )
-            axis.set_title(f"layer {n}: {field.size} × {field.size} pixels")
-            axis.tick_params(length=0)
-            axis.grid(visible=False)
-            for spine in axis.spines.values():
-                spine.set_visible(False)
-    return figure

@@ -124,10 +124,10 @@ def _deep(
     channels, layers = deep.channels, deep.layers
     numbers, net = layers_of(trajectory), ("arm", "probe_seed", "step")
     probes, seeds = _chosen(trajectory, numbers, notes)
-    image_shape = trajectory["example_image"].shape[-3:-1]
+    height, width, _ = trajectory["example_image"].shape[-3:]
     model = settings["model"]
     fields = receptive_fields(
-        image_shape,
+        (height, width),
         kernel_size=model["kernel_size"],
         depth=len(numbers),
         stride=model.get("stride", 1),

@@ -38,7 +38,7 @@ def in_words(ladder: pd.DataFrame) -> dict[str, Any]:
     return {"rungs": [(null, *RUNGS[null]) for null in nulls], "rows": rows}
 
 
-def _cell(rung: dict[str, Any]) -> dict[str, Any]:
+def _cell(rung: dict[Any, Any]) -> dict[str, Any]:
     passed = rung["passed"]
     undecided = passed is None or pd.isna(passed)
     return {**rung, "answer": "undecided" if undecided else "yes" if passed else "no"}

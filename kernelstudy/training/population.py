@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -31,11 +31,11 @@ from kernelstudy.training.train import (
     Order,
     State,
     Task,
-    Train,
     first_kernel_shape,
     make_train,
 )
 from kernelstudy.training.trajectory import Log, mean_loss, trajectory
+from kernelstudy.training.watching import bytes_of_one, watching_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,7 +101,7 @@ def train_population(
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
     one = shapes_of_one(population, study, data)
     subjects = watch.subjects(data, seen)
-    size = watch_bytes(study, data, train, one)
+    size = bytes_of_one(study, data, train, one)
     watched = study.seed_list[: watch.watched_seeds(study, size)]
     on_start(watch.told(study, size))
 
@@ -145,14 +145,6 @@ def train_population(
     return trajectory(study, data, seen, subjects, watched, logs)
 
 
-def watch_bytes(study: Study, data: Images, train: Train, one: State) -> int:
-    """What watching one network of every arm takes on disk before compression; `one`: its shapes."""
-    images = jax.ShapeDtypeStruct((1, watch.image_count(data), *data.image_shape), jnp.float32)
-    row = jax.ShapeDtypeStruct((), jnp.int32)
-    shapes = jax.eval_shape(train.watch, one.params, one.statistics, row, images)
-    return watch.bytes_a_seed(study, shapes)
-
-
 def _train_group(
     study: Study,
     data: Images,
@@ -184,7 +176,7 @@ def _train_group(
         held_out["val_accuracy"] = task._replace(test_images=images, test_labels=labels)
     net = population.place(_nets(study, seen, filled))
     count = sum(seed in watched for seed in seeds)
-    watching = _watching(population, subjects, net, grid, count, devices) if count else None
+    watching = watching_of(population, subjects, net, grid, count, devices) if count else None
     begun = len(journal.losses)
     ahead = [span for span in spans(study.log_steps) if span[0] >= begun]
     dispatches = feed.feed(
@@ -309,53 +301,6 @@ def _log(journal: Journal, accuracies: tuple[str, ...]) -> Log:
         np.stack(journal.losses),
         {name: np.stack(points[name], 2) for name in shown},
     )
-
-
-class _Watching(NamedTuple):
-    """The networks of a group that are watched, and on what."""
-
-    population: Population
-    rows: jax.Array  # of the population; the last fills up to a multiple of the devices
-    grid: tuple[int, int]  # arms, seeds
-    input_row: jax.Array
-    images: jax.Array
-
-    def arguments(self, state: Any) -> tuple:
-        """The arguments of `Population.watch`."""
-        chosen = self.population.pick((state.params, state.statistics), self.rows)
-        return *self.population.place(chosen), self.input_row, self.images
-
-    def shapes(self, state: State) -> tuple:
-        """Of `arguments`, from the shapes of the whole population's state."""
-        chosen = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                (len(self.rows), *leaf.shape[1:]), leaf.dtype, sharding=leaf.sharding
-            ),
-            (state.params, state.statistics),
-        )
-        return *chosen, self.input_row, self.images
-
-    def fetch(self, found: dict[str, jax.Array]) -> dict[str, np.ndarray]:
-        """name -> (arm, seed, ...)."""
-        count = self.grid[0] * self.grid[1]
-        whole = self.population.fetch(found)
-        return {name: v[:count].reshape(*self.grid, *v.shape[1:]) for name, v in whole.items()}
-
-
-def _watching(
-    population: Population,
-    subjects: watch.Subjects,
-    net: Net,
-    grid: tuple[int, int],
-    seeds: int,
-    devices: int,
-) -> _Watching:
-    """The first `seeds` networks of every arm of a group."""
-    rows = (np.arange(grid[0])[:, None] * grid[1] + np.arange(seeds)).ravel()
-    rows = jnp.asarray(np.pad(rows, (0, -len(rows) % devices), mode="edge"))
-    of_nets = population.place(population.pick(net.input_row, rows))
-    images = population.share(subjects.images)
-    return _Watching(population, rows, (grid[0], seeds), of_nets, images)
 
 
 def spans(log_steps: list[int]) -> list[tuple[int, int]]:

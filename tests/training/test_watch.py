@@ -11,7 +11,7 @@ from kernelstudy.analysis import stimuli
 from kernelstudy.config import Arm, Bank, Model, Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import parallel, population, train, watch
+from kernelstudy.training import parallel, population, train, watch, watching
 from kernelstudy.training.model import CNN
 from kernelstudy.training.ops import GEMM, LAX
 
@@ -116,7 +116,7 @@ def test_logging_changes_nothing_else(trained, images):
 def test_the_size_is_known_before_and_held(trained, images):
     built = train.make_train(STUDY, images)
     mapped = parallel.make_population(built, population.choose_devices(STUDY))
-    each = population.watch_bytes(
+    each = watching.bytes_of_one(
         STUDY, images, built, parallel.shapes_of_one(mapped, STUDY, images)
     )
     logged = [n for n in trained.data_vars if "probe_seed" in trained[n].dims]
