@@ -15,6 +15,16 @@ from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_la
 from kernelstudy.reporting import deep_figures, galleries, style
 from kernelstudy.reporting.page import Figure, Page
 
+METHOD = [
+    "Deeper layers: activations are taken before pooling. Gratings have 16 orientations, 5 spatial frequencies and "
+    "4 phases, and the mean and variance of the training images; a response is the mean of |activation| over the "
+    "middle half of a map and over phases. Circular variance: Ringach et al. 2002; class selectivity: Morcos "
+    "et al. 2018; a dead channel answers the same to every image.",
+    "CKA (linear, Kornblith et al. 2019), effective rank (Roy & Vetterli 2007) and the linear probe (ridge "
+    "regression, two halves in turn) see each channel's means over the four quarters of its map, for a "
+    "fixed random part of the test images. Channels of two seeds are matched by the correlation of those.",
+]
+
 
 class Deeper(NamedTuple):
     """All that was measured of the watched networks."""
@@ -103,6 +113,7 @@ def add_to(page: Page, found: Deeper) -> None:
     page.sections[-1:-1] = [maps, settling, tuned]
     page.points[settling[0]] = settling_sentences(found)
     page.points[tuned[0]] = label_sentences(found)
+    page.method += METHOD
     page.tables.append(("Layers, at the start and at the end", layer_table(found)))
 
 

@@ -262,10 +262,10 @@ async function explore(data) {
 
   function layout(more) {
     const axis = { gridcolor: style("--line"), zeroline: false, automargin: true, fixedrange: true };
-    const { xaxis, yaxis, ...rest } = more;
+    const { xaxis, yaxis, lines = 0, ...rest } = more;
     return {
       margin: { l: 48, r: 12, t: 8, b: 40 },
-      height: 300,
+      height: 300 + (innerWidth < 560 ? 15 * lines : 0), // there a legend has a row for each line
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: style("--text"), family: "system-ui, sans-serif", size: 12 },
@@ -278,7 +278,8 @@ async function explore(data) {
     };
   }
 
-  const overSteps = (yaxis) => layout({
+  const overSteps = (yaxis, lines) => layout({
+    lines,
     xaxis: { title: { text: "step", standoff: 6 }, type: "category", tickvals: ticks.map((i) => String(data.steps[i])) },
     yaxis,
     shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: state.step, x1: state.step, line: { color: style("--accent"), width: 2 } }],
@@ -303,14 +304,14 @@ async function explore(data) {
       { line: { color: data.colours[i], width: i === state.arm ? 3 : 1.2, dash: dashes[i % 5] } },
     ));
     scores.push(line("chance", data.steps.map(() => data.chance[data.metric]), { line: { color: style("--soft"), dash: "dot" } }));
-    Plotly.react("scores", scores, overSteps({ title: { text: data.metric }, range: [0, 1] }), options);
+    Plotly.react("scores", scores, overSteps({ title: { text: data.metric }, range: [0, 1] }, scores.length), options);
     if (!deep) return;
     const similar = data.layers.flatMap((layer, l) => [["cka_final", "solid"], ["probe_accuracy", "dot"]].map(([name, dash]) => line(
       `layer ${layer.number}, ${name === "cka_final" ? "CKA with its end" : "linear probe"}`,
       watched() ? data.steps.map((_, s) => arrays.curves.at(state.arm, state.seed, s, l, data.curves.indexOf(name))) : [],
       { line: { color: data.layer_colours[l], dash } },
     )));
-    Plotly.react("settling", similar, overSteps({ title: { text: "CKA, accuracy" }, range: [0, 1.02] }), options);
+    Plotly.react("settling", similar, overSteps({ title: { text: "CKA, accuracy" }, range: [0, 1.02] }, similar.length), options);
   }
 
   function moveCursors() {
