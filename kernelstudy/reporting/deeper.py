@@ -16,10 +16,10 @@ from kernelstudy.reporting import deep_figures, galleries, style
 from kernelstudy.reporting.page import Figure, Page
 
 METHOD = [
-    "Deeper layers: activations are taken before pooling. Gratings have 16 orientations, 5 spatial frequencies and "
-    "4 phases, and the mean and variance of the training images; a response is the mean of |activation| over the "
-    "middle half of a map and over phases. Circular variance: Ringach et al. 2002; class selectivity: Morcos "
-    "et al. 2018; a dead channel answers the same to every image.",
+    "Deeper layers: activations are taken before pooling. Gratings have 16 orientations, 5 spatial "
+    "frequencies and 4 phases, and the mean and variance of the training images; a response is the mean of "
+    "|activation| over the middle half of a map and over phases. Circular variance: Ringach et al. 2002; class "
+    "selectivity: Morcos et al. 2018; a dead channel answers the same to every image.",
     "CKA (linear, Kornblith et al. 2019), effective rank (Roy & Vetterli 2007) and the linear probe (ridge "
     "regression, two halves in turn) see each channel's means over the four quarters of its map, for a "
     "fixed random part of the test images. Channels of two seeds are matched by the correlation of those.",
