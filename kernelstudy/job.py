@@ -52,6 +52,7 @@ def run(study: Study) -> Path:
                 return place
             with locks.held(place):
                 _accept(study, place)
+                runs.tidy(place)
                 _report(place)
         else:
             _train(study, place, stop)
@@ -186,7 +187,7 @@ def _train_and_write(
 
 
 def _wait(stop: Stop) -> None:
-    """From the first step on signals wait for the next safe point; before it there is nothing to lose."""
+    """From the first log point on signals wait for a safe point; before it there is nothing to lose."""
     stop.waits = True
 
 
@@ -251,11 +252,15 @@ def _with_progress(
                 bar, completed=step, rate=rate, accuracy=f"mean accuracy {accuracy:.1%}"
             )
 
+        def on_log(record: dict[str, Any]) -> None:
+            _wait(stop)
+            runs.append_metrics(place, record)
+
         return train_population(
             study,
             data,
             on_step=on_step,
-            on_log=lambda record: runs.append_metrics(place, record),
+            on_log=on_log,
             on_resume=on_resume,
             store=store,
             signal=lambda: stop.number,

@@ -64,7 +64,8 @@ def held(run: Path) -> Iterator[None]:
         run.mkdir(parents=True, exist_ok=True)
         _record(run)
         ended = threading.Event()
-        signs_of_life = threading.Thread(target=_touch, args=(run, ended), daemon=True)
+        record = run.absolute() / HOLDER
+        signs_of_life = threading.Thread(target=_touch, args=(record, ended), daemon=True)
         signs_of_life.start()
         try:
             yield
@@ -72,7 +73,7 @@ def held(run: Path) -> Iterator[None]:
             ended.set()
             signs_of_life.join()
             with suppress(OSError):
-                (run / HOLDER).unlink()
+                record.unlink()
     finally:
         lock.release()
 
@@ -193,10 +194,10 @@ def _file_systems_time(run: Path) -> float:
         return Path(probe.name).stat().st_mtime
 
 
-def _touch(run: Path, ended: threading.Event) -> None:
+def _touch(record: Path, ended: threading.Event) -> None:
     while not ended.wait(TOUCHED_EVERY):
         with suppress(OSError):
-            os.utime(run / HOLDER)
+            os.utime(record)
 
 
 def _told(run: Path, found: Holder | None) -> HeldError:

@@ -68,11 +68,17 @@ def is_done(run: Path) -> bool:
 def start(run: Path, study: Study) -> None:
     """Make a run directory ready to be trained into; what an interrupted run has trained stays there."""
     run.mkdir(parents=True, exist_ok=True)
-    for folder in (run, run / "tables", run / "figures"):
-        files.tidy(folder)
+    tidy(run)
     (run / FAILED).unlink(missing_ok=True)
     (run / METRICS).unlink(missing_ok=True)
     write_text(run / CONFIG, yaml.safe_dump(result_settings(study), sort_keys=False))
+
+
+def tidy(run: Path) -> None:
+    """Clear away what killed processes had begun to write."""
+    for folder in (run, run / "tables", run / "figures"):
+        if not folder.is_symlink():
+            files.tidy(folder)
 
 
 def discard(study: Study) -> None:

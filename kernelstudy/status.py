@@ -167,8 +167,9 @@ def _records(run: Path) -> Iterator[dict[str, Any]]:
             continue
         step, seconds, seeds = (found.get(key) for key in ("step", "seconds", "seeds"))
         is_list = isinstance(seeds, list) and all(isinstance(s, int) for s in seeds)
-        are_numbers = isinstance(step, int) and isinstance(seconds, int | float)
-        if are_numbers and abs(step) < 2**31 and abs(seconds) < 1e12 and (is_list or not seeds):
+        if not isinstance(step, int) or not isinstance(seconds, int | float):
+            continue
+        if 0 <= step < 2**31 and 0 <= seconds < 1e12 and (is_list or not seeds):
             yield found
 
 

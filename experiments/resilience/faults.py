@@ -95,18 +95,14 @@ def _content(run: Path) -> dict:
     }
 
 
-def kill(
-    place: Path,
-    reference: Path,
-    fault: str,
-    moment: float | str,
-    number: int = signal.SIGKILL,
-    *,
-    words=WORDS,
-    environment=None,
-    rerun: Callable = again,
-) -> Outcome:
-    """Send a signal after `moment` seconds, or once a path like `moment` is there; then run again."""
+def hit(
+    place: Path, moment: float | str, number: int = signal.SIGKILL, words=WORDS, environment=None
+) -> tuple[float, int, str]:
+    """Start the command and send it a signal after `moment` seconds, or once a path like `moment` is there.
+
+    Returns:
+        Seconds from the start to the signal, exit status, and what it said.
+    """
     process = start(place, words, environment)
     began = time.perf_counter()
     while process.poll() is None:
@@ -119,9 +115,14 @@ def kill(
     after = time.perf_counter() - began
     process.send_signal(number)
     _, told = process.communicate(timeout=900)
-    return resumed(
-        place, reference, fault, after, process.returncode, told, words, environment, rerun
-    )
+    return after, process.returncode, told
+
+
+def kill(
+    place: Path, reference: Path, fault: str, moment: float | str, number: int = signal.SIGKILL
+) -> Outcome:
+    """`hit`, then the same command again."""
+    return resumed(place, reference, fault, *hit(place, moment, number))
 
 
 def resumed(

@@ -8,9 +8,11 @@ order of examples, in augmentation and in every other stream is the number of st
 import hashlib
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -179,6 +181,7 @@ class Store:
         if self._opened is None:
             ocp = _orbax()
             here = _process()
+            threading.excepthook = _once
             self._opened = ocp.CheckpointManager(
                 self.folder,
                 options=ocp.CheckpointManagerOptions(
@@ -227,6 +230,13 @@ _SYSTEM_ERRORS = (
     (13, "Permission denied"),
     (122, "Disk quota exceeded"),
 )
+
+
+def _once(told: threading.ExceptHookArgs) -> None:
+    """What ends a thread of Orbax's is raised again where it is waited for, and told there."""
+    frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(told.exc_traceback))
+    if not any(name.startswith("orbax.") for name in frames):
+        threading.__excepthook__(told)
 
 
 def _orbax() -> Any:
