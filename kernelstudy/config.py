@@ -50,6 +50,8 @@ ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity")
 OPTIMIZERS = ("adam", "adamw", "sgd")
 METRICS = ("best_abs_cos", "r2_sobel", "r2_sobel_centered", "r2_prewitt", "odd")
 KERNEL_SIZES = (3, 5, 7, 9, 11)
+DEPTHS = (1, 2, 3, 4, 5)
+STRIDES = (1, 2)
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 
 
@@ -108,6 +110,9 @@ class Model:
     depth: int = 2
     deep_width: int = 32
     activation: str = "relu"
+    batch_norm: bool = False
+    stride: int = 1
+    residual: bool = False
 
 
 @dataclass
@@ -137,6 +142,8 @@ class Study:
     batch_size: int = 128
     log_points: int = 24
     eval_images: int = 256
+    probe_seeds: int = 3
+    probe_mib: float = 200.0
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     optim: Optim = field(default_factory=Optim)
@@ -145,6 +152,7 @@ class Study:
     precision: str = "float32"
     # Where and on what it runs; none of it changes the result.
     runs_dir: str = "results/runs"
+    log: str | None = None
     devices: int | None = None
     memory_gib: float = 8.0
     distributed: bool = False
@@ -167,8 +175,16 @@ class Study:
         return [0, *spaced[len(spaced) - wanted :].tolist()]
 
 
+# Keys that came after the first runs: where they have these values they leave a run's id as it was.
+NEUTRAL = {
+    "model.batch_norm": False,
+    "model.stride": 1,
+    "model.residual": False,
+    "probe_seeds": 3,
+    "probe_mib": 200.0,
+}
 NOT_IN_ID = (
-    *("runs_dir", "devices", "memory_gib", "distributed", "data.in_memory_gib"),
+    *("runs_dir", "log", "devices", "memory_gib", "distributed", "data.in_memory_gib"),
     *("checkpoint_seconds", "allow_stale"),
 )
 
@@ -222,16 +238,16 @@ def check(study: Study) -> None:
                 f"arms[{index}].first_layer: nothing to freeze, for model.depth is "
                 f"{study.model.depth}; it must be at least 1"
             )
-    for key in ("width", "depth", "deep_width"):
-        _at_least(f"model.{key}", getattr(study.model, key), 1)
+    _at_least("probe_seeds", study.probe_seeds, 0)
+    _positive("probe_mib", study.probe_mib)
+    _check_model(study.model)
     if study.devices is not None:
         _at_least("devices", study.devices, 1)
     check_data(study.data)
-    _one_of("model.kernel_size", study.model.kernel_size, KERNEL_SIZES)
-    _one_of("model.activation", study.model.activation, ACTIVATIONS)
     _one_of("optim.name", study.optim.name, OPTIMIZERS)
     _one_of("impl", study.impl, ("auto", "lax", "gemm"))
     _one_of("precision", study.precision, PRECISIONS)
+    _one_of("log", study.log, (None, "tensorboard"))
     _positive("memory_gib", study.memory_gib)
     if not 0 <= study.checkpoint_seconds < math.inf:
         raise ConfigError(
@@ -256,6 +272,21 @@ def check(study: Study) -> None:
     if not set(study.bank.kernels) & set(bank_names(size)):
         raise ConfigError(f"bank.kernels: none of them exists at model.kernel_size={size}")
     _check_arms(study.arms)
+
+
+def _check_model(model: Model) -> None:
+    for key in ("width", "deep_width"):
+        _at_least(f"model.{key}", getattr(model, key), 1)
+    _one_of("model.depth", model.depth, DEPTHS)
+    _one_of("model.kernel_size", model.kernel_size, KERNEL_SIZES)
+    _one_of("model.activation", model.activation, ACTIVATIONS)
+    _one_of("model.stride", model.stride, STRIDES)
+    alike = model.depth > 1 and model.width == model.deep_width
+    if model.residual and not (alike or model.depth > 2):
+        raise ConfigError(
+            "model.residual: no layer has as many channels in as out; it needs model.depth=3 or more, "
+            "or model.deep_width equal to model.width"
+        )
 
 
 def _check_seeds(seeds: Any) -> None:

@@ -4,7 +4,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,8 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
     # Told before anything is loaded; `held` decides. Of several processes only the first holds it.
     if not study.distributed and (holder := locks.holder(place)):
         raise locks.HeldError(f"{place} is being worked on by {holder}: wait for it to end")
+    if study.log == "tensorboard" and find_spec("tensorboardX") is None:
+        raise ConfigError("log: tensorboard needs tensorboardX, of the extra [tensorboard]")
     try:
         data = load(study.data)
     except DataError as error:
@@ -194,6 +197,15 @@ def _wait(stop: Stop) -> None:
     stop.waits = True
 
 
+def _dashboard(study: Study, place: Path) -> AbstractContextManager[Any]:
+    """What is called with every log point, for people's own dashboards."""
+    if study.log != "tensorboard":
+        return nullcontext(lambda record, kernels: None)
+    from kernelstudy.reporting import dashboard
+
+    return dashboard.tensorboard(place, [arm.name for arm in study.arms])
+
+
 def _words() -> list[str]:
     """The command line's own overrides; of a sweep, this job's."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
@@ -227,7 +239,10 @@ def _with_progress(
         TimeRemainingColumn(),
         TextColumn("{task.fields[accuracy]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with (
+        _dashboard(study, place) as on_kernels,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
         bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
         began: list[tuple[float, int]] = []
         nets = len(study.arms) * len(study.seed_list)
@@ -255,4 +270,6 @@ def _with_progress(
             on_resume=on_resume,
             store=store,
             signal=lambda: stop.number,
+            on_start=lambda told: print(f"log: {told}", flush=True),
+            on_kernels=on_kernels,
         )

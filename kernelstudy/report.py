@@ -12,7 +12,18 @@ from rich.console import Console
 
 from kernelstudy import measured, runs, sweeps, untrusted
 from kernelstudy.analysis import study, tables
-from kernelstudy.reporting import answer, curves, galleries, gradients, page, style
+from kernelstudy.reporting import (
+    answer,
+    curves,
+    deeper,
+    explorer,
+    galleries,
+    gradients,
+    page,
+    rungs,
+    style,
+)
+from kernelstudy.reporting.animation import kernels_gif
 from kernelstudy.reporting.page import Figure, Page
 
 
@@ -88,8 +99,11 @@ def build(run: Path, *, out: Path | None = None) -> Path:
 
     analysis = study.measure(trajectory, bank)
     verdicts = study.verdicts(trajectory, bank, settings["arms"])
+    deep = deeper.measure(trajectory, settings["arms"])
     if out == run:
-        runs.write_dataset(out / runs.ANALYSIS, measured.seal(analysis, run, verdicts, metric))
+        of_layers = [] if deep is None else [deep.channels, deep.layers]
+        whole = xr.merge([analysis, *of_layers])
+        runs.write_dataset(out / runs.ANALYSIS, measured.seal(whole, run, verdicts, metric))
     else:  # a report on its own still says where it comes from
         runs.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     found = {
@@ -98,11 +112,17 @@ def build(run: Path, *, out: Path | None = None) -> Path:
         "ladder": tables.ladder(verdicts),
         "growth": tables.growth(analysis),
         "kernels": tables.kernels(trajectory, bank),
+        **({} if deep is None else deeper.tables(deep)),
     }
     for name, table in found.items():
         runs.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
     draw(trajectory, analysis, bank, metric, out / "figures")
-    return page.write(compose(analysis, verdicts, found, settings, provenance), out)
+    composed = compose(analysis, verdicts, found, settings, provenance)
+    if deep is not None:
+        deeper.draw(trajectory, deep, settings["model"], out / "figures")
+        deeper.add_to(composed, deep)
+    composed.explorer = explorer.payload(trajectory, analysis, deep, settings)
+    return page.write(composed, out)
 
 
 def draw(
@@ -112,6 +132,9 @@ def draw(
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
     style.save(curves.answer(analysis, metric), folder, "answer")
     style.save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
+    for prefix in ("", study.DELTA):
+        column = curves.column(analysis, metric, prefix)
+        style.save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
     style.save(curves.sectors(analysis), folder, "sectors")
     style.save(curves.performance(analysis), folder, "performance")
     trained, untrained = (study.final_matches(trajectory, bank, step=s) for s in (-1, 0))
@@ -129,7 +152,7 @@ def draw(
     for index, arm in enumerate(trajectory["arm"].values):
         kernels = galleries.kernels_over_time(trajectory, str(arm), scales)
         style.save(kernels, folder, f"kernels_{index}")
-        style.save(galleries.feature_maps(trajectory, str(arm)), folder, f"feature_maps_{index}")
+    kernels_gif(trajectory, folder)
 
 
 def compose(
@@ -174,11 +197,11 @@ def compose(
         ),
         sections=_sections(arms, "a_pop" in analysis),
         tables=[
-            ("The ladder of chance", found["ladder"]),
             ("Growth of each sector's energy: start + new + cross = end", found["growth"]),
             ("Summary", final),
             ("Tests", tested),
         ],
+        ladder=rungs.in_words(found["ladder"]),
         method=_method(settings, used),
         reproduce=shlex.join(shlex.split(provenance["command"])),
         provenance=provenance,
@@ -234,14 +257,6 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
                     "Kernels W; p is of the best over the bank.",
                 ),
                 Figure("matches_update", "Matches of the update", "The same for W − W₀."),
-            ],
-        ),
-        (
-            "Deeper: layer 2 over training",
-            "Feature maps of held-out digits after the activation. Each channel keeps one scale over time.",
-            [
-                Figure(f"feature_maps_{i}", f"Layer-2 feature maps of {arm} over training", arm)
-                for i, arm in numbered
             ],
         ),
         (

@@ -20,7 +20,7 @@ import yaml
 
 import kernelstudy
 from kernelstudy import files, schema, untrusted
-from kernelstudy.config import NOT_IN_ID, Study
+from kernelstudy.config import NEUTRAL, NOT_IN_ID, Study
 from kernelstudy.files import replacing, write_text
 from kernelstudy.untrusted import RunError
 
@@ -47,6 +47,11 @@ def result_settings(study: Study) -> dict[str, Any]:
 def run_id(study: Study) -> str:
     """Hash of what makes the result: the settings (with the seeds spelled out) and the version."""
     settings = {**result_settings(study), "seeds": study.seed_list}
+    for key, neutral in NEUTRAL.items():
+        group, _, entry = key.rpartition(".")
+        place = settings[group] if group else settings
+        if place[entry] == neutral:
+            place.pop(entry)
     text = json.dumps([kernelstudy.__version__, settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

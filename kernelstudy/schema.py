@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelstudy.config import KERNEL_SIZES, METRICS
+from kernelstudy.config import KERNEL_SIZES, METRICS, STRIDES
 from kernelstudy.handcrafted import names as bank_names
 from kernelstudy.untrusted import RunError
 
@@ -25,12 +25,34 @@ VARIABLES = {
     "train_loss": _NET,
     "test_accuracy": _NET,
     "diverged": ("arm", "seed"),
-    "feature_map": ("arm", "step", "probe", "y", "x", "channel"),
-    "probe_image": ("[arm]", "probe", "row", "column", "colour"),
-    "probe_label": ("probe",),
     "patch_eigenvalue": ("[arm]", "component"),
     "patch_basis": ("[arm]", "component", "ky", "kx"),
 }
+_WATCHED = ("arm", "probe_seed", "step")
+# Of layer {i}, where layers were watched (`training.watch`); the others are there once.
+OF_LAYERS = {
+    "feature_map_{i}": (*_WATCHED, "probe", "y_{i}", "x_{i}", "map_channel_{i}"),
+    "grating_{i}": (*_WATCHED, "orientation", "frequency", "channel_{i}"),
+    "stimulus_{i}": (*_WATCHED, "stimulus", "statistic", "channel_{i}"),
+    "feature_{i}": (*_WATCHED, "example", "cell_{i}", "channel_{i}"),
+    "top_value_{i}": (*_WATCHED, "rank", "channel_{i}"),
+    "top_example_{i}": (*_WATCHED, "rank", "channel_{i}"),
+    "top_place_{i}": (*_WATCHED, "rank", "axis", "channel_{i}"),
+}
+WITH_LAYERS = {
+    "probe_image": ("[arm]", "probe", "row", "column", "colour"),
+    "probe_label": ("probe",),
+    "probe_part": ("probe",),
+    "example_image": ("[arm]", "example", "row", "column", "colour"),
+    "example_label": ("example",),
+    "orientation": ("orientation",),
+    "frequency": ("frequency",),
+    "statistic": ("statistic",),
+    "stimulus_kind": ("stimulus",),
+    "stimulus_direction": ("stimulus",),
+    "stimulus_polarity": ("stimulus",),
+}
+_WORDS = ("probe_part", "statistic", "stimulus_kind")
 _KINDS = {"kernel": "f", "diverged": "b", "arm": "U", "seed": "iu", "step": "iu"}
 
 
@@ -56,6 +78,7 @@ def check_dataset(found: xr.Dataset, where: Path) -> None:
             raise refuse(f"{name} is not there, or of the wrong type")
     if any(size < 1 for size in found.sizes.values()):
         raise refuse("it has an axis without entries")
+    _check_layers(found, refuse)
     if found.sizes["ky"] != found.sizes["kx"] or found.sizes["ky"] not in KERNEL_SIZES:
         raise refuse("its kernels are not square and of a size that is studied")
     for name in _NET:
@@ -65,6 +88,43 @@ def check_dataset(found: xr.Dataset, where: Path) -> None:
     steps = found["step"].values
     if steps[0] != 0 or (steps[1:] <= steps[:-1]).any():
         raise refuse("its steps do not start at 0 and grow")
+
+
+def _check_layers(found: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
+    """The same for what layers 1, 2, ... showed, where any was watched."""
+    if "feature_1" not in found.data_vars:
+        return
+    layers = [i for i in range(1, 6) if f"feature_{i}" in found.data_vars]
+    wanted = WITH_LAYERS | {
+        name.format(i=i): tuple(dim.format(i=i) for dim in dims)
+        for i in layers
+        for name, dims in OF_LAYERS.items()
+    }
+    for name, dims in wanted.items():
+        must = {dim for dim in dims if not dim.startswith("[")}
+        if name not in found.variables or not must <= set(found[name].dims) <= {
+            dim.strip("[]") for dim in dims
+        }:
+            raise refuse(f"{name} is not there, or has other dims")
+        if found[name].dtype.kind not in ("UT" if name in _WORDS else "fiu"):
+            raise refuse(f"{name} is of the wrong type")
+    sizes, seeds = found.sizes, found["probe_seed"].values.tolist()
+    if seeds != found["seed"].values.tolist()[: len(seeds)] or sizes["statistic"] != 2:
+        raise refuse("the networks that were watched are not the first")
+    if not {"edge", "bar", "corner", "blob"} <= set(found["stimulus_kind"].values.tolist()):
+        raise refuse("stimuli are missing")
+    if "test" not in found["probe_part"].values or sizes["orientation"] % 2:
+        raise refuse("its probes or gratings are not those of runs")
+    if len(set(found["example_label"].values.tolist())) < 2:
+        raise refuse("its examples are of one class")
+    for i in layers:
+        top, place = found[f"top_example_{i}"].values, found[f"top_place_{i}"].values
+        if top.dtype.kind != "i" or not ((top >= 0) & (top < sizes["example"])).all():
+            raise refuse(f"top_example_{i} names no examples")
+        if place.dtype.kind != "i" or (place < 0).any():
+            raise refuse(f"top_place_{i} names no places")
+        if sizes[f"map_channel_{i}"] > sizes[f"channel_{i}"]:
+            raise refuse(f"feature_map_{i} has more channels than the layer")
 
 
 def check_settings(settings: dict[str, Any], where: Path) -> None:
@@ -80,11 +140,16 @@ def check_settings(settings: dict[str, Any], where: Path) -> None:
             "batch_size": _count,
             "bank.kernels": lambda v: isinstance(v, list) and v and set(map(str, v)) <= known,
             "bank.metric": lambda v: v in METRICS,
+            "model": lambda v: (
+                isinstance(v, dict)
+                and v.get("kernel_size") in KERNEL_SIZES
+                and v.get("stride", 1) in STRIDES
+            ),
             "arms": lambda v: (
                 isinstance(v, list)
                 and all(
                     isinstance(arm, dict)
-                    and "labels" in arm
+                    and {"init", "labels"} <= arm.keys()
                     and all(isinstance(k, str) and isinstance(e, plain) for k, e in arm.items())
                     for arm in v
                 )

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from kernelstudy.analysis import patch_pca
+from kernelstudy.analysis import patch_pca, stimuli
 from kernelstudy.handcrafted import kernel
 
 STEPS = (0, 1, 4, 9)
@@ -16,6 +16,7 @@ def trajectory(
     channels: int = 5,
     size: int = 3,
     cin: int = 1,
+    probe_seeds: int = 2,
 ) -> xr.Dataset:
     """Arm 0 moves from noise towards Sobel x; every other arm stays where it starts."""
     rng = np.random.default_rng(0)
@@ -38,17 +39,63 @@ def trajectory(
             "train_loss": (("arm", "seed", "step"), rng.uniform(0.5, 2, per_step)),
             "test_accuracy": (("arm", "seed", "step"), rng.uniform(0.5, 1, per_step)),
             "diverged": (("arm", "seed"), np.zeros(grid, bool)),
-            "feature_map": (
-                ("arm", "step", "probe", "y", "x", "channel"),
-                rng.uniform(0, 1, (len(arms), len(STEPS), 3, 6, 6, 4)).astype(np.float16),
-            ),
-            "probe_image": (
-                ("probe", "row", "column", "colour"),
-                rng.uniform(0, 1, (3, 12, 12, 1)),
-            ),
-            "probe_label": ("probe", [0, 1, 2]),
             "patch_eigenvalue": ("component", eigenvalues),
             "patch_basis": (("component", "ky", "kx"), axes.reshape(-1, size, size)),
         },
         coords={"arm": list(arms), "seed": range(seeds), "step": list(STEPS)},
-    )
+    ).merge(watched(arms, min(seeds, probe_seeds), cin))
+
+
+def watched(arms, seeds: int, cin: int, channels: int = 4, examples: int = 20) -> xr.Dataset:
+    """What two layers of the first `seeds` networks showed: at random, but that it moves with the steps."""
+    if not seeds:
+        return xr.Dataset()
+    rng = np.random.default_rng(1)
+    kinds, directions, polarities = zip(*stimuli.local(3, 3)[0], strict=True)
+    net, sizes = ("arm", "probe_seed", "step"), (len(arms), seeds, len(STEPS))
+    share = np.linspace(0, 1, len(STEPS))
+    found: dict = {}
+
+    def put(name: str, dims: tuple[str, ...], shape: tuple[int, ...], dtype=np.float16) -> None:
+        start, end = rng.uniform(0, 1, (2, *sizes[:2], 1, *shape))
+        along = share.reshape(-1, *[1] * len(shape))
+        found[name] = ((*net, *dims), (start + along * (end - start)).astype(dtype))
+
+    for i, side in ((1, 12), (2, 6)):
+        c = f"channel_{i}"
+        put(
+            f"feature_map_{i}",
+            ("probe", f"y_{i}", f"x_{i}", f"map_{c}"),
+            (4, side, side, channels),
+        )
+        put(f"grating_{i}", ("orientation", "frequency", c), (16, 5, channels))
+        put(f"stimulus_{i}", ("stimulus", "statistic", c), (len(kinds), 2, channels))
+        put(f"feature_{i}", ("example", f"cell_{i}", c), (examples, 4, channels))
+        put(f"top_value_{i}", ("rank", c), (3, channels))
+        for name, dims, shape, most in (
+            (f"top_example_{i}", ("rank", c), (3, channels), examples),
+            (f"top_place_{i}", ("rank", "axis", c), (3, 2, channels), side),
+        ):
+            whole = rng.integers(most, size=(*sizes, *shape)).astype(np.int16)
+            found[name] = ((*net, *dims), whole)
+    put("kernel_2", ("ky_2", "kx_2", "channel_1", "channel_2"), (3, 3, channels, channels))
+    image = ("row", "column", "colour")
+    found |= {
+        "probe_image": (("probe", *image), rng.uniform(-1, 1, (4, 12, 12, cin))),
+        "probe_label": ("probe", [0, 1, 2, 0]),
+        "probe_part": ("probe", ["train", "train", "test", "test"]),
+        "example_image": (("example", *image), rng.uniform(-1, 1, (examples, 12, 12, cin))),
+        "example_label": ("example", np.arange(examples) % 3),
+    }
+    coords = {
+        "arm": list(arms),
+        "probe_seed": range(seeds),
+        "step": list(STEPS),
+        "orientation": np.rad2deg(stimuli.angles()),
+        "frequency": list(stimuli.FREQUENCIES),
+        "statistic": ["mean", "peak"],
+        "stimulus_kind": ("stimulus", list(kinds)),
+        "stimulus_direction": ("stimulus", list(directions)),
+        "stimulus_polarity": ("stimulus", list(polarities)),
+    }
+    return xr.Dataset(found, coords=coords)

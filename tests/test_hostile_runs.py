@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -344,5 +345,7 @@ def test_the_pages_policy_allows_no_network(page):
         .split(";")
     )
     assert policy.pop("default-src") == "'none'"
+    scripts = policy.pop("script-src").split()  # the page's own, each by what it is
+    assert all(re.fullmatch(r"'sha256-[\w+/]{43}='", word) for word in scripts)
     assert set(policy.values()) <= {"data:", "'unsafe-inline'", "'none'"}
     assert {"base-uri", "form-action"} <= policy.keys()

@@ -48,6 +48,7 @@ def trained_kernels(size: int, cache: Path, *, width: int, steps: int) -> np.nda
             steps=steps,
             batch_size=64,
             log_points=3,
+            probe_seeds=0,
             model=Model(kernel_size=size, width=width, deep_width=8),
         )
         trajectory = train_population(study, load("mnist5k"))

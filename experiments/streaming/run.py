@@ -36,6 +36,7 @@ STUDY = Study(
     seeds=6,
     steps=65,
     log_points=2,
+    probe_seeds=0,
     data=Data("fashion_mnist"),
     bank=Bank(["sobel_x"]),
 )

@@ -11,6 +11,7 @@ from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.analysis.study import DELTA, support_of
 from kernelstudy.reporting.style import (
     CHANCE,
+    COLUMN_MM,
     SECTOR_COLOURS,
     SECTOR_LABELS,
     colour_of,
@@ -95,6 +96,25 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
             loc="outside lower center",
             ncols=min(4, 1 + analysis.sizes["arm"]),
         )
+    return figure
+
+
+def column(analysis: xr.Dataset, measure: str, prefix: str) -> Figure:
+    """One measure of W (prefix '') or of W - W0 ('delta_') against step, for a column of a paper."""
+    null = analysis.sel(measure=measure)
+    low, mean, high = (float(null[f"null_{end}"]) for end in ("low", "mean", "high"))
+    with styled():
+        figure = Figure(figsize=(COLUMN_MM / 25.4, 2.9))
+        axis = figure.subplots()
+        axis.axhspan(low, high, color=CHANCE, alpha=0.22, lw=0)
+        axis.axhline(mean, color=CHANCE, lw=1.2, label="chance (N0)")
+        _lines(axis, analysis, prefix + measure)
+        axis.set_ylim(0, 1.02)
+        axis.set_ylabel(SHORT_LABELS[measure])
+        axis.set_title(OF_UPDATE if prefix else OF_KERNELS)
+        step_axis(np.array([axis]), analysis)
+        handles = axis.get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=2, fontsize=7.5)
     return figure
 
 

@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kernelstudy.analysis.deep import layers_of
 from kernelstudy.analysis.study import spatial_kernels
 from kernelstudy.reporting.style import DIVERGING, MAPS, styled
 
@@ -168,60 +169,66 @@ def mosaic(
 
 
 def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
-    """Layer-2 maps of two probes over training, a row a step; each channel has one scale."""
-    maps = trajectory["feature_map"].sel(arm=arm)
-    steps = shown_steps(maps.sizes["step"], most=5)
-    channels = min(maps.sizes["channel"], SHOWN_CHANNELS)
-    probes = list(range(min(2, maps.sizes["probe"])))
-    pictures = trajectory["probe_image"]
-    if "arm" in pictures.dims:  # where arms see them in several variants
-        pictures = pictures.sel(arm=arm)
-    pictures = pictures.values.mean(-1)
-    height, width = (
-        n * (maps.sizes[dim] + 1) - 1 for n, dim in ((len(steps), "y"), (channels, "x"))
-    )
-    margin = 0.06 * width  # of a block to the probe's picture
+    """Maps of every layer of one held-out probe over training: a row a step, a block a layer.
+
+    The arm's first network; each channel has one scale over time.
+    """
+    layers = layers_of(trajectory)
+    of_arm = trajectory.sel(arm=arm).isel(probe_seed=0)
+    steps = shown_steps(of_arm.sizes["step"], most=5)
+    probe = int(np.flatnonzero(of_arm["probe_part"].values == "test")[0])
+    picture = of_arm["probe_image"].isel(probe=probe).values.mean(-1)
+    rows, top = len(steps), 0.0
+    channels = min(SHOWN_CHANNELS, max(of_arm.sizes[f"map_channel_{i}"] for i in layers))
+    margin = 0.9  # of a block to what stands left of it, in sides of a map
     with styled():
-        figure = Figure(figsize=(9, 0.5 + len(probes) * 7.4 * len(steps) / channels))
+        height = (rows + 0.55) * len(layers) - 0.55
+        figure = Figure(figsize=(9, 0.55 + 7.2 * height / (channels + 2 * margin + 1.5)))
         axes = figure.subplots()
-        for probe in probes:
-            stack = maps.isel(probe=probe).values.astype(float)[..., :channels]
-            low, high = (f(stack, axis=(0, 1, 2)) for f in (np.min, np.max))
+        for layer in layers:
+            stack = of_arm[f"feature_map_{layer}"].isel(probe=probe).values.astype(float)
+            stack = np.nan_to_num(stack[..., :channels])
+            low, high = stack.min((0, 1, 2)), stack.max((0, 1, 2))
             scaled = (stack - low) / np.where(high > low, high - low, 1)
-            top = probe * (height + 0.5 * margin)
+            count = scaled.shape[-1]
             axes.imshow(
                 _tiled(np.moveaxis(scaled[steps], -1, 1)),
                 cmap=MAPS,
                 vmin=0,
                 vmax=1,
-                extent=(0, width, top + height, top),
+                extent=(0, count, top + rows, top),
             )
-            middle, right = top + height / 2, -1.2 * margin
-            side = 0.15 * width * pictures.shape[1] / pictures.shape[2]  # height of the picture
-            axes.imshow(
-                pictures[probe],
-                cmap="gray",
-                extent=(right - 0.15 * width, right, middle + side / 2, middle - side / 2),
-            )
-            axes.annotate(
-                f"probe: class {int(trajectory['probe_label'][probe])}",
-                (right - 0.075 * width, middle - side / 2),
-                (0, 4),
-                textcoords="offset points",
-                ha="center",
+            for row, step in enumerate(of_arm["step"].values[steps]):
+                axes.text(-0.08, top + row + 0.5, f"{int(step):,}", ha="right", va="center")
+            axes.text(-margin, top + rows / 2, "step", rotation=90, ha="right", va="center")
+            total = trajectory.sizes[f"channel_{layer}"]
+            axes.text(
+                0,
+                top - 0.08,
+                f"layer {layer}: {count} of {total} channels",
                 fontsize=8.5,
                 fontweight="bold",
+                va="bottom",
             )
-            axes.text(-0.8 * margin, middle, "step", rotation=90, ha="right", va="center")
-            for row, step in enumerate(maps["step"].values[steps]):
-                y = top + (row + 0.5) * height / len(steps)
-                axes.text(-0.1 * margin, y, f"{int(step):,}", ha="right", va="center")
+            top += rows + 0.55
+        side = 1.5 * picture.shape[0] / picture.shape[1]
+        right, middle = -1.5 * margin, (top - 0.55) / 2
+        axes.imshow(picture, cmap="gray", extent=(right - 1.5, right, middle + side, middle))
+        label = int(trajectory["probe_label"][probe])
+        axes.text(right - 0.75, middle - 0.1, f"class {label}", ha="center", va="bottom")
         _bare(axes)
-        end = len(probes) * (height + 0.5 * margin) - 0.5 * margin
-        axes.set(xlim=(-1.2 * margin - 0.15 * width, width), ylim=(end, 0))
-        total = maps.sizes["channel"]
-        axes.set_xlabel(f"{channels} of {total} channels of layer 2, {arm}")
+        axes.set(xlim=(right - 1.6, channels), ylim=(top - 0.5, -0.5))
     return figure
+
+
+def mosaic_of(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """Rows of pictures alike in shape as one, each on its own scale from 0 to 1."""
+
+    def scaled(picture: np.ndarray) -> np.ndarray:
+        low, high = np.nanmin(picture, initial=np.inf), np.nanmax(picture, initial=-np.inf)
+        return (picture - low) / (high - low) if high > low else picture * 0
+
+    return _tiled(np.stack([np.stack([scaled(p) for p in row]) for row in rows]))
 
 
 def _tiled(stack: np.ndarray) -> np.ndarray:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from kernelstudy.runs import write_text
+
+VECTOR_BYTES = 2_500_000  # of all SVG in a page; further ones are beside it, in figures/
 
 
 @dataclass
@@ -22,6 +28,7 @@ class Figure:
     name: str
     title: str
     caption: str
+    alt: str = ""  # what is to be seen, for those who do not see it; the title unless given
 
 
 @dataclass
@@ -40,6 +47,9 @@ class Page:
     reproduce: str
     provenance: dict[str, Any] = field(default_factory=dict)
     tables_note: str = "At the final step."
+    points: dict[str, list[str]] = field(default_factory=dict)  # of a section, by its title
+    ladder: dict[str, Any] | None = None  # `rungs.in_words`
+    explorer: dict[str, Any] | None = None  # `explorer.payload`
 
 
 def write(page: Page, folder: Path) -> Path:
@@ -56,11 +66,60 @@ def write(page: Page, folder: Path) -> Path:
     environment.filters["number"] = _number
     environment.filters["plain"] = lambda text: re.sub(r"<(?=[A-Za-z/!?])", "&lt;", str(text))
     environment.filters["cell"] = lambda value: _number(value).replace("|", "\\|")
-    provenance = json.dumps(page.provenance, indent=2)
+    script = _asset("explorer.js")
+    plotly = _plotly() if page.explorer else ""
+    hashes = " ".join(_hash(text) for text in (script, plotly) if text)
+    shared = {
+        "page": page,
+        "provenance": json.dumps(page.provenance, indent=2),
+        "css": Markup(_asset("report.css")),
+        "script": Markup(script),
+        "plotly": _zip(plotly.encode()),
+        "vectors": _vectors(page, folder),
+        "script_hashes": Markup(hashes),
+        # in a script element '<' is all that could end it; JSON may write it another way
+        "explorer_json": Markup(json.dumps(page.explorer).replace("<", "\\u003c")),
+        "csv": {path.stem: _zipped(path) for path in sorted((folder / "tables").glob("*.csv"))},
+    }
     for name in ("report.md", "report.html"):
-        text = environment.get_template(f"{name}.j2").render(page=page, provenance=provenance)
+        text = environment.get_template(f"{name}.j2").render(shared)
         write_text(folder / name, text)
     return folder / "report.html"
+
+
+def _asset(name: str) -> str:
+    return (resources.files("kernelstudy") / "reporting/assets" / name).read_text(encoding="utf-8")
+
+
+def _plotly() -> str:
+    """Plotly's own script, as its package ships it."""
+    return (resources.files("plotly") / "package_data/plotly.min.js").read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """How a content security policy names a script that may run: by what it is."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _vectors(page: Page, folder: Path) -> dict[str, str]:
+    """The figures' SVG by name, as many as `VECTOR_BYTES` holds, the smaller ones first."""
+    figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
+    zipped = {f.name: _zipped(folder / f"figures/{f.name}.svg") for f in figures}
+    kept, total = {}, 0
+    for name, content in sorted(zipped.items(), key=lambda pair: len(pair[1])):
+        total += len(content)
+        if total <= VECTOR_BYTES:
+            kept[name] = content
+    return kept
+
+
+def _zipped(path: Path) -> str:
+    return _zip(path.read_bytes())
+
+
+def _zip(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
 
 
 def _data_uri(path: Path) -> str:

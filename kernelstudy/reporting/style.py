@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from kernelstudy.runs import replacing
+from kernelstudy.runs import replacing, write_text
 
 # Okabe & Ito (2008): told apart with any colour vision.
 ARM_COLOURS = (
@@ -43,6 +45,10 @@ CHANCE = "#9aa0a6"
 DIVERGING = "PuOr_r"  # symmetric about zero, told apart with any colour vision
 MAPS = "magma"
 DPI = 160
+# Widths of a paper's page and of its column. SVG has them; PNG is for screens.
+PAGE_MM, COLUMN_MM = 180.0, 85.0
+
+_SIZE = re.compile(r'width="[\d.]+pt" height="[\d.]+pt"')
 
 _RC: dict[Any, Any] = {
     "font.size": 9,
@@ -74,8 +80,10 @@ def styled() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, folder: Path, name: str) -> Path:
+def save(figure: Figure, folder: Path, name: str, *, width_mm: float = PAGE_MM) -> Path:
     """Write <name>.png and <name>.svg, each whole or not at all; the PNG's path.
+
+    The SVG is `width_mm` wide; its drawing is the same.
 
     Two drawings, one a file: `Figure.savefig` would draw each file twice, and lay it out again.
     """
@@ -85,7 +93,10 @@ def save(figure: Figure, folder: Path, name: str) -> Path:
         with replacing(png) as temporary:
             FigureCanvasAgg(figure).print_png(temporary)
         figure.set_layout_engine("none")  # the layout found for the PNG stands
-        with replacing(svg) as temporary:
-            # a date in the file would make the same figure another file
-            FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
+        drawn = io.StringIO()
+        # a date in the file would make the same figure another file
+        FigureCanvasSVG(figure).print_svg(drawn, metadata={"Date": None})
+        across, down = figure.get_size_inches()
+        size = f'width="{width_mm:g}mm" height="{width_mm * down / across:.4g}mm"'
+        write_text(svg, _SIZE.sub(size, drawn.getvalue(), count=1))
     return png

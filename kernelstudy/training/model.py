@@ -1,6 +1,7 @@
-"""The network: convolutions with max-pooling, then one dense layer."""
+"""The network: convolutions with max-pooling (or a stride), then one dense layer."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,20 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 _MONOTONE = frozenset({"relu", "leaky_relu", "elu", "tanh", "identity"})
 
 
+class _Layer(NamedTuple):
+    """One convolution with what goes with it."""
+
+    conv: nnx.Conv
+    norm: nnx.BatchNorm | None
+    halves: bool  # the image is large enough to be halved, by a pool or by the stride
+    skips: bool  # its input is added to what it computes
+
+
 class CNN(nnx.Module):
     """conv k x k x width - activation - max-pool 2, then the same with 3 x 3 kernels, then dense.
 
-    Convolutions have stride 1, SAME (zero) padding and biases. The layers are Flax's own, and their
-    kernels have Flax's shapes: (kh, kw, cin, cout).
+    Convolutions have SAME (zero) padding and biases. The layers are Flax's own, and their
+    kernels have Flax's shapes: (kh, kw, cin, cout). Pooling ends where a side has one pixel.
 
     Args:
         image_shape: (H, W, C) of one image.
@@ -37,6 +47,11 @@ class CNN(nnx.Module):
         depth: number of convolutional layers, at least 1.
         activation: a name in `ACTIVATIONS`.
         first_init: initialiser of the first layer's kernel; all else has Flax's defaults.
+        batch_norm: normalise before the activation (Ioffe & Szegedy 2015), in place of the bias.
+        stride: 2 halves images by the stride of every convolution instead of a pool (Springenberg
+            et al. 2015); outputs are centred on rows and columns 0, 2, 4, ...
+        residual: deeper layers with as many channels in as out add their input before the
+            activation (He et al. 2016).
         rngs: layer by layer, each kernel takes the next key, so that networks that differ in
             `first_init` alone are equal in every other layer.
     """
@@ -52,55 +67,98 @@ class CNN(nnx.Module):
         depth: int,
         activation: str,
         first_init: nnx.Initializer,
+        batch_norm: bool = False,
+        stride: int = 1,
+        residual: bool = False,
         rngs: nnx.Rngs,
     ):
         height, across, channels = image_shape
-        convs = []
+        convs, norms = [], []
         for layer in range(depth):
             size, out, init = (
                 (kernel_size, width, first_init)
                 if layer == 0
                 else (3, deep_width, nnx.initializers.lecun_normal())  # Flax's default
             )
-            convs.append(nnx.Conv(channels, out, (size, size), kernel_init=init, rngs=rngs))
+            convs.append(
+                nnx.Conv(
+                    channels,
+                    out,
+                    (size, size),
+                    kernel_init=init,
+                    use_bias=not batch_norm,
+                    rngs=rngs,
+                )
+            )
+            if batch_norm:
+                norms.append(nnx.BatchNorm(out, momentum=0.9, rngs=rngs))
             channels = out
-            if _pools(height, across):
-                height, across = height // 2, across // 2
+            height, across = _halved(height, across, stride)
         self.convs = nnx.List(convs)
+        self.norms = nnx.List(norms)
         self.dense = nnx.Linear(height * across * channels, classes, rngs=rngs)
         self.activation = activation
+        self.stride = stride
+        self.residual = residual
 
-    def __call__(self, images: Array, ops: Ops) -> Array:
-        """Logits (N, classes) of images (N, H, W, C)."""
+    def __call__(self, images: Array, ops: Ops, *, training: bool = False) -> Array:
+        """Logits (N, classes) of images (N, H, W, C).
+
+        `training`: batch norm takes the batch's own statistics, and keeps them running.
+        """
         act, x = ACTIVATIONS[self.activation], ops.enter(images)
-        for conv, pools in self._layers(images):
-            kernel, bias = conv.kernel[...], ops.channelwise(conv.bias[...])
-            if not pools:
-                x = act(ops.conv(x, kernel) + bias)
-            elif self.activation in _MONOTONE:
-                x = act(ops.conv_pool(x, kernel) + bias)
+        for layer in self._layers(images):
+            pools = layer.halves and self.stride == 1
+            if pools and self.activation in _MONOTONE and layer.norm is None and not layer.skips:
+                x = act(ops.conv_pool(x, layer.conv.kernel[...]) + _bias(layer.conv, ops))
             else:
-                x = ops.pool(act(ops.conv(x, kernel) + bias))
+                x = self._activation(layer, x, ops, training)
+                x = ops.pool(x) if pools else x
         logits = ops.dense(x, self.dense.kernel[...])
         return logits if self.dense.bias is None else logits + self.dense.bias[...]
 
     def feature_maps(self, images: Array, ops: Ops) -> list[Array]:
         """Every layer's maps (N, H, W, channels) after the activation and before pooling."""
-        act, x, maps = ACTIVATIONS[self.activation], ops.enter(images), []
-        for conv, pools in self._layers(images):
-            x = act(ops.conv(x, conv.kernel[...]) + ops.channelwise(conv.bias[...]))
-            maps.append(ops.leave(x))
-            x = ops.pool(x) if pools else x
+        return [ops.leave(maps) for maps in self.activations(images, ops)]
+
+    def activations(self, images: Array, ops: Ops) -> list[Array]:
+        """`feature_maps` in the layout of `ops`."""
+        x, maps = ops.enter(images), []
+        for layer in self._layers(images):
+            x = self._activation(layer, x, ops, False)
+            maps.append(x)
+            x = ops.pool(x) if layer.halves and self.stride == 1 else x
         return maps
+
+    def _activation(self, layer: _Layer, x: Array, ops: Ops, training: bool) -> Array:
+        """One layer before pooling. Rows and columns are axes 1 and 2 in both layouts of `ops`."""
+        step = self.stride if layer.halves else 1
+        y = ops.conv(x, layer.conv.kernel[...])[:, ::step, ::step]
+        if layer.norm is None:
+            y = y + _bias(layer.conv, ops)
+        else:
+            channel = -1 if ops.channelwise(layer.norm.mean[...]).ndim == 1 else 0
+            y = layer.norm(jnp.moveaxis(y, channel, -1), use_running_average=not training)
+            y = jnp.moveaxis(y, -1, channel)
+        return ACTIVATIONS[self.activation](y + x[:, ::step, ::step] if layer.skips else y)
 
     def _layers(self, images: Array):
         height, across = images.shape[1:3]
-        for conv in self.convs:
-            pools = _pools(height, across)
-            yield conv, pools
-            if pools:
-                height, across = height // 2, across // 2
+        for index, conv in enumerate(self.convs):
+            skips = self.residual and index > 0 and conv.in_features == conv.out_features
+            norm = self.norms[index] if self.norms else None
+            halved = _halved(height, across, self.stride)
+            yield _Layer(conv, norm, halved != (height, across), skips)
+            height, across = halved
 
 
-def _pools(height: int, across: int) -> bool:
-    return min(height, across) >= 2
+def _bias(conv: nnx.Conv, ops: Ops) -> Array:
+    assert conv.bias is not None  # a norm stands in for it
+    return ops.channelwise(conv.bias[...])
+
+
+def _halved(height: int, across: int, stride: int) -> tuple[int, int]:
+    """A layer's output: a pool drops an odd last row or column, a stride keeps it."""
+    if min(height, across) < 2:
+        return height, across
+    return (height // 2, across // 2) if stride == 1 else (-(-height // 2), -(-across // 2))

@@ -32,7 +32,7 @@ class Population(NamedTuple):
     fetch(tree) -> the tree as NumPy arrays, whole, in every process.
     pick(tree, rows) -> those networks of a placed tree, on every device.
     like(tree, nets) -> shapes of so many of a network's tree when they are placed, to compile for.
-    init is of one network; it and feature_maps run on one device.
+    init is of one network and runs on one device.
     """
 
     like: Callable[[Any, int], Any]
@@ -42,8 +42,8 @@ class Population(NamedTuple):
     pick: Callable[[Any, Array], Any]
     advance: Any  # jitted (State, Net, Task, Order, steps) -> State, losses
     evaluate: Any  # jitted (State, Net, Task, examples) -> accuracy
+    watch: Any  # jitted (params, statistics, input_row, images) -> what is watched, by name
     init: Callable[[Array, Array], State]
-    feature_maps: Callable[[Any, Array], Array]
 
 
 def make_population(train: Train, devices: list[Any]) -> Population:
@@ -109,13 +109,8 @@ def make_population(train: Train, devices: list[Any]) -> Population:
         ),
         advance=over_nets(train.advance, 2, 3, donate=True),
         evaluate=over_nets(train.evaluate, 2, 2),
+        watch=over_nets(train.watch, 3, 1),
         init=jax.jit(train.init, compiler_options=COMPILE_QUICKLY),
-        feature_maps=jax.jit(
-            lambda params, probes: lax.map(
-                lambda pair: train.feature_maps(*pair), (params, probes)
-            ),
-            compiler_options=COMPILE_QUICKLY,
-        ),
     )
 
 

@@ -14,7 +14,7 @@ from kernelstudy.config import ConfigError, Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
 from kernelstudy.stopping import Stopped
-from kernelstudy.training import agreement, initializers
+from kernelstudy.training import agreement, initializers, watch
 from kernelstudy.training.checkpoints import Position, Saved, Store
 from kernelstudy.training.journal import Journal
 from kernelstudy.training.parallel import (
@@ -34,15 +34,15 @@ from kernelstudy.training.train import (
     first_kernel_shape,
     make_train,
 )
-from kernelstudy.training.trajectory import Log, mean_loss, probe_rows, trajectory
+from kernelstudy.training.trajectory import Log, mean_loss, trajectory
+from kernelstudy.training.watching import bytes_of_one, watching_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
 # Streams of random numbers that belong to a seed, apart from its parameters'.
-_MIXED, _LABELS = 2, 1  # 0 is its order of examples, data.feed.ORDER
+_LABELS = 1  # 0 is its order of examples, data.feed.ORDER
 _FIRST_LAYER = 1
-_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 def train_population(
@@ -54,6 +54,8 @@ def train_population(
     on_resume: Callable[[str, float, list[dict[str, Any]]], None] = lambda *_: None,
     store: Store | None = None,
     signal: Callable[[], int] = lambda: 0,
+    on_start: Callable[[str], None] = lambda told: None,
+    on_kernels: Callable[[dict[str, Any], np.ndarray], None] = lambda record, kernels: None,
 ) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
@@ -73,6 +75,9 @@ def train_population(
             been.
         store: where the first process keeps checkpoints; None (in the others, too) keeps none.
         signal: the signal that asks this process to end, 0 while there is none.
+        on_start: called before training with a sentence on what is logged of deeper layers, and its size.
+        on_kernels: called with a record, as `on_log`, and the first-layer kernels
+            (arm, seed, ky, kx, cin, cout).
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -80,11 +85,12 @@ def train_population(
         taken before its update (at step 0: of the first minibatch); test_accuracy (arm, seed, step), of the
         last step on all test images, before it on `eval_images` of them; and
         val_accuracy where images were held out to validate;
-        diverged (arm, seed) bool; feature_map (arm, step, probe, y, x, channel) float16, layer 2 of
-        the first seed's network after the activation, before pooling; probe_image
-        (probe, row, column, colour) and probe_label (probe); patch_eigenvalue (component) and
-        patch_basis (component, ky, kx) of training images, colours averaged; these three have a
-        leading axis of arms where arms see their images in several variants.
+        diverged (arm, seed) bool; of the first `probe_seeds` networks of each arm and every layer i
+        feature_map_i, grating_i, ... (arm, probe_seed, step, ...) after the activation and before
+        pooling, see `watch.WHAT`; probe_image (probe, row, column, colour) with probe_label and
+        probe_part; example_image and example_label; patch_eigenvalue (component) and
+        patch_basis (component, ky, kx) of training images, colours averaged; the images and these
+        two have a leading axis of arms where arms see their images in several variants.
 
     Raises:
         Stopped: a signal asked for it; a checkpoint has been made.
@@ -94,6 +100,15 @@ def train_population(
     population = make_population(train, devices)
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
     one = shapes_of_one(population, study, data)
+    subjects = watch.subjects(data, seen)
+    size = bytes_of_one(study, data, train, one)
+    watched = study.seed_list[: watch.watched_seeds(study, size)]
+    on_start(watch.told(study, size))
+
+    def on_point(record: dict[str, Any], kernels: np.ndarray) -> None:
+        on_log(record)
+        on_kernels(record, kernels)
+
     begun = _restored(study, one, store)
     if begun:
         position, _, journals = begun
@@ -113,6 +128,8 @@ def train_population(
                 study,
                 data,
                 seen,
+                subjects,
+                watched,
                 population,
                 len(devices),
                 seeds,
@@ -120,18 +137,20 @@ def train_population(
                 saved,
                 pause,
                 on_step,
-                on_log,
+                on_point,
             )
-        logs.append(_log(journals[index], list(_held_out(data))))
+        logs.append(_log(journals[index], _held_out(data)))
     if store:
         store.close()
-    return trajectory(study, data, seen, logs)
+    return trajectory(study, data, seen, subjects, watched, logs)
 
 
 def _train_group(
     study: Study,
     data: Images,
     seen: feed.Variants,
+    subjects: watch.Subjects,
+    watched: list[int],
     population: Population,
     devices: int,
     seeds: list[int],
@@ -139,7 +158,7 @@ def _train_group(
     saved: Saved | None,
     pause: Callable[[Any, float], None],
     on_step: Callable[[int, float], None],
-    on_log: Callable[[dict[str, Any]], None],
+    on_point: Callable[[dict[str, Any], np.ndarray], None],
 ) -> None:
     """All arms of `seeds`, from initialisation or a checkpoint to the last step, logged in `journal`."""
     nets = [(arm, row) for arm in range(len(study.arms)) for row in range(len(seeds))]
@@ -156,8 +175,8 @@ def _train_group(
         images, labels = population.share(_mixed(seen.val, data.val_labels))
         held_out["val_accuracy"] = task._replace(test_images=images, test_labels=labels)
     net = population.place(_nets(study, seen, filled))
-    first_seed = jnp.arange(grid[0]) * grid[1]
-    probes = seen.test[seen.row_of_arm][:, probe_rows(data.test_labels)]
+    count = sum(seed in watched for seed in seeds)
+    watching = watching_of(population, subjects, net, grid, count, devices) if count else None
     begun = len(journal.losses)
     ahead = [span for span in spans(study.log_steps) if span[0] >= begun]
     dispatches = feed.feed(
@@ -182,6 +201,7 @@ def _train_group(
     shapes = population.like(shapes_of_one(population, study, data), len(filled))
     advancing = compiling(population.advance, shapes, net, task, order, one)
     evaluating = compiling(population.evaluate, shapes, net, held_out["test_accuracy"], one)
+    showing = compiling(population.watch, *watching.shapes(shapes)) if watching else None
     if initial is None:
         assert saved is not None
         rows = [*range(len(nets)), *[len(nets) - 1] * (len(filled) - len(nets))]
@@ -210,8 +230,10 @@ def _train_group(
             count = len(part.test_labels)
             count = count if step == study.steps else min(count, study.eval_images)
             scores[name] = on_grid(score[name](state, net, part, jnp.asarray(count)))
-        chosen = jax.device_get(population.pick(state.params, first_seed))
-        maps = np.asarray(population.feature_maps(chosen, jnp.asarray(probes)))
+        shown = {}
+        if watching and showing:
+            shown = watching.fetch(showing.result()(*watching.arguments(state)))
+        kernel = on_grid(state.params["convs"][0]["kernel"][...])
         record = {
             "step": step,
             "seconds": round(time.perf_counter() - started, 3),
@@ -219,13 +241,8 @@ def _train_group(
             "train_loss": _by_arm(study, mean_loss(losses, before, step), len(seeds)),
             **{name: _by_arm(study, of, len(seeds)) for name, of in scores.items()},
         }
-        journal.log(
-            record,
-            kernel=on_grid(state.params["convs"][0]["kernel"][...]),
-            feature_map=np.clip(maps, -_FLOAT16, _FLOAT16).astype(np.float16),
-            **scores,
-        )
-        on_log(record)
+        journal.log(record, kernel=kernel, **shown, **scores)
+        on_point(record, kernel)
         before = step
         pause(state, time.perf_counter() - started)
 
@@ -274,14 +291,15 @@ def _held_out(data: Images) -> tuple[str, ...]:
     return ("test_accuracy", *(("val_accuracy",) if len(data.val_labels) else ()))
 
 
-def _log(journal: Journal, accuracies: list[str]) -> Log:
+def _log(journal: Journal, accuracies: tuple[str, ...]) -> Log:
     """A group's journal as arrays."""
     points = journal.points
+    shown = [name for name in points if name not in ("kernel", *accuracies)]
     return Log(
         np.stack(points["kernel"], 2),
         {name: np.stack(points[name], -1) for name in accuracies},
         np.stack(journal.losses),
-        np.stack(points["feature_map"], 1),
+        {name: np.stack(points[name], 2) for name in shown},
     )
 
 
@@ -339,7 +357,7 @@ def _task(study: Study, data: Images, seen: feed.Variants, seeds: list[int]) -> 
 def _mixed(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(variants, M, ...) images and (M,) labels in a fixed random order, so that the first few are a fair
     sample of all."""
-    order = _stream(_MIXED).permutation(len(labels))
+    order = watch.mixed_order(len(labels))
     return images[:, order], labels[order]
 
 

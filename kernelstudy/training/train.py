@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
-from kernelstudy.training import ops
+from kernelstudy.training import ops, watch
 from kernelstudy.training.model import CNN
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
@@ -24,6 +24,7 @@ class State(NamedTuple):
 
     params: Any  # nnx.State: convs.0.kernel (kh, kw, cin, width), ...
     optimizer: Any
+    statistics: Any  # nnx.State: batch norm's running means and variances; empty without it
 
 
 class Net(NamedTuple):
@@ -61,13 +62,13 @@ class Train(NamedTuple):
     init(key, first kernel (kh, kw, cin, width)) -> State
     advance(state, net, task, order, steps) -> State, losses (STEPS_A_CALL,)
     evaluate(state, net, task, examples) -> accuracy on the first `examples` test images
-    feature_maps(params, probes (P, H, W, C)) -> their maps in layer 2 (in 1, where that is all)
+    watch(params, statistics, input_row, images (V, n, H, W, C)) -> what `watch.WHAT` lists, by name
     """
 
     init: Callable[[Array, Array], State]
     advance: Callable[[State, Net, Task, Order, Array], tuple[State, Array]]
     evaluate: Callable[[State, Net, Task, Array], Array]
-    feature_maps: Callable[[Any, Array], Array]
+    watch: Callable[[Any, Any, Array, Array], dict[str, Array]]
 
 
 def make_train(study: Study, data: Images) -> Train:
@@ -86,6 +87,9 @@ def make_train(study: Study, data: Images) -> Train:
             depth=study.model.depth,
             activation=study.model.activation,
             first_init=lambda *_: first_kernel,
+            batch_norm=study.model.batch_norm,
+            stride=study.model.stride,
+            residual=study.model.residual,
             rngs=nnx.Rngs(key),
         )
 
@@ -93,46 +97,56 @@ def make_train(study: Study, data: Images) -> Train:
     graph = nnx.graphdef(nnx.eval_shape(lambda: build(jax.random.key(0), any_kernel)))
 
     def init(key: Array, first_kernel: Array) -> State:
-        params = nnx.state(build(key, first_kernel), nnx.Param)
-        return State(params, optimizer.init(params))
+        model = build(key, first_kernel)
+        params, statistics = nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
+        return State(params, optimizer.init(params), statistics)
 
-    def loss_sum(params: Any, images: Array, labels: Array) -> Array:
-        logits = nnx.merge(graph, params)(images, table)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum()
+    def loss_sum(params: Any, statistics: Any, images: Array, labels: Array):
+        own = jax.tree.map(lambda leaf: leaf, statistics)  # which the model may change
+        model = nnx.merge(graph, params, own)
+        logits = model(images, table, training=True)
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum()
+        return loss, nnx.state(model, nnx.BatchStat)
 
-    def loss_and_gradient(params: Any, images: Array, labels: Array) -> tuple[Array, Any]:
-        """Means over the batch. On a CPU it is taken in chunks whose patches fit the cache."""
+    def loss_and_gradient(params: Any, statistics: Any, images: Array, labels: Array):
+        """Means over the batch, and the new statistics. On a CPU it is taken in chunks whose patches
+        fit the cache; batch norm needs the whole batch at once."""
         batch = len(labels)
-        chunk = chunk_size(batch) if on_cpu else batch
+        whole = study.model.batch_norm or not on_cpu
+        chunk = batch if whole else chunk_size(batch)
         chunks = [a.reshape(batch // chunk, chunk, *a.shape[1:]) for a in (images, labels)]
+        gradient_of = jax.value_and_grad(loss_sum, has_aux=True)
 
-        def add(total, part):
-            return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_sum)(params, *part)), None
+        def add(carry, part):
+            total, statistics = carry
+            (loss, statistics), gradient = gradient_of(params, statistics, *part)
+            return (jax.tree.map(jnp.add, total, (loss, gradient)), statistics), None
 
         zero = (jnp.zeros((), images.dtype), jax.tree.map(jnp.zeros_like, params))
-        total, _ = lax.scan(add, zero, tuple(chunks))
-        return jax.tree.map(lambda t: t / batch, total)
+        (total, statistics), _ = lax.scan(add, (zero, statistics), tuple(chunks))
+        return *jax.tree.map(lambda t: t / batch, total), statistics
 
     def advance(state: State, net: Net, task: Task, order: Order, steps: Array):
         image_rows, label_rows = order.images[net.seed_row], order.labels[net.seed_row]
 
         def step(index, carry):
-            (params, memory), losses = carry
+            (params, memory, statistics), losses = carry
             images = task.train_images[net.input_row, image_rows[index]]
             labels = task.label_sets[net.label_row, label_rows[index]]
-            loss, gradient = loss_and_gradient(params, images, labels)
+            loss, gradient, statistics = loss_and_gradient(params, statistics, images, labels)
             changes: Any
             changes, memory = optimizer.update(gradient, memory, params)
             first = changes["convs"][0]
             changes["convs"][0] = jax.tree.map(lambda u: jnp.where(net.frozen, 0, u), first)
-            return State(optax.apply_updates(params, changes), memory), losses.at[index].set(loss)
+            updated = State(optax.apply_updates(params, changes), memory, statistics)
+            return updated, losses.at[index].set(loss)
 
         # A trip count that is not a constant lets segments of all lengths share one program.
         losses = jnp.zeros(STEPS_A_CALL, task.train_images.dtype)
         return lax.fori_loop(0, steps, step, (state, losses))
 
     def evaluate(state: State, net: Net, task: Task, examples: Array) -> Array:
-        model = nnx.merge(graph, state.params)
+        model = nnx.merge(graph, state.params, state.statistics)
         count = len(task.test_labels)
         chunk = min(count, 32 if on_cpu else study.batch_size)  # bounds memory, too
         spare = -count % chunk
@@ -146,12 +160,13 @@ def make_train(study: Study, data: Images) -> Train:
 
         return lax.fori_loop(0, (examples + chunk - 1) // chunk, add, 0) / examples
 
-    def feature_maps(params: Any, probes: Array) -> Array:
-        maps = nnx.merge(graph, params).feature_maps(probes, table)
-        return maps[min(1, len(maps) - 1)]
+    def watched(params: Any, statistics: Any, input_row: Array, images: Array) -> dict[str, Array]:
+        model, probes = nnx.merge(graph, params, statistics), watch.probe_count(data)
+        found = watch.watch(model, table, images[input_row], probes)
+        return found | watch.deeper_kernels(params)
 
     return Train(
-        *map(partial(_with_precision, study.precision), (init, advance, evaluate, feature_maps))
+        *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched))
     )
 
 

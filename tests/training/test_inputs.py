@@ -35,7 +35,7 @@ def trained():
 
 
 def equal(found, expected, *, arms=None):
-    for name in ("kernel", "train_loss", "test_accuracy", "val_accuracy", "feature_map"):
+    for name in ("kernel", "train_loss", "test_accuracy", "val_accuracy", "feature_map_1"):
         ours, theirs = (
             x[name] if arms is None else x[name].sel(arm=arms) for x in (found, expected)
         )
@@ -61,7 +61,7 @@ def test_a_controlled_arm_is_a_natural_arm_on_controlled_images(trained):
     found = population.train_population(
         dataclasses.replace(STUDY, arms=STUDY.arms[:1]), loaded._replace(**parts)
     )
-    for name in ("kernel", "train_loss", "test_accuracy", "val_accuracy", "feature_map"):
+    for name in ("kernel", "train_loss", "test_accuracy", "val_accuracy", "feature_map_1"):
         np.testing.assert_array_equal(found[name][0], trained[name].sel(arm="he_normal/permuted"))
     np.testing.assert_array_equal(
         found["patch_eigenvalue"], trained["patch_eigenvalue"].sel(arm="he_normal/permuted")

@@ -1,0 +1,66 @@
+"""Receptive fields: which pixels an activation sees, and what is in them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+class Field(NamedTuple):
+    """Activation i of a layer sees pixels start + i * jump, ... of `size`, along one axis.
+
+    They reach beyond the image, where convolutions see zeros.
+    """
+
+    size: int
+    jump: int
+    start: int
+
+    def window(self, index: int) -> tuple[int, int]:
+        """First pixel and the one after the last."""
+        first = self.start + index * self.jump
+        return first, first + self.size
+
+
+def receptive_fields(
+    image: tuple[int, int], *, kernel_size: int, depth: int, stride: int = 1
+) -> list[Field]:
+    """The fields of every layer's activations, before its pool.
+
+    image: (H, W). The network is `kernelstudy.training.model.CNN`: kernels are centred, deeper ones
+    3 x 3; layers halve the image by a 2 x 2 pool, or by the stride, while both sides have 2 pixels.
+    Arithmetic: Araujo, Norris & Sim 2019 (Distill), with padding (k - 1) / 2.
+    """
+    if min(*image, kernel_size, depth, stride) < 1:
+        raise ValueError("receptive_fields needs sizes of at least 1")
+    height, width = image
+    size, jump, start, found = 1, 1, 0, []
+    for layer in range(depth):
+        k = kernel_size if layer == 0 else 3
+        size, start = size + (k - 1) * jump, start - (k - 1) // 2 * jump
+        halves = min(height, width) >= 2
+        if halves and stride > 1:
+            jump *= stride
+            height, width = -(-height // stride), -(-width // stride)
+        found.append(Field(size, jump, start))
+        if halves and stride == 1:
+            size, jump = size + jump, 2 * jump
+            height, width = height // 2, width // 2
+    return found
+
+
+def crop(image: ArrayLike, field: Field, y: int, x: int) -> np.ndarray:
+    """What activation (y, x) sees of an image (H, W, ...): (size, size, ...), NaN outside of it."""
+    image = np.asarray(image, dtype=np.float64)
+    patch = np.full((field.size, field.size, *image.shape[2:]), np.nan)
+    spans = [(*field.window(i), n) for i, n in zip((y, x), image.shape[:2], strict=True)]
+    inside = tuple(slice(max(a, 0), min(b, n)) for a, b, n in spans)
+    if any(s.stop <= s.start for s in inside):
+        return patch
+    target = tuple(
+        slice(s.start - a, s.stop - a) for s, (a, _, _) in zip(inside, spans, strict=True)
+    )
+    patch[target] = image[inside]
+    return patch

@@ -1,0 +1,75 @@
+"""What other people's dashboards read: TensorBoard's event files, written while networks train.
+
+metrics.jsonl and trajectory.zarr stay the source; this is a view of them that comes earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernelstudy.analysis.sectors import SECTORS, sector_energies
+from kernelstudy.analysis.similarity import colour_spatial
+
+FOLDER = "tensorboard"
+SIDE = 24  # pixels of a kernel in a grid, about
+
+
+Write = Callable[[dict[str, Any], np.ndarray], None]
+
+
+@contextmanager
+def tensorboard(run: Path, arms: list[str]) -> Iterator[Write]:
+    """A function that, inside the block, writes one log point into <run>/tensorboard.
+
+    It takes the point's record (as in metrics.jsonl) and the first-layer kernels
+    (arm, seed, ky, kx, cin, cout): of each arm the mean over networks of every scalar, the sectors'
+    shares of the kernels' energy, and a grid of the first network's kernels, its scale symmetric.
+    """
+    from tensorboardX import SummaryWriter  # an extra
+
+    writer = SummaryWriter(str(run / FOLDER))
+
+    def write(record: dict[str, Any], kernels: np.ndarray) -> None:
+        step = record["step"]
+        for name, of_arms in record.items():
+            if not isinstance(of_arms, dict):
+                continue
+            for arm, values in of_arms.items():
+                known = [v for v in values if v is not None]
+                if known:
+                    writer.add_scalar(f"{name}/{arm}", float(np.mean(known)), step)
+        spatial = np.moveaxis(kernels[..., 0, :], -1, -3).astype(float)
+        if kernels.shape[-2] > 1:
+            spatial = colour_spatial(np.nan_to_num(kernels)).spatial
+        for arm, of_arm in zip(arms, spatial, strict=True):
+            finite = of_arm[np.isfinite(of_arm).all((-3, -2, -1))]
+            if not finite.size:
+                continue
+            energies = sector_energies(finite).reshape(-1, len(SECTORS)).sum(0)
+            for sector, share in zip(SECTORS, energies / (energies.sum() or 1), strict=True):
+                writer.add_scalar(f"sectors/{sector}/{arm}", float(share), step)
+            writer.add_image(f"kernels/{arm}", kernel_grid(finite[0]), step, dataformats="HW")
+        writer.flush()
+
+    try:
+        yield write
+    finally:
+        writer.close()  # it writes in a thread of its own
+
+
+def kernel_grid(kernels: np.ndarray) -> np.ndarray:
+    """Kernels (channel, k, k) side by side, eight a row, as grey bytes: 128 is zero."""
+    count, size, _ = kernels.shape
+    peak = np.abs(kernels).max() or 1.0
+    pixels = np.round(127.5 * (1 + kernels / peak)).astype(np.uint8)
+    times = max(1, SIDE // size)
+    tiles = np.pad(np.kron(pixels, np.ones((1, times, times), np.uint8)), ((0, 0), (0, 2), (0, 2)))
+    columns = min(8, count)
+    spare = np.zeros((-count % columns, *tiles.shape[1:]), np.uint8)
+    rows = np.concatenate([tiles, spare]).reshape(-1, columns, *tiles.shape[1:])
+    return rows.transpose(0, 2, 1, 3).reshape(rows.shape[0] * tiles.shape[1], -1)

@@ -1,0 +1,244 @@
+"""What a report says and shows of deeper layers: figures, tables and sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from kernelstudy.analysis import deep, labels, t_interval
+from kernelstudy.analysis.inference import FEWEST
+from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_layers
+from kernelstudy.reporting import deep_figures, galleries, style
+from kernelstudy.reporting.page import Figure, Page
+
+METHOD = [
+    "Deeper layers: activations are taken before pooling. Gratings have 16 orientations, 5 spatial "
+    "frequencies and 4 phases, and the mean and variance of the training images; a response is the mean of "
+    "|activation| over the middle half of a map and over phases. Circular variance: Ringach et al. 2002; class "
+    "selectivity: Morcos et al. 2018; a dead channel answers the same to every image.",
+    "CKA (linear, Kornblith et al. 2019), effective rank (Roy & Vetterli 2007) and the linear probe (ridge "
+    "regression, two halves in turn) see each channel's means over the four quarters of its map, for a "
+    "fixed random part of the test images. Channels of two seeds are matched by the correlation of those.",
+]
+
+
+class Deeper(NamedTuple):
+    """All that was measured of the watched networks."""
+
+    channels: xr.Dataset
+    layers: xr.Dataset
+    agreement: xr.Dataset
+
+
+def measure(trajectory: xr.Dataset, arms: list[dict]) -> Deeper | None:
+    """The measures of `analysis.deep`; None where nothing was watched."""
+    if not deep.layers_of(trajectory):
+        return None
+    channels = deep.measure_channels(trajectory, arms)
+    layers = deep.measure_layers(trajectory)
+    return Deeper(channels, layers, deep.label_agreement(trajectory, channels))
+
+
+def tables(found: Deeper) -> dict[str, pd.DataFrame]:
+    """By the names of their files."""
+    return {"layers": layer_table(found), "channels": channel_table(found)}
+
+
+def draw(trajectory: xr.Dataset, found: Deeper, model: dict, folder: Path) -> None:
+    """All figures of deeper layers."""
+    style.save(deep_figures.layer_figure(found.layers), folder, "layers")
+    style.save(deep_figures.label_figure(found.channels), folder, "labels")
+    for index, arm in enumerate(trajectory["arm"].values.astype(str)):
+        style.save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
+        style.save(
+            deep_figures.patch_figure(trajectory, found.channels, arm, model),
+            folder,
+            f"patches_{index}",
+        )
+
+
+def add_to(page: Page, found: Deeper) -> None:
+    """The sections and the table of deeper layers, put before the last section."""
+    arms = list(enumerate(found.layers["arm"].values.astype(str)))
+    count, depth = found.layers.sizes["probe_seed"], found.layers.sizes["layer"]
+    settling = (
+        "When layers settle",
+        f"Of the first {count} networks of each arm, watched at every log point: the features of a fixed "
+        "part of the test images in each layer. If "
+        "lower layers settle first, learning is bottom-up (Raghu et al. 2017).",
+        [
+            Figure(
+                "layers",
+                "CKA with the final state, linear-probe accuracy and effective rank of each layer",
+                "Mean over networks with Student's 95% interval. A layer that starts near its end has "
+                "little way to go: so both its CKA and its own way are judged.",
+            )
+        ],
+    )
+    maps = (
+        f"Deeper: all {depth} layers over training" if depth > 1 else "Deeper: feature maps",
+        "Feature maps of one held-out image after the activation (each channel keeps one scale over time), and "
+        "the patches of test images that excite the most selective channels most, as large as what those see.",
+        [
+            Figure(f"{kind}_{i}", f"{title} of {arm}", f"{arm}, the first network{more}.")
+            for i, arm in arms
+            for kind, title, more in (
+                ("feature_maps", "Feature maps over training", ""),
+                ("patches", "Top patches", " at the final step; below, each channel and its label"),
+            )
+        ],
+    )
+    rested = ", ".join(
+        f"{int(n)} in layer {int(i)}"
+        for i, n in zip(found.layers["layer"], found.channels["threshold_channels"], strict=True)
+    )
+    tuned = (
+        "What channels detect",
+        "A channel is called unselective unless it prefers an orientation, a corner or a blob more than "
+        f"{labels.RATE:.0%} of the untrained channels of its layer do, in arms that start from random kernels "
+        f"({rested}). So {1 - labels.RATE:.0%} of theirs have a label before any training, and only what "
+        "an arm gains over its own start is learned.",
+        [
+            Figure(
+                "labels",
+                "Parts of each layer's channels with a label",
+                "At the final step, all watched networks of an arm together.",
+            )
+        ],
+    )
+    page.sections[-1:-1] = [maps, settling, tuned]
+    page.points[settling[0]] = settling_sentences(found)
+    page.points[tuned[0]] = label_sentences(found)
+    page.method += METHOD
+    page.tables.append(("Layers, at the start and at the end", layer_table(found)))
+
+
+def settling_sentences(found: Deeper) -> list[str]:
+    """When each layer of each arm settles, and whether the lower ones do first: the answer comes first."""
+    lines, answers = [], {"settled": [], "settled_way": []}
+    numbers = [int(n) for n in found.layers["layer"].values]
+    for arm in found.layers["arm"].values.astype(str):
+        for name, rule in (
+            ("settled", f"CKA with the final state stays above {SETTLED}"),
+            ("settled_way", f"{OF_ITS_WAY:.0%} of a layer's own way is done"),
+        ):
+            steps = found.layers[name].sel(arm=arm).transpose("probe_seed", "layer").values
+            known = steps[np.isfinite(steps).all(axis=1)]
+            if not len(known):
+                continue
+            when = ", ".join(
+                f"layer {n} at step {np.median(s):,.0f} ({s.min():,.0f} to {s.max():,.0f})"
+                for n, s in zip(numbers, known.T, strict=True)
+            )
+            lines.append(f"{arm}: {rule}: {when}; {_order(known)}.")
+            if len(numbers) > 1:
+                answers[name].append(order_of_layers(known)[2])
+    return [*_answer(answers), *lines]
+
+
+def _answer(answers: dict[str, list[str]]) -> list[str]:
+    """How many arms are bottom-up, by either rule."""
+    if not all(answers.values()):
+        return []
+    counts = [
+        ", ".join(f"{of_arms.count(a)} {a}" for a in dict.fromkeys(of_arms))
+        for of_arms in answers.values()
+    ]
+    return [
+        f"Bottom-up or not? Of {len(answers['settled'])} arms, by CKA with the final state: {counts[0]}; "
+        f"by the part of its own way that a layer has done: {counts[1]}."
+    ]
+
+
+def _order(steps: np.ndarray) -> str:
+    if steps.shape[1] < 2:
+        return f"one layer, {len(steps)} networks"
+    tau, p, answer = order_of_layers(steps)
+    told = f"mean Kendall's tau {tau.mean():.2f} over {len(steps)} networks"
+    if len(steps) < FEWEST:
+        return f"{told}, too few for a test (it takes {FEWEST}): unresolved"
+    return f"{told}, p = {p:.2g}: {answer}"
+
+
+def label_sentences(found: Deeper) -> list[str]:
+    """How many channels have a label, beside what untrained ones have, and how far seeds agree."""
+    lines = []
+    share = 1 - labels.RATE
+    for arm in found.layers["arm"].values.astype(str):
+        parts = []
+        for n in found.layers["layer"].values:
+            named = found.channels[f"label_{n}"].sel(arm=arm).transpose("step", "probe_seed", ...)
+            odd = ~np.isin(named.values[[0, -1]], (labels.UNSELECTIVE, labels.DEAD))
+            low, high = _interval(odd[1].mean(axis=-1))
+            pairs = found.agreement.sel(arm=arm, layer=n)
+            agreed = ""
+            if pairs.sizes["pair"]:
+                seen, chance = (float(pairs[k].mean()) for k in ("observed", "chance"))
+                kappa = (seen - chance) / (1 - chance) if chance < 1 else np.nan
+                agreed = f"; seeds agree on {seen:.0%} of matched channels, by chance {chance:.0%}"
+                agreed += f" (kappa {kappa:.2f})" if np.isfinite(kappa) else ""
+            shares = f"{odd[0].mean():.0%} at the start, {odd[1].mean():.0%}{_within(low, high)} at the end"
+            parts.append(f"layer {n} {shares}{agreed}")
+        lines.append(
+            f"{arm}: channels with a label (untrained: {share:.0%} by the rule): "
+            + "; ".join(parts)
+            + "."
+        )
+    return lines
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = t_interval(values)
+    return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
+
+
+def _within(low: float, high: float) -> str:
+    return f" [{low:.0%}, {high:.0%}]" if np.isfinite(low + high) else ""
+
+
+def layer_table(found: Deeper) -> pd.DataFrame:
+    """Every measure of every layer at the first and the final step, means over networks."""
+    rows = []
+    last = found.layers.sizes["step"] - 1
+    for arm in found.layers["arm"].values:
+        for n in found.layers["layer"].values:
+            for step in dict.fromkeys((0, last)):
+                at = found.layers.sel(arm=arm, layer=n).isel(step=step)
+                of = found.channels.sel(arm=arm).isel(step=step)
+                rows.append(
+                    {
+                        "arm": arm,
+                        "layer": int(n),
+                        "step": int(at["step"]),
+                        "networks": at.sizes["probe_seed"],
+                        **{k: _mean(at[k].values) for k in (*deep_figures.LINES, "cka_seeds")},
+                        "selectivity": _mean(of[f"selectivity_{n}"].values),
+                        "class_selectivity": _mean(of[f"class_selectivity_{n}"].values),
+                        "dead": _mean(of[f"dead_{n}"].values),
+                        "unselective": float((of[f"label_{n}"] == labels.UNSELECTIVE).mean()),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def channel_table(found: Deeper) -> pd.DataFrame:
+    """Every channel of every watched network at the final step."""
+    tables = []
+    for n in found.layers["layer"].values:
+        last = found.channels.isel(step=-1)
+        names = [k for k in last.data_vars if str(k).rpartition("_")[2] == str(n)]
+        table = last[names].to_dataframe().reset_index()
+        table = table.rename(
+            columns={k: str(k).rpartition("_")[0] for k in (*names, f"channel_{n}")}
+        )
+        tables.append(table.assign(layer=int(n)))
+    return pd.concat(tables).drop(columns="step")
+
+
+def _mean(values: Any) -> float:
+    values = np.asarray(values, dtype=float)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")

@@ -1,0 +1,249 @@
+"""What the interactive part of a report shows, packed for its script (assets/explorer.js).
+
+Arrays are gzipped and in base64; maps and responses are bytes between the ends of one scale per channel
+over time, so that steps compare. What is left out to keep a page small follows from `MAP_BYTES`, in a
+fixed order, and is told in `notes`.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+
+from kernelstudy.analysis.deep import layers_of
+from kernelstudy.analysis.fields import receptive_fields
+from kernelstudy.analysis.sectors import SECTORS
+from kernelstudy.analysis.study import matches, spatial_kernels, usable_bank
+from kernelstudy.reporting.deeper import Deeper
+from kernelstudy.reporting.style import (
+    ARM_COLOURS,
+    DIVERGING,
+    MAPS,
+    SECTOR_COLOURS,
+    SECTOR_LABELS,
+    colour_of,
+)
+
+MAP_BYTES = 3_000_000  # of all maps, before compression
+MAP_SIDE = 16  # pixels of a map on the page, the most; larger ones are averaged
+KERNEL_VALUES = 1_500_000
+RESPONSE_VALUES = 2_000_000
+MEASURES = ("selectivity", "osi", "orientation", "frequency", "on_off", "class_selectivity")
+
+
+def payload(
+    trajectory: xr.Dataset,
+    analysis: xr.Dataset,
+    deep: Deeper | None,
+    settings: dict,
+) -> dict[str, Any]:
+    """All the script needs, as what JSON can hold."""
+    bank = usable_bank(settings["bank"]["kernels"], trajectory.sizes["ky"])
+    metric, notes = settings["bank"]["metric"], []
+    kernels, seeds = _kernels(trajectory, notes)
+    found = matches(np.nan_to_num(kernels), bank)
+    names = list(bank)
+    best = np.array(
+        [names.index(n) if n in bank else -1 for n in found["best"].ravel().astype(str)]
+    )
+    update = kernels - kernels[:, :, :1]
+    nets = analysis.isel(seed=slice(len(seeds)))
+    arrays = {
+        "kernels": pack(kernels.astype(np.float32)),
+        "best": pack(best.reshape(found["best"].shape).astype(np.int16)),
+        "abs_cos": pack(found["best_abs_cos"].astype(np.float32)),
+        "p": pack(found["p_best"].astype(np.float32)),
+        "sectors": pack(_stacked(nets, SECTORS)),
+        "delta_sectors": pack(_stacked(nets, [f"delta_{s}" for s in SECTORS])),
+        "lines": pack(_stacked(nets, [metric, f"delta_{metric}", "test_accuracy"])),
+    }
+    for name, colours in (("lut_diverging", DIVERGING), ("lut_maps", MAPS)):
+        table = mpl.colormaps[colours](np.arange(256), bytes=True)[:, :3]
+        arrays[name] = pack(table)
+    told: dict[str, Any] = {
+        "arms": [str(a) for a in trajectory["arm"].values],
+        "colours": [colour_of(i) for i in range(trajectory.sizes["arm"])],
+        "seeds": seeds,
+        "steps": trajectory["step"].values.tolist(),
+        "size": int(kernels.shape[-1]),
+        "channels": int(kernels.shape[3]),
+        "scale": float(np.abs(np.nan_to_num(kernels)).max()),
+        "delta_scale": float(np.abs(np.nan_to_num(update)).max()),
+        "bank": {name: np.asarray(k).tolist() for name, k in bank.items()},
+        "sectors": [[SECTOR_LABELS[s], SECTOR_COLOURS[s]] for s in SECTORS],
+        "metric": metric,
+        "chance": {
+            name: float(analysis["null_mean"].sel(measure=name)) for name in (*SECTORS, metric)
+        },
+        "layers": [],
+        "layer_colours": list(ARM_COLOURS),
+    }
+    if deep is not None:
+        told |= _deep(trajectory, deep, settings, arrays, notes)
+    return told | {"arrays": arrays, "notes": notes}
+
+
+def pack(values: np.ndarray) -> dict[str, Any]:
+    """An array as {type, shape, data}, little-endian, gzipped, in base64."""
+    kind = {"f": "Float32Array", "u": "Uint8Array", "i": "Int16Array"}[values.dtype.kind]
+    raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
+    zipped = gzip.compress(raw, compresslevel=6, mtime=0)
+    return {"type": kind, "shape": list(values.shape), "data": base64.b64encode(zipped).decode()}
+
+
+def _stacked(dataset: xr.Dataset, names: Any) -> np.ndarray:
+    """(arm, seed, step, name)."""
+    order = ("arm", "seed", "step")
+    parts = [dataset[name].transpose(*order).values for name in names]
+    return np.stack(parts, -1).astype(np.float32)
+
+
+def _kernels(trajectory: xr.Dataset, notes: list[str]) -> tuple[np.ndarray, list[int]]:
+    """(arm, seed, step, channel, k, k) of as many seeds as the page holds, the first; their numbers."""
+    kernels = spatial_kernels(trajectory)
+    total, seeds = kernels.shape[1], trajectory["seed"].values.tolist()
+    shown = int(np.clip(KERNEL_VALUES // max(1, kernels[:, 0].size), 1, total))
+    if shown < total:
+        notes.append(f"kernels of the first {shown} of {total} seeds are in this page")
+    return kernels[:, :shown], seeds[:shown]
+
+
+def _deep(
+    trajectory: xr.Dataset,
+    deep: Deeper,
+    settings: dict,
+    arrays: dict[str, Any],
+    notes: list[str],
+) -> dict[str, Any]:
+    """Maps, tuning, measures and top patches of the watched networks."""
+    channels, layers = deep.channels, deep.layers
+    numbers, net = layers_of(trajectory), ("arm", "probe_seed", "step")
+    probes, seeds = _chosen(trajectory, numbers, notes)
+    height, width, _ = trajectory["example_image"].shape[-3:]
+    model = settings["model"]
+    fields = receptive_fields(
+        (height, width),
+        kernel_size=model["kernel_size"],
+        depth=len(numbers),
+        stride=model.get("stride", 1),
+    )
+    words = sorted({str(w) for i in numbers for w in np.unique(channels[f"label_{i}"].values)})
+    told = []
+    for i, field in zip(numbers, fields, strict=True):
+        c = f"channel_{i}"
+        maps = trajectory[f"feature_map_{i}"].isel(probe=probes, probe_seed=slice(len(seeds)))
+        maps = maps.transpose(*net, "probe", f"map_{c}", f"y_{i}", f"x_{i}").values
+        small = _averaged(maps.astype(np.float32))
+        scaled, low, high = to_bytes(small, axes=(2, 3, 5, 6))
+        arrays[f"maps_{i}"] = pack(scaled)
+        arrays[f"map_low_{i}"], arrays[f"map_high_{i}"] = pack(low), pack(high)
+        of = channels.isel(probe_seed=slice(len(seeds)))
+        values = [of[f"{m}_{i}"].transpose(*net, c).values for m in MEASURES]
+        arrays[f"measures_{i}"] = pack(np.stack(values, -1).astype(np.float32))
+        label = of[f"label_{i}"].transpose(*net, c).values.astype(str)
+        arrays[f"labels_{i}"] = pack(np.searchsorted(words, label).astype(np.int16))
+        shown = trajectory.isel(probe_seed=slice(len(seeds)))
+        tuned = shown[f"grating_{i}"].transpose(*net, c, "frequency", "orientation").values
+        arrays[f"gratings_{i}"] = pack(to_bytes(tuned.astype(np.float32), axes=(2, 4, 5))[0])
+        top = shown[f"top_example_{i}"].transpose(*net, c, "rank").values
+        place = shown[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
+        arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
+        told.append(
+            {
+                "number": i,
+                "channels": trajectory.sizes[c],
+                "shown": small.shape[4],
+                "height": small.shape[5],
+                "width": small.shape[6],
+                "field": list(field),
+            }
+        )
+    curves = ("probe_accuracy", "cka_final", "effective_rank")
+    of_layers = layers.isel(probe_seed=slice(len(seeds)))
+    parts = [of_layers[name].transpose(*net, "layer").values for name in curves]
+    arrays["curves"] = pack(np.stack(parts, -1).astype(np.float32))
+    for name, image in (
+        ("examples", trajectory["example_image"]),
+        ("probes", trajectory["probe_image"].isel(probe=probes)),
+    ):
+        arrays[name] = pack(_pictures(image))
+    return {
+        "layers": told,
+        "probe_seeds": seeds,
+        "measures": list(MEASURES),
+        "labels": words,
+        "curves": list(curves),
+        "orientations": trajectory["orientation"].values.tolist(),
+        "frequencies": trajectory["frequency"].values.tolist(),
+        "probes": [
+            {
+                "label": int(trajectory["probe_label"][p]),
+                "part": str(trajectory["probe_part"][p].item()),
+            }
+            for p in probes
+        ],
+    }
+
+
+def _chosen(
+    trajectory: xr.Dataset, numbers: list[int], notes: list[str]
+) -> tuple[list[int], list[int]]:
+    """Probes and watched seeds whose maps are in the page: first a probe of each part, then all seeds,
+    then further probes, as `MAP_BYTES` allows."""
+    sizes = trajectory.sizes
+    each = sizes["arm"] * sizes["step"]
+    each *= sum(
+        sizes[f"map_channel_{i}"] * min(sizes[f"y_{i}"], MAP_SIDE) * min(sizes[f"x_{i}"], MAP_SIDE)
+        for i in numbers
+    )
+    room = max(1, MAP_BYTES // max(1, each))
+    parts = trajectory["probe_part"].values.astype(str)
+    order = [int(np.flatnonzero(parts == p)[0]) for p in dict.fromkeys(parts)]
+    order += [p for p in range(len(parts)) if p not in order]
+    first = min(len(order), 2, room)
+    count = int(np.clip(room // first, 1, sizes["probe_seed"]))
+    probes = sorted(order[: max(first, min(len(order), room // count))])
+    seeds = trajectory["probe_seed"].values.tolist()[:count]
+    if count < sizes["probe_seed"]:
+        notes.append(
+            f"feature maps of {count} of {sizes['probe_seed']} watched seeds are in this page"
+        )
+    if len(probes) < len(order):
+        notes.append(f"feature maps of {len(probes)} of {len(order)} probe images are in this page")
+    if any(max(sizes[f"y_{i}"], sizes[f"x_{i}"]) > MAP_SIDE for i in numbers):
+        notes.append(f"feature maps larger than {MAP_SIDE} pixels are shown averaged")
+    if notes:
+        notes.append("trajectory.zarr holds all of them")
+    return probes, seeds
+
+
+def _averaged(maps: np.ndarray) -> np.ndarray:
+    """(..., h, w) averaged over blocks of pixels until a side has `MAP_SIDE` at most."""
+    h, w = maps.shape[-2:]
+    step = min(-(-max(h, w) // MAP_SIDE), h, w)
+    cut = maps[..., : h // step * step, : w // step * step]
+    return cut.reshape(*maps.shape[:-2], h // step, step, w // step, step).mean((-3, -1))
+
+
+def to_bytes(
+    values: np.ndarray, *, axes: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values as 0 .. 255 between their ends over `axes`, and those ends without these axes."""
+    values = np.nan_to_num(values)
+    low, high = values.min(axis=axes, keepdims=True), values.max(axis=axes, keepdims=True)
+    spread = np.where(high > low, high - low, 1)
+    scaled = np.round((values - low) / spread * 255).astype(np.uint8)
+    ends = (np.squeeze(end, axes).astype(np.float32) for end in (low, high))
+    return scaled, *ends
+
+
+def _pictures(images: xr.DataArray) -> np.ndarray:
+    """Images as grey bytes (arm or 1, image, row, column), each on its own scale."""
+    grey = images.values.astype(np.float32).mean(-1)
+    grey = grey[None] if grey.ndim == 3 else grey
+    return to_bytes(grey, axes=(-2, -1))[0]

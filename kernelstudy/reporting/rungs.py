@@ -1,0 +1,44 @@
+"""The ladder of chance as a table that explains itself: a row an arm, a column a rung."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+RUNGS = {
+    "N0": ("noise", "kernels of isotropic noise: is there structure at all?"),
+    "N1": ("step 0", "the same networks before training: did training bring it?"),
+    "N2": ("permuted taps", "the same kernels, taps permuted: does it matter where weights are?"),
+    "N3": (
+        "image statistics",
+        "Gaussian kernels with the layer's own energies on the images' principal axes: is it more than what "
+        "the images alone would give? (in the concentration of R² in few kernels)",
+    ),
+    "N4": (
+        "shuffled labels",
+        "the arm that differs in shuffled labels alone: does it take the task?",
+    ),
+}
+
+
+def in_words(ladder: pd.DataFrame) -> dict[str, Any]:
+    """`analysis.tables.ladder` as {rungs, rows}: each rung's name and question, and each arm's answers.
+
+    A cell has the difference from chance with its interval and p, and 'yes', 'no' or 'undecided'; it is
+    None where a rung was not asked.
+    """
+    nulls = [null for null in RUNGS if null in set(ladder["null"])]
+    rows = []
+    for (arm, part), group in ladder.groupby(["arm", "part"], sort=False):
+        first = group.drop_duplicates("null").set_index("null")
+        rungs = first.to_dict("index")
+        cells = [_cell(rungs[null]) if null in rungs else None for null in nulls]
+        rows.append({"arm": arm, "part": part, "n": int(group["n"].max()), "cells": cells})
+    return {"rungs": [(null, *RUNGS[null]) for null in nulls], "rows": rows}
+
+
+def _cell(rung: dict[Any, Any]) -> dict[str, Any]:
+    passed = rung["passed"]
+    undecided = passed is None or pd.isna(passed)
+    return {**rung, "answer": "undecided" if undecided else "yes" if passed else "no"}

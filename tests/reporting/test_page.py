@@ -1,0 +1,279 @@
+"""report.html as a reader has it: opened from disk in Chromium, with no network."""
+
+import re
+import shutil
+import time
+
+import numpy as np
+import pytest
+
+from kernelstudy import report, runs
+from kernelstudy.analysis import study
+from kernelstudy.reporting import explorer
+from tests.test_report import BANK, make_run
+
+BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER),
+    reason="no Chromium with its driver here (Debian: chromium and chromium-driver)",
+)
+HOSTILE = "<img src=x onerror=alert(1)>&quot;</script>"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    place = make_run(tmp_path_factory.mktemp("page") / "run", arms=(HOSTILE, "sobel/frozen"))
+    report.build(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def browser(built):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which(BROWSER)
+    for word in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-dev-shm-usage",
+        "host-resolver-rules=MAP * ~NOTFOUND",  # no network
+    ):
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def sized(browser, width: int) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def waited(condition, seconds: float = 30):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def opened(browser, built):
+    """The page, drawn; whatever it says on the console is kept."""
+    sized(browser, 1280)
+    browser.get((built / "report.html").as_uri())
+    waited(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
+    return browser
+
+
+@pytest.fixture(scope="module")
+def trajectory(built):
+    return runs.read_trajectory(built)
+
+
+def choose(opened, **values) -> None:
+    for name, value in values.items():
+        opened.execute_script(
+            "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+            "for (const n of ['input', 'change']) e.dispatchEvent(new Event(n));",
+            name,
+            value,
+        )
+
+
+def pixels(opened, selector: str) -> np.ndarray:
+    """A canvas' pixels (height, width, 3)."""
+    found = opened.execute_script(
+        "const c = document.querySelector(arguments[0]), d = c.getContext('2d');"
+        "return [c.height, c.width, [...d.getImageData(0, 0, c.width, c.height).data]];",
+        selector,
+    )
+    return np.array(found[2]).reshape(found[0], found[1], 4)[..., :3]
+
+
+def lut(opened, name: str) -> np.ndarray:
+    values = opened.execute_script("return [...window.kernelstudy.arrays[arguments[0]].at()]", name)
+    return np.array(values).reshape(256, 3)
+
+
+def test_it_opens_without_network_and_without_complaint(opened, built):
+    said = [entry["message"] for entry in opened.get_log("browser")]
+    assert said == []
+    asked = opened.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)"
+        ".filter(n => !n.startsWith('data:') && !n.startsWith('blob:'))"
+    )
+    assert asked == []
+    assert (built / "report.html").stat().st_size < 15e6
+    assert opened.execute_script("return document.querySelectorAll('.js-plotly-plot').length") >= 4
+
+
+@pytest.mark.parametrize(("arm", "seed", "step"), [(0, 1, 2), (1, 0, 0), (0, 0, 3)])
+def test_the_slider_moves_kernels_and_maps_to_the_steps_values(opened, trajectory, arm, seed, step):
+    choose(opened, arm=arm, seed=seed, step=step, probe=1)
+    kernels = study.spatial_kernels(trajectory)
+    scale = np.abs(kernels).max()
+    for channel in (0, 4):
+        byte = np.round(127.5 + 127.5 * kernels[arm, seed, step, channel] / scale).astype(int)
+        shown = pixels(opened, f"#kernels .tile:nth-child({channel + 1}) canvas")
+        near = [lut(opened, "lut_diverging")[np.clip(byte + d, 0, 255)] for d in (-1, 0, 1)]
+        assert min(np.abs(shown - n).max() for n in near) <= 3
+    sectors = opened.execute_script(
+        "return document.getElementById('sectors').data.map(t => t.y[arguments[0]])", step
+    )
+    measured = study.measure(trajectory, BANK.kernels).isel(arm=arm, seed=seed, step=step)
+    np.testing.assert_allclose(sectors, [measured[s] for s in study.SECTORS], atol=1e-5)
+    for layer in (1, 2):
+        maps = trajectory[f"feature_map_{layer}"].values[arm, seed, :, :, :, :, 3].astype(float)
+        probe = explorer._chosen(trajectory, [1, 2], [])[0][1]
+        low, high = maps.min(), maps.max()
+        byte = np.round((maps[step, probe] - low) / (high - low) * 255).astype(int)
+        shown = pixels(opened, f"#maps-{layer} .tile:nth-child(4) canvas")
+        assert np.abs(shown - lut(opened, "lut_maps")[byte]).max() <= 6
+    assert f"step {[0, 1, 4, 9][step]} of 9" in opened.find_element("id", "step-now").text
+
+
+def test_pointing_at_a_kernel_shows_its_p(opened, trajectory):
+    from selenium.webdriver import ActionChains
+
+    choose(opened, arm=0, seed=1, step=3)
+    tile = opened.find_element("css selector", "#kernels .tile:nth-child(3)")
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", tile)
+    ActionChains(opened).move_to_element(tile).perform()
+    found = study.final_matches(trajectory, BANK.kernels, step=-1).isel(arm=0, seed=1, channel=2)
+    assert float(opened.find_element("id", "hover-p").text) == pytest.approx(
+        float(found["p_best"]), rel=5e-3
+    )
+    assert float(opened.find_element("id", "hover-cos").text) == pytest.approx(
+        float(found["best_abs_cos"]), rel=5e-3
+    )
+    card = opened.find_element("id", "hover")
+    assert str(found["best"].values) in card.text
+    assert "at step 0" in card.text
+    weights = [float(cell.text) for cell in card.find_elements("css selector", "td")]
+    np.testing.assert_allclose(weights, found["kernel"].values.ravel(), atol=0.0051)
+
+
+def test_the_keyboard_is_enough(opened):
+    from selenium.webdriver import ActionChains, Keys
+
+    choose(opened, step=3, layer=0)
+    slider = opened.find_element("id", "step")
+    slider.send_keys(Keys.ARROW_LEFT)
+    assert opened.execute_script("return window.kernelstudy.state.step") == 2
+    assert slider.get_attribute("aria-valuetext") == "step 4"
+    for _ in range(12):  # from the slider on to the kernels
+        ActionChains(opened).send_keys(Keys.TAB).perform()
+        active = opened.switch_to.active_element
+        if active.get_attribute("class").startswith("tile"):
+            break
+    assert active.get_attribute("aria-label").startswith("kernel 0: nearest")
+    ActionChains(opened).send_keys(Keys.TAB).perform()
+    assert opened.find_element("id", "hover").is_displayed()
+    ActionChains(opened).send_keys(Keys.ESCAPE).perform()
+    assert not opened.find_element("id", "hover").is_displayed()
+    ActionChains(opened).send_keys(Keys.ENTER).perform()
+    assert opened.execute_script("return window.kernelstudy.state.channel") == 1
+    assert "channel 1" in opened.find_element("id", "history-title").text
+    opened.find_element("id", "play").send_keys(Keys.ENTER)
+    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 3, 10)
+
+
+def test_a_channels_history(opened, trajectory):
+    choose(opened, arm=1, seed=0, step=3)
+    opened.execute_script("document.querySelector('#maps-2 .tile:nth-child(2)').click()")
+    title = opened.find_element("id", "history-title").text
+    assert title.startswith("sobel/frozen, seed 0, layer 2, channel 1: ")
+    tuning = opened.execute_script(
+        "return document.getElementById('history-tuning').data.map(t => t.y)"
+    )
+    gratings = trajectory["grating_2"].values[1, 0, :, :, :, 1].astype(float)
+    low, high = gratings.min(), gratings.max()
+    expected = (gratings[3].T - low) / (high - low)
+    np.testing.assert_allclose(tuning, expected, atol=1 / 255)
+    example, (y, x) = (
+        int(trajectory["top_example_2"].values[1, 0, 3, 0, 1]),
+        trajectory["top_place_2"].values[1, 0, 3, 0, :, 1],
+    )
+    shown = pixels(opened, "#history-patches canvas")
+    image = trajectory["example_image"].values[example].mean(-1)
+    grey = np.round((image - image.min()) / np.ptp(image) * 255)
+    assert shown.shape == (8, 8, 3)
+    start = -3  # a 3 x 3 kernel after a pool after a 3 x 3 kernel: 8 pixels from 2 i - 3 on
+    inside = [(i, j) for i in range(8) for j in range(8)]
+    seen = 0
+    for i, j in inside:
+        row, column = start + 2 * y + i, start + 2 * x + j
+        if 0 <= row < 12 and 0 <= column < 12:
+            assert abs(shown[i, j, 0] - grey[row, column]) <= 1
+            seen += 1
+    assert seen >= 16
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [380, 1280])
+def test_no_overflow_and_legible(opened, scheme, width):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    sized(opened, width)
+    time.sleep(0.3)
+    wide = opened.execute_script("return document.documentElement.scrollWidth")
+    contrasts = opened.execute_script(
+        """const light = (c) => { const v = c.match(/[\\d.]+/g).slice(0, 3).map(x => {
+             x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; });
+             return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
+           const ground = (e) => { for (; e; e = e.parentElement) {
+             const c = getComputedStyle(e).backgroundColor;
+             if (!c.startsWith('rgba') || c.endsWith(', 1)')) return c; } return 'rgb(255, 255, 255)'; };
+           const all = 'p, li, dd, h2, h3, h4, td, th, figcaption, button, a, select, label';
+           return [...document.querySelectorAll(all)].filter(e => e.offsetParent).map(e => {
+               const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
+               return [(a + 0.05) / (b + 0.05), e.tagName + ' ' + e.textContent.slice(0, 40)]; });"""
+    )
+    sized(opened, 1280)
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert wide <= width
+    assert len(contrasts) > 100
+    assert min(contrasts)[0] >= 4.5, min(contrasts)
+
+
+def test_a_hostile_name_is_text(opened, built):
+    arms = opened.find_element("id", "arm").find_elements("css selector", "option")
+    assert arms[0].text == HOSTILE
+    assert opened.execute_script("return document.querySelectorAll('img[src=x]').length") == 0
+    heads = [h.text for h in opened.find_elements("css selector", ".answer h3")]
+    assert HOSTILE in heads
+    assert HOSTILE not in (built / "report.html").read_text()
+
+
+def test_pictures_have_words_and_downloads_are_the_files(opened, built, tmp_path):
+    silent = opened.execute_script(
+        "return [...document.querySelectorAll('img, [role=img]')]"
+        ".filter(e => !(e.alt || e.getAttribute('aria-label'))).length"
+    )
+    assert silent == 0
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    opened.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    for name, source in (
+        ("summary.csv", "tables"),
+        ("layers.csv", "tables"),
+        ("answer.svg", "figures"),
+        ("answer.png", "figures"),
+    ):
+        button = opened.find_element("css selector", f"button[data-file='{name}']")
+        opened.execute_script("arguments[0].click()", button)
+        path = tmp_path / name
+        waited(path.is_file, 10)
+        expected = (built / source / name).read_bytes()
+        waited(lambda path=path, expected=expected: path.read_bytes() == expected, 10)
+
+
+def test_the_policy_allows_no_other_script(built):
+    page = (built / "report.html").read_text()
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy
+    assert "default-src 'none'" in policy[1]
+    assert not re.search(r"script-src[^;]*unsafe|connect-src|http", policy[1])
