@@ -7,12 +7,15 @@ what can be run and answers with one sentence that names the key.
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.errors import OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -145,6 +148,8 @@ class Study:
     devices: int | None = None
     memory_gib: float = 8.0
     distributed: bool = False
+    checkpoint_seconds: float = 5.0
+    allow_stale: bool = False
 
     @property
     def seed_list(self) -> list[int]:
@@ -162,7 +167,10 @@ class Study:
         return [0, *spaced[len(spaced) - wanted :].tolist()]
 
 
-NOT_IN_ID = ("runs_dir", "devices", "memory_gib", "distributed", "data.in_memory_gib")
+NOT_IN_ID = (
+    *("runs_dir", "devices", "memory_gib", "distributed", "data.in_memory_gib"),
+    *("checkpoint_seconds", "allow_stale"),
+)
 
 
 def register() -> None:
@@ -176,13 +184,13 @@ def from_hydra(config: DictConfig) -> Study:
     Raises:
         ConfigError: for anything that cannot be run.
     """
-    if OmegaConf.is_missing(config, "arms"):
+    if "arms" not in config:  # there too where it is missing its value
         raise ConfigError("arms: nothing to train; choose an experiment, for instance +exp=mnist")
-    for index, arm in enumerate(config.arms):
-        if OmegaConf.is_missing(arm, "init"):
-            raise ConfigError(f"arms[{index}].init: must be given, one of {_listed(INITS)}")
     # Merging into the schema once more refuses keys that '+' has appended to it.
     try:
+        for index, arm in enumerate(config.arms):
+            if OmegaConf.is_missing(arm, "init"):
+                raise ConfigError(f"arms[{index}].init: must be given, one of {_listed(INITS)}")
         plain = OmegaConf.to_container(config, resolve=True)
         study = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Study), plain))
     except OmegaConfBaseException as error:
@@ -196,8 +204,13 @@ def from_hydra(config: DictConfig) -> Study:
 
 def check(study: Study) -> None:
     """Raise ConfigError for the first setting that cannot be run."""
-    if not study.name or any(c in study.name for c in '/\\\0\n"<>') or study.name.startswith("."):
-        raise ConfigError(f"name: {study.name!r} must be usable as the name of a directory")
+    # The length is that of the names of files, with room for what is written beside them.
+    if (
+        not re.fullmatch(r'[^./\\"<>][^/\\"<>]*', study.name)
+        or not study.name.isprintable()
+        or len(study.name.encode()) > 200
+    ):
+        raise ConfigError(f"name: {_short(study.name)} must be usable as the name of a directory")
     _check_seeds(study.seeds)
     for key in ("steps", "batch_size"):
         _at_least(key, getattr(study, key), 1)
@@ -220,6 +233,10 @@ def check(study: Study) -> None:
     _one_of("impl", study.impl, ("auto", "lax", "gemm"))
     _one_of("precision", study.precision, PRECISIONS)
     _positive("memory_gib", study.memory_gib)
+    if not 0 <= study.checkpoint_seconds < math.inf:
+        raise ConfigError(
+            f"checkpoint_seconds: {study.checkpoint_seconds} must be a finite number from 0"
+        )
     _positive("optim.learning_rate", study.optim.learning_rate)
     _fraction("optim.momentum", study.optim.momentum)
     if not 0 <= study.optim.weight_decay < math.inf:
@@ -242,7 +259,7 @@ def check(study: Study) -> None:
 
 
 def _check_seeds(seeds: Any) -> None:
-    is_count = isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0
+    is_count = isinstance(seeds, int) and not isinstance(seeds, bool) and 0 < seeds <= 10**6
     is_list = (
         isinstance(seeds, list)
         and len(seeds) > 0
@@ -251,7 +268,8 @@ def _check_seeds(seeds: Any) -> None:
     )
     if not (is_count or is_list):
         raise ConfigError(
-            f"seeds: {seeds!r} must be a positive whole number or a list of distinct seeds from 0"
+            f"seeds: {_short(seeds)} must be a whole number from 1 to 1,000,000 or a list of distinct seeds "
+            "from 0"
         )
 
 
@@ -338,30 +356,60 @@ def near_miss(word: str, allowed: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def explain(error: BaseException) -> str:
-    """One sentence for an error of Hydra, OmegaConf or our own."""
+def explain(error: BaseException, words: Sequence[str] = ()) -> str:
+    """One sentence for an error of Hydra, OmegaConf or our own; `words`: the command line."""
     if isinstance(error, ConfigError):
         return str(error)
+    if isinstance(error, OverrideParseException):
+        key, word = error.override.partition("=")[0], _short(error.override)
+        return f"{key or word}: {word} is not a setting that can be read; quote values with signs in them"
     outer = _one_line(error)
     found = re.search(r"Could not (?:override|append(?: value)?(?: to config)?) '([^'=]+)", outer)
     key = found[1].strip("+~") if found else ""
     while error.__cause__ is not None:  # Hydra wraps what OmegaConf says of the matter
         error = error.__cause__
-    text = _one_line(error)
+    text, where = _one_line(error), ""
+    if in_file := re.match(r"In '([^']+)': \w+ raised while composing config: (.*)", text):
+        where, text = f"{in_file[1]}.yaml: ", in_file[2]
+        error = error.__context__ or error
+        if re.match(r"Key '(exp|debug)' not in", text):
+            return f"{where}its first line must be '# @package _global_'"
+    if isinstance(error, UnicodeDecodeError | RecursionError):
+        return f"{_unreadable(words)} cannot be read: {text}"
+    if text.startswith("Unexpected type annotation"):  # a sweep within a list or a mapping
+        swept = [
+            w for w in words if re.search(r"(choice|range|interval|glob|sort|shuffle|tag)\(", w)
+        ]
+        return f"{(swept or [key])[0]}: only a whole value can be swept, with -m"
     inner = str(getattr(error, "full_key", None) or key)
     key = inner if inner.startswith(key) else f"{key}.{inner}"
     if re.search(r"^Key '[^']*' (?:is )?not in|No match in the defaults list", text):
+        key = key or str((re.findall(r"'([^']*)'", text) or [""])[0])
         unindexed = re.sub(r"\[\d+\]", "", key)
         parent = unindexed.rpartition(".")[0]
         siblings = [k for k in known_keys() if k.rpartition(".")[0] == parent]
         hint = near_miss(unindexed, siblings or known_keys())
-        return f"{key}: no such key; allowed are {_listed(siblings or known_keys())}{hint}"
+        return f"{where}{key}: no such key; allowed are {_listed(siblings or known_keys())}{hint}"
     if option := re.search(
         r"Could not find '(\w+)/([^']*)' Available options in '\w+': (.*)", text
     ):
         group, wrong, allowed = option[1], option[2], option[3].split()
         return f"{group}: {wrong!r} is not one of {_listed(allowed)}{near_miss(wrong, allowed)}"
-    return f"{key}: {text}" if key and not text.startswith(key) else text
+    return where + (f"{key}: {text}" if key and not text.startswith(key) else text)
+
+
+def _unreadable(words: Sequence[str]) -> str:
+    """Which of the user's own files (--config-dir) is no YAML."""
+    given = (
+        " ".join(words).replace("--config-dir ", "--config-dir=").replace("-cd ", "--config-dir=")
+    )
+    for folder in re.findall(r"--config-dir=(\S+)", given):
+        for path in sorted(Path(folder).rglob("*.yaml")):
+            try:
+                yaml.safe_load(path.read_text(encoding="utf-8"))
+            except (ValueError, yaml.YAMLError, RecursionError, OSError):
+                return str(path)
+    return "a configuration file"
 
 
 def _one_line(error: BaseException) -> str:
@@ -382,6 +430,11 @@ def known_keys(prefix: str = "", schema: type = Study) -> list[str]:
         if isinstance(entry.type, type) and is_dataclass(entry.type):
             keys += known_keys(f"{prefix}{entry.name}.", entry.type)
     return keys
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:76]} ..."
 
 
 def _listed(allowed: Iterable[Any]) -> str:

@@ -15,13 +15,12 @@ import numpy as np
 import xarray as xr
 
 import kernelstudy
-from kernelstudy import runs
+from kernelstudy import runs, untrusted
 from kernelstudy.analysis import study
 from kernelstudy.analysis.study import DELTA
 
 OF, BY, SUMMARY = "measured_of", "measured_by", "summary"  # attributes of analysis.zarr
 PARTS = ("W", "update")
-MOST_BYTES = 2**24  # of a summary; a larger one is none of ours
 MOST_VALUES = 10**7  # of one array
 
 _LAST = {"accuracy": "test_accuracy", "movement": "movement"}
@@ -91,7 +90,7 @@ def fingerprint(run: Path) -> str:
     text = hashlib.sha256()
     for name in (runs.DONE, runs.CONFIG, runs.PROVENANCE):
         try:
-            content = (run / name).read_bytes()
+            content = untrusted.read_bytes(run, name)
         except OSError as error:
             raise runs.RunError(f"{run / name} cannot be read: {error.strerror}") from error
         text.update(f"{name} {len(content)}\n".encode() + content)
@@ -142,6 +141,7 @@ def curves(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     import zarr
 
     _attributes(run, fingerprint(run))
+    untrusted.check_store(run / runs.ANALYSIS)
     group = zarr.open_group(run / runs.ANALYSIS, mode="r", zarr_format=3, use_consolidated=False)
 
     def array(name: str) -> np.ndarray:
@@ -158,10 +158,8 @@ def curves(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _attributes(run: Path, sealed: str) -> dict[str, Any]:
     """The attributes of a current analysis.zarr."""
-    place = run / runs.ANALYSIS / "zarr.json"
-    if place.stat().st_size > MOST_BYTES:
-        raise runs.RunError(f"{place} is no analysis")
-    found = json.loads(place.read_text(encoding="utf-8"))["attributes"]
+    place = untrusted.own_directory(run, runs.ANALYSIS)
+    found = json.loads(untrusted.read_text(place, "zarr.json"))["attributes"]
     if (found[OF], found[BY]) != (sealed, kernelstudy.__version__):
         raise runs.RunError(f"{place} is not of this trajectory and version")
     return found

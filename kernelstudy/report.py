@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from rich.console import Console
 
-from kernelstudy import measured, runs, sweeps
+from kernelstudy import measured, runs, sweeps, untrusted
 from kernelstudy.analysis import study, tables
 from kernelstudy.reporting import answer, curves, galleries, gradients, page, style
 from kernelstudy.reporting.page import Figure, Page
@@ -82,7 +82,8 @@ def build(run: Path, *, out: Path | None = None) -> Path:
     """
     out = run if out is None else out
     trajectory = runs.read_trajectory(run)
-    settings, provenance = runs.read_config(run), runs.read_provenance(run)
+    untrusted.check_places(out, "tables", "figures")
+    settings, provenance = runs.read_facts(run, trajectory.sizes["arm"])
     bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
 
     analysis = study.measure(trajectory, bank)

@@ -1,27 +1,20 @@
 """python -m kernelstudy.run +exp=mnist [key=value ...]: train, measure, report."""
 
 import os
-import signal
+import shlex
 import sys
 import tempfile
-import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
-from kernelstudy import config, launched, runs
-from kernelstudy.config import ConfigError, Study
-
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from kernelstudy.data.images import Images
+from kernelstudy import config, launched, locks, runs, stopping
+from kernelstudy.config import ConfigError
+from kernelstudy.job import run
+from kernelstudy.stopping import Stopped
 
 
 def conf_dir() -> Path:
@@ -32,13 +25,17 @@ def conf_dir() -> Path:
 
 
 def main() -> None:
-    """Run the command; exit status 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run the command; exit status 0 done, 1 failed, 2 wrong input, 130 and 143 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
+    same = shlex.join(["python", "-m", "kernelstudy.run", *sys.argv[1:]])
     config.register()
     launched.accept_presets()
-    with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place:
+    with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place, stopping.signals():
         sys.argv[1:] = _arranged(sys.argv[1:], place)
-        unknown = get_args_parser().parse_known_args()[1]
+        parser = get_args_parser()
+        # pyright: ignore[reportAttributeAccessIssue]
+        parser.error = lambda message: sys.exit(_tell(message, 2))
+        unknown = parser.parse_known_args()[1]
         if unknown:
             sys.exit(_tell(f"{unknown[0]}: no such option; --help lists what can be set", 2))
         command = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
@@ -46,29 +43,33 @@ def main() -> None:
             command(_job)()
         except _Told as told:
             sys.exit(told.status)
-        except KeyboardInterrupt:
-            signal.signal(
-                signal.SIGINT, signal.SIG_IGN
-            )  # an impatient second one tells nothing more
-            sys.exit(_tell("interrupted; the same command starts this run again", 130))
+        except Stopped as stopped:
+            how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
+            sys.exit(_tell(f"interrupted{how}: {same}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
-            sys.exit(_tell(launched.lacking(error) or config.explain(error), 2))
+            said = launched.lacking(error) or config.explain(error, sys.argv[1:])
+            sys.exit(_tell(said, 2))
 
 
 def _arranged(words: list[str], place: str) -> list[str]:
-    """The command line in the order that Hydra needs: options, experiment, debug, the rest.
-
-    What a debug config sets wins over the experiment's own, wherever it stands. Hydra insists on
-    leaving a file in a sweep's directory: in `place`, unless another is given.
+    """The command line with options first. Hydra insists on leaving a file in a sweep's directory: in
+    `place`, unless another is given.
     """
     overrides = [w for w in words if "=" in w and not w.startswith("-")]
     options = [w for w in words if w not in overrides]
+    if not any(w.startswith("hydra.sweep.dir=") for w in overrides):
+        overrides.append(f"hydra.sweep.dir={place}")
+    return options + in_order(overrides)
+
+
+def in_order(overrides: list[str]) -> list[str]:
+    """Overrides in the order that Hydra needs: experiment, debug, the rest.
+
+    What a debug config sets wins over the experiment's own, wherever it stands.
+    """
     experiment = [w for w in overrides if w.startswith(("+exp=", "++exp="))]
     debug = [w for w in overrides if w.startswith(("+debug=", "++debug="))]
-    rest = [w for w in overrides if w not in experiment + debug]
-    if not any(w.startswith("hydra.sweep.dir=") for w in rest):
-        rest.append(f"hydra.sweep.dir={place}")
-    return options + experiment + debug + rest
+    return experiment + debug + [w for w in overrides if w not in experiment + debug]
 
 
 class _Told(Exception):  # noqa: N818 (no error: the user knows already)
@@ -88,7 +89,7 @@ def _job(settings: DictConfig) -> None:
     try:
         launched.settle()
         run(config.from_hydra(settings))
-    except (ConfigError, runs.RunError) as error:
+    except (ConfigError, runs.RunError, locks.HeldError) as error:
         status = _tell(str(error), 2)
     except OSError as error:  # a full disk, a directory that cannot be written
         status = _tell(f"{error.filename or 'runs_dir'}: {error.strerror or error}", 1)
@@ -100,139 +101,6 @@ def _job(settings: DictConfig) -> None:
     if launched.in_sweep():
         raise _Told(status)
     sys.exit(status)
-
-
-def run(study: Study) -> Path:
-    """Train, measure and report `study`, or only report it if it has been trained before.
-
-    Of several processes (`distributed`) the first writes the run; the others only train.
-
-    Returns:
-        The run directory.
-
-    Raises:
-        ConfigError: where the settings cannot be run on the data; nothing is left behind.
-    """
-    config.check(study)
-    place = runs.run_dir(study)
-    if runs.is_done(place) and launched.in_sweep() and is_reported(place):
-        print(f"report: {place / 'report.html'}", flush=True)  # a sweep does only what is missing
-        return place
-    if runs.is_done(place):
-        print(f"run: {place} is finished; making its report again", flush=True)
-    elif not _train(study, place):
-        return place
-    from kernelstudy import report  # takes as long to import as JAX, and is needed only now
-
-    with Console(stderr=True).status("measuring and drawing"):  # silent where there is no terminal
-        page = report.build(place)
-    print(f"report: {page}", flush=True)
-    return place
-
-
-def is_reported(place: Path) -> bool:
-    """Whether a finished run has its report, of this version."""
-    from kernelstudy import measured
-
-    return (place / "report.html").is_file() and measured.is_current(place)
-
-
-def _train(study: Study, place: Path) -> bool:
-    """Train `study` into `place`; False in a process that only helps."""
-    from kernelstudy.data import DataError
-    from kernelstudy.data.images import load
-
-    began = time.perf_counter()
-    try:
-        data = load(study.data)
-    except DataError as error:
-        raise ConfigError(str(error)) from error
-    config.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)
-    from kernelstudy.training.start import start
-
-    started = start(study.devices, distributed=study.distributed)
-    if not started.leads:
-        from kernelstudy.training.population import train_population
-
-        train_population(study, data)
-        return False
-    print(f"data: {data.describe()}", flush=True)
-    nets = len(study.arms) * len(study.seed_list)
-    print(
-        f"run: {place}: {len(study.arms)} arms x {len(study.seed_list)} seeds = {nets} networks, "
-        f"{study.steps:,} steps of {study.batch_size} images, on {started.devices}",
-        flush=True,
-    )
-    runs.start(place, study)
-    try:
-        loaded = time.perf_counter()
-        trajectory = _with_progress(study, data, place, nets)
-        trained = time.perf_counter()
-        runs.finish(
-            place,
-            trajectory,
-            {
-                "command": " ".join(["python -m kernelstudy.run", *_words()]),
-                "data": data.facts,
-                "device": started.devices,
-                "seconds": {
-                    "start": round(loaded - began, 1),
-                    "train": round(trained - loaded, 1),
-                },
-                "net_images": nets * study.steps * study.batch_size,
-                **runs.environment(),
-            },
-        )
-    except Exception:
-        runs.write_text(place / runs.FAILED, traceback.format_exc())
-        raise
-    return True
-
-
-def _words() -> list[str]:
-    """The command line's own overrides; of a sweep, this job's."""
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-
-
-def _with_progress(study: Study, data: "Images", place: Path, nets: int) -> "xr.Dataset":
-    """Train with a progress bar on the terminal (none elsewhere) and metrics.jsonl on disk."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    from kernelstudy.training.population import train_population
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("step"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[accuracy]}"),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
-        began: list[float] = []
-
-        def on_step(step: int, accuracy: float) -> None:
-            now = time.perf_counter()
-            began.append(now)  # the first call ends compilation, so rates count from there
-            rate = ""
-            if len(began) > 1:
-                done = (step - 1) * nets * study.batch_size
-                rate = f"{done / (now - began[0]):,.0f} net-images/s"
-            progress.update(
-                bar, completed=step, rate=rate, accuracy=f"mean accuracy {accuracy:.1%}"
-            )
-
-        return train_population(
-            study, data, on_step=on_step, on_log=lambda record: runs.append_metrics(place, record)
-        )
 
 
 if __name__ == "__main__":

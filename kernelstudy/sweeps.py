@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from kernelstudy import measured, runs
+from kernelstudy import measured, runs, untrusted
 from kernelstudy.analysis.study import DELTA
 from kernelstudy.config import METRICS, Arm
 from kernelstudy.design import Key, arrange, flat, label
@@ -173,9 +173,8 @@ def _why(place: Path) -> str:
     if not failed.is_file():
         return "not finished"
     try:
-        with failed.open("rb") as file:
-            file.seek(max(0, failed.stat().st_size - 4000))
-            lines = file.read().decode("utf-8", "replace").split("\n")
+        text = untrusted.read_bytes(place, runs.FAILED, last=4000)
+        lines = text.decode("utf-8", "replace").split("\n")
     except OSError as error:
         return f"failed ({error.strerror})"
     return "failed: " + next((line.strip()[:200] for line in lines[::-1] if line.strip()), "")

@@ -1,6 +1,8 @@
 """The run command as a user meets it: in processes of its own where those matter."""
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -136,6 +138,7 @@ def test_a_sweep_goes_on_after_a_bad_job(tmp_path):
         ((*TINY, "model.kernel_size=4"), "model.kernel_size: 4"),
         ((*TINY, "batch_size=4001"), "batch_size: 4001 is more than the 4,000"),
         ((*TINY, "devices=99999", "arms.0.init=he"), "arms[0].init: 'he'"),
+        ((*TINY, "memory_gib=1e-9"), "memory_gib: 1e-09 does not hold"),
         ((*TINY, "--frobnicate"), "--frobnicate: no such option"),
         (("-m", "+exp=mnist", "model.kernl_size=3,5"), "model.kernl_size: no such key"),
     ],
@@ -184,22 +187,33 @@ def test_a_full_disk_is_one_sentence(tmp_path, command_environment):
     assert "Traceback" not in process.stderr
 
 
-def test_ctrl_c_is_one_sentence(tmp_path, command_environment):
-    words = [sys.executable, "-m", "kernelstudy.run", *TINY, "steps=100000", "name=stopped"]
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_with_a_checkpoint_and_the_command(
+    tmp_path, command_environment, number, status
+):
+    words = [*TINY, "steps=100000", "seeds=1", ONE_ARM, "name=stopped"]
     process = subprocess.Popen(
-        words, cwd=tmp_path, env=command_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "kernelstudy.run", *words],
+        cwd=tmp_path,
+        env=command_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    assert process.stdout is not None
-    for _ in range(2):  # what data, then what run: it is at work
-        process.stdout.readline()
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
+    for _ in range(600):  # until it trains
+        if list(tmp_path.glob("results/runs/stopped/*/metrics.jsonl")):
+            break
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(number)
     _, told = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert told.decode().splitlines() == [
-        "kernelstudy: interrupted; the same command starts this run again"
-    ]
-    assert not (run_of(tmp_path, "stopped") / "DONE").exists()
+    assert process.returncode == status
+    first, last = told.decode().splitlines()
+    assert first == "kernelstudy: ending after this segment; once more to end at once"
+    same = shlex.join(["python", "-m", "kernelstudy.run", *words])
+    pattern = r"kernelstudy: interrupted at step [\d,]+ of 100,000; this goes on: (.*)"
+    assert re.fullmatch(pattern, last)[1] == same
+    found = run_of(tmp_path, "stopped")
+    assert {p.name for p in found.iterdir()} == {"config.yaml", "metrics.jsonl", "checkpoints"}
 
 
 def test_a_crash_leaves_its_traceback_and_is_tried_again(tmp_path):

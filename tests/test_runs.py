@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import os
+import socket
 
 import pytest
 import xarray as xr
 
-from kernelstudy import runs
+from kernelstudy import job, runs
 from kernelstudy.config import Arm, Bank, Study
 from tests.synthetic import trajectory
 
@@ -49,11 +51,18 @@ def test_a_trajectory_comes_back_as_it_was(tmp_path):
     assert not [p for p in place.iterdir() if p.name.startswith(".")]
 
 
-def test_an_interrupted_run_is_cleared_away(tmp_path):
-    runs.start(tmp_path / "run", STUDY)
-    runs.append_metrics(tmp_path / "run", {"step": 0})
-    runs.start(tmp_path / "run", STUDY)
-    assert not (tmp_path / "run" / runs.METRICS).exists()
+def test_a_run_that_starts_again_keeps_its_checkpoints_alone(tmp_path):
+    run = tmp_path / "run"
+    runs.start(run, STUDY)
+    runs.append_metrics(run, {"step": 0})
+    runs.write_text(run / runs.FAILED, "Traceback")
+    (run / runs.CHECKPOINTS).mkdir()
+    left = run / f".trajectory.zarr.partial-{socket.gethostname()}-{2**22 + 1}-abc"
+    left.mkdir()
+    own = run / f".figures.partial-{socket.gethostname()}-{os.getpid()}-abc"
+    own.mkdir()
+    runs.start(run, STUDY)
+    assert {p.name for p in run.iterdir()} == {runs.CONFIG, runs.CHECKPOINTS, own.name}
 
 
 def test_metrics_are_one_object_a_line(tmp_path):
@@ -111,3 +120,60 @@ def test_environment_names_versions():
     found = runs.environment()
     assert {"jax", "flax", "numpy"} <= found["packages"].keys()
     assert found["python"].startswith("3.")
+
+
+def test_a_flipped_bit_is_found_by_its_checksum(tmp_path):
+    place = finished(tmp_path / "run")
+    chunk = next(p for p in (place / runs.TRAJECTORY / "kernel" / "c").rglob("*") if p.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[-1] ^= 1
+    chunk.write_bytes(bytes(content))
+    with pytest.raises(runs.RunError, match=r"trajectory\.zarr cannot be read: .* checksum"):
+        runs.read_trajectory(place)
+
+
+@pytest.mark.parametrize("change", ["lost", "added"])
+def test_files_that_are_lost_or_added_are_found(tmp_path, change):
+    place = finished(tmp_path / "run")
+    path = place / runs.TRAJECTORY / "kernel" / "zarr.json"
+    path.unlink() if change == "lost" else path.with_name("zarr.json2").write_text("{}")
+    with pytest.raises(runs.RunError, match=r"is missing|was not written by the run"):
+        runs.read_trajectory(place)
+
+
+def test_runs_from_before_there_were_checksums_are_read(tmp_path):
+    place = finished(tmp_path / "run")
+    (place / runs.DONE).write_text("")
+    xr.testing.assert_identical(runs.read_trajectory(place), trajectory(seeds=2))
+
+
+def test_checkpoints_are_gone_once_a_run_is_finished(tmp_path):
+    (tmp_path / "run" / runs.CHECKPOINTS).mkdir(parents=True)
+    assert not (finished(tmp_path / "run") / runs.CHECKPOINTS).exists()
+
+
+def test_a_run_of_other_versions_is_told(tmp_path):
+    place = tmp_path / "run"
+    runs.start(place, STUDY)
+    runs.finish(place, trajectory(seeds=2), {"command": "x", **runs.environment()})
+    assert runs.stale(place) == ""
+    job._accept(STUDY, place)
+    provenance = runs.read_provenance(place)
+    provenance["packages"]["jaxlib"] = "0.1"
+    runs.write_text(place / runs.PROVENANCE, json.dumps(provenance))
+    now = runs.versions()["jaxlib"]
+    assert runs.stale(place) == f"jaxlib 0.1 where {now} is here"
+    with pytest.raises(runs.RunError, match="allow_stale=true accepts it"):
+        job._accept(STUDY, place)
+    job._accept(changed(allow_stale=True), place)
+
+
+def test_the_same_settings_of_another_version_of_this_package_are_found(tmp_path):
+    study = changed(runs_dir=str(tmp_path))
+    assert runs.of_another_version(study) is None
+    place = runs.run_dir(study).parent / "earlier"
+    for settings, version in ((study, "0.0.1"), (changed(steps=7), "0.0.1"), (study, "0.1.0")):
+        runs.start(place, settings)
+        runs.finish(place, trajectory(seeds=2), {"kernelstudy": version})
+        found = runs.of_another_version(study)
+        assert found == (place if (settings, version) == (study, "0.0.1") else None)

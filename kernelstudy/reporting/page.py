@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def write(page: Page, folder: Path) -> Path:
     )
     environment.filters["picture"] = lambda figure: _data_uri(folder / f"figures/{figure.name}.png")
     environment.filters["number"] = _number
+    environment.filters["plain"] = lambda text: re.sub(r"<(?=[A-Za-z/!?])", "&lt;", str(text))
     environment.filters["cell"] = lambda value: _number(value).replace("|", "\\|")
     provenance = json.dumps(page.provenance, indent=2)
     for name in ("report.md", "report.html"):

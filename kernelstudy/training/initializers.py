@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -153,9 +154,8 @@ def first_layer(name: str, scale: float = 1.0, images: np.ndarray | None = None)
     Raises:
         ValueError: for an unknown name, or where images are needed and not given.
     """
-    draw: Callable
     if name in _FLAX:
-        draw = _FLAX[name]()
+        draw: Any = _FLAX[name]()
     elif name in _DRAWN:
         draw = _DRAWN[name]
     elif name not in _OF_IMAGES:

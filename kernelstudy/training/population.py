@@ -13,7 +13,10 @@ import numpy as np
 from kernelstudy.config import ConfigError, Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import initializers
+from kernelstudy.stopping import Stopped
+from kernelstudy.training import agreement, initializers
+from kernelstudy.training.checkpoints import Position, Saved, Store
+from kernelstudy.training.journal import Journal
 from kernelstudy.training.parallel import (
     COMPILE_QUICKLY,
     Population,
@@ -48,6 +51,9 @@ def train_population(
     *,
     on_step: Callable[[int, float], None] = lambda step, accuracy: None,
     on_log: Callable[[dict[str, Any]], None] = lambda record: None,
+    on_resume: Callable[[str, float, list[dict[str, Any]]], None] = lambda *_: None,
+    store: Store | None = None,
+    signal: Callable[[], int] = lambda: 0,
 ) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
@@ -62,6 +68,11 @@ def train_population(
         on_log: called at each log point with a record that JSON can hold. Networks that do not fit
             `study.memory_gib` together are trained in groups of seeds, one group after another, and
             each group logs for itself; its records name its seeds.
+        on_resume: called first where `store` holds a checkpoint, with where that is in words, the
+            seconds of training and all records logged up to it. The rest is, bit for bit, what it would have
+            been.
+        store: where the first process keeps checkpoints; None (in the others, too) keeps none.
+        signal: the signal that asks this process to end, 0 while there is none.
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -74,16 +85,46 @@ def train_population(
         (probe, row, column, colour) and probe_label (probe); patch_eigenvalue (component) and
         patch_basis (component, ky, kx) of training images, colours averaged; these three have a
         leading axis of arms where arms see their images in several variants.
+
+    Raises:
+        Stopped: a signal asked for it; a checkpoint has been made.
     """
     devices = choose_devices(study)
     train = make_train(study, data)
     population = make_population(train, devices)
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
     one = shapes_of_one(population, study, data)
-    logs = [
-        _train_group(study, data, seen, population, len(devices), seeds, on_step, on_log)
-        for seeds in _groups(study, bytes_a_network(one, study, data))
-    ]
+    begun = _restored(study, one, store)
+    if begun:
+        position, _, journals = begun
+        groups = position.groups
+        records = [record for journal in journals for record in journal.records]
+        on_resume(_where(study, position), position.seconds, records)
+    else:
+        groups, journals = _groups(study, bytes_a_network(one, study, data)), []
+    logs = []
+    for index, seeds in enumerate(groups):
+        saved = begun if begun and index == begun.position.group else None
+        if index >= len(journals):
+            journals.append(Journal())
+        if len(journals[index].losses) < study.steps:
+            pause = partial(_pause, study, store, signal, population, groups, journals)
+            _train_group(
+                study,
+                data,
+                seen,
+                population,
+                len(devices),
+                seeds,
+                journals[index],
+                saved,
+                pause,
+                on_step,
+                on_log,
+            )
+        logs.append(_log(journals[index], list(_held_out(data))))
+    if store:
+        store.close()
     return trajectory(study, data, seen, logs)
 
 
@@ -94,10 +135,13 @@ def _train_group(
     population: Population,
     devices: int,
     seeds: list[int],
+    journal: Journal,
+    saved: Saved | None,
+    pause: Callable[[Any, float], None],
     on_step: Callable[[int, float], None],
     on_log: Callable[[dict[str, Any]], None],
-) -> Log:
-    """All arms of `seeds`, from initialisation to the last step."""
+) -> None:
+    """All arms of `seeds`, from initialisation or a checkpoint to the last step, logged in `journal`."""
     nets = [(arm, row) for arm in range(len(study.arms)) for row in range(len(seeds))]
     # The networks must divide by the devices; copies of the last fill up and are dropped.
     filled = nets + [nets[-1]] * (-len(nets) % devices)
@@ -114,12 +158,14 @@ def _train_group(
     net = population.place(_nets(study, seen, filled))
     first_seed = jnp.arange(grid[0]) * grid[1]
     probes = seen.test[seen.row_of_arm][:, probe_rows(data.test_labels)]
+    begun = len(journal.losses)
+    ahead = [span for span in spans(study.log_steps) if span[0] >= begun]
     dispatches = feed.feed(
         data,
         study.data,
         seen,
         seeds=seeds,
-        spans=spans(study.log_steps),
+        spans=ahead,
         room=STEPS_A_CALL,
         batch=study.batch_size,
     )
@@ -132,46 +178,111 @@ def _train_group(
 
     (task, order), one = next_batches(task), jnp.asarray(1)
     # All compile at the same time. XLA takes them in turn, so what is wanted first comes first.
-    initial = _initial(study, data, seen, population)
+    initial = _initial(study, data, seen, population) if saved is None else None
     shapes = population.like(shapes_of_one(population, study, data), len(filled))
     advancing = compiling(population.advance, shapes, net, task, order, one)
     evaluating = compiling(population.evaluate, shapes, net, held_out["test_accuracy"], one)
-    state = population.place(initial([(arm, seeds[row]) for arm, row in filled]))
+    if initial is None:
+        assert saved is not None
+        rows = [*range(len(nets)), *[len(nets) - 1] * (len(filled) - len(nets))]
+        leaves = [leaf[rows] for leaf in saved.leaves]
+        state = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    else:
+        state = initial([(arm, seeds[row]) for arm, row in filled])
+    state = population.place(state)
     advance, evaluate = advancing.result(), evaluating.result()
     score = {"test_accuracy": evaluate, "val_accuracy": population.evaluate}
-    losses: list[np.ndarray] = []  # (arm, seed) of every step done
-    kernels, maps = [], []
-    accuracies: dict[str, list[np.ndarray]] = {name: [] for name in held_out}
-    started, before = time.perf_counter(), 0
-    for step in study.log_steps:
+    losses = journal.losses  # (arm, seed) of every step done
+    started = time.perf_counter() - (saved.position.seconds if saved else 0)
+    before = study.log_steps[len(journal.records) - 1] if journal.records else 0
+    for step in study.log_steps[len(journal.records) :]:
         while (done := len(losses)) < step:
             count = min(STEPS_A_CALL, step - done)
             state, loss = advance(state, net, task, order, jnp.asarray(count))
             if done + count < study.steps:
                 task, order = next_batches(task)  # while the devices work
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
-            on_step(len(losses), float(accuracies["test_accuracy"][-1].mean()))
-        kernels.append(on_grid(state.params["convs"][0]["kernel"][...]))
+            on_step(len(losses), float(journal.points["test_accuracy"][-1].mean()))
+            if len(losses) < step:
+                pause(state, time.perf_counter() - started)
+        scores = {}
         for name, part in held_out.items():
             count = len(part.test_labels)
             count = count if step == study.steps else min(count, study.eval_images)
-            scored = score[name](state, net, part, jnp.asarray(count))
-            accuracies[name].append(on_grid(scored))
+            scores[name] = on_grid(score[name](state, net, part, jnp.asarray(count)))
         chosen = jax.device_get(population.pick(state.params, first_seed))
-        maps.append(np.asarray(population.feature_maps(chosen, jnp.asarray(probes))))
-        on_log(
-            {
-                "step": step,
-                "seconds": round(time.perf_counter() - started, 3),
-                **({} if seeds == study.seed_list else {"seeds": seeds}),
-                "train_loss": _by_arm(study, mean_loss(losses, before, step), len(seeds)),
-                **{k: _by_arm(study, v[-1], len(seeds)) for k, v in accuracies.items()},
-            }
+        maps = np.asarray(population.feature_maps(chosen, jnp.asarray(probes)))
+        record = {
+            "step": step,
+            "seconds": round(time.perf_counter() - started, 3),
+            **({} if seeds == study.seed_list else {"seeds": seeds}),
+            "train_loss": _by_arm(study, mean_loss(losses, before, step), len(seeds)),
+            **{name: _by_arm(study, of, len(seeds)) for name, of in scores.items()},
+        }
+        journal.log(
+            record,
+            kernel=on_grid(state.params["convs"][0]["kernel"][...]),
+            feature_map=np.clip(maps, -_FLOAT16, _FLOAT16).astype(np.float16),
+            **scores,
         )
+        on_log(record)
         before = step
-    halves = np.clip(np.stack(maps, 1), -_FLOAT16, _FLOAT16).astype(np.float16)
-    of_parts = {name: np.stack(values, -1) for name, values in accuracies.items()}
-    return Log(np.stack(kernels, 2), of_parts, np.stack(losses), halves)
+        pause(state, time.perf_counter() - started)
+
+
+def _pause(
+    study: Study,
+    store: Store | None,
+    signal: Callable[[], int],
+    population: Population,
+    groups: list[list[int]],
+    journals: list[Journal],
+    state: State,
+    seconds: float,
+) -> None:
+    """Between two dispatches: a checkpoint if it is time for one, the end if a signal asks for it."""
+    group, step = len(journals) - 1, len(journals[-1].losses)
+    due = store is not None and step < study.steps and store.due()
+    number, due = agreement.most(signal(), due)
+    position = Position(groups, group, step, seconds)
+    if number or due:
+        nets = len(study.arms) * len(groups[group])
+        # Copies, for the memory of `state` is given to the next dispatch.
+        leaves = [np.array(leaf[:nets]) for leaf in jax.tree.leaves(population.fetch(state))]
+        if store:
+            store.save(position, leaves, journals)
+    if number:
+        if store:
+            store.close()
+        raise Stopped(number, _where(study, position))
+
+
+def _restored(study: Study, one: State, store: Store | None) -> Saved | None:
+    """The checkpoint to go on from, the same in every process; `one`: shapes of one network's state."""
+    abstract, arms = jax.tree.leaves(one), len(study.arms)
+    found = store.restore(abstract, arms=arms, seeds=study.seed_list) if store else None
+    return agreement.leaders_checkpoint(found, abstract)
+
+
+def _where(study: Study, position: Position) -> str:
+    """In words."""
+    of = f" (group {position.group + 1} of {len(position.groups)})"
+    return f"step {position.step:,} of {study.steps:,}{of if len(position.groups) > 1 else ''}"
+
+
+def _held_out(data: Images) -> tuple[str, ...]:
+    return ("test_accuracy", *(("val_accuracy",) if len(data.val_labels) else ()))
+
+
+def _log(journal: Journal, accuracies: list[str]) -> Log:
+    """A group's journal as arrays."""
+    points = journal.points
+    return Log(
+        np.stack(points["kernel"], 2),
+        {name: np.stack(points[name], -1) for name in accuracies},
+        np.stack(journal.losses),
+        np.stack(points["feature_map"], 1),
+    )
 
 
 def spans(log_steps: list[int]) -> list[tuple[int, int]]:

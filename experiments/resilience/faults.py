@@ -1,0 +1,303 @@
+"""Real processes killed, stopped, starved and corrupted; then the same command again.
+
+A run is lost if the same command does not end it, bit for bit as one that nothing befell.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+WORDS = (
+    *("+exp=mnist", "+debug=tiny", "name=fault", "seeds=2", "steps=300", "log_points=10"),
+    *("arms=[{init: he_normal}, {init: sobel, labels: shuffled}]", "checkpoint_seconds=0"),
+)
+# Writes at which a process is killed: what of them is to be seen in the run's directory.
+WRITES = {
+    "what was logged": "checkpoints/.log-*",
+    "a checkpoint": "checkpoints/*.orbax-checkpoint-tmp*",
+    "the trajectory": ".trajectory.zarr.partial-*",
+    "DONE": ".DONE.partial-*",
+    "the analysis": ".analysis.zarr.partial-*",
+    "a figure": "figures/.*.partial-*",
+    "the page": ".report.html.partial-*",
+}
+
+
+class Outcome(NamedTuple):
+    """One fault. `after`: seconds from the start; `status`: what the process ended with."""
+
+    fault: str
+    after: float
+    status: int
+    resumed_at: str
+    identical: bool
+    seconds: float  # of the same command again
+    told: str = ""
+
+
+def command(words=WORDS) -> list[str]:
+    return [sys.executable, "-m", "kernelstudy.run", *words]
+
+
+def start(place: Path, words=WORDS, environment=None) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    place.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        command(words),
+        cwd=place,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def again(place: Path, words=WORDS, environment=None) -> subprocess.CompletedProcess[str]:
+    """The same command, to its end."""
+    process = start(place, words, environment)
+    out, err = process.communicate(timeout=900)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def directory(place: Path) -> Path | None:
+    """The one run in `place`."""
+    return next(iter(sorted(place.glob("results/runs/*/*"))), None)
+
+
+def same(run: Path | None, other: Path) -> bool:
+    """Whether a run ended as `other`: the same files, and in them the same bits but for times."""
+    if run is None or not (run / "DONE").is_file():
+        return False
+    return _content(run) == _content(other)
+
+
+def _content(run: Path) -> dict:
+    names = sorted(str(p.relative_to(run)) for p in run.rglob("*") if ".zarr" not in str(p))
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {
+        "names": names,
+        "metrics": [{k: v for k, v in record.items() if k != "seconds"} for record in records],
+        **{
+            str(path.relative_to(run)): path.read_bytes()
+            for folder in ("trajectory.zarr", "tables", "analysis.zarr")
+            for path in sorted((run / folder).rglob("*"))
+            if path.is_file()
+        },
+    }
+
+
+def hit(
+    place: Path, moment: float | str, number: int = signal.SIGKILL, words=WORDS, environment=None
+) -> tuple[float, int, str]:
+    """Start the command and send it a signal after `moment` seconds, or once a path like `moment` is there.
+
+    Returns:
+        Seconds from the start to the signal, exit status, and what it said.
+    """
+    process = start(place, words, environment)
+    began = time.perf_counter()
+    while process.poll() is None:
+        if isinstance(moment, float):
+            if time.perf_counter() - began >= moment:
+                break
+            time.sleep(0.005)
+        elif any(place.glob(f"results/runs/*/*/{moment}")):
+            break
+    after = time.perf_counter() - began
+    process.send_signal(number)
+    _, told = process.communicate(timeout=900)
+    return after, process.returncode, told
+
+
+def kill(
+    place: Path, reference: Path, fault: str, moment: float | str, number: int = signal.SIGKILL
+) -> Outcome:
+    """`hit`, then the same command again."""
+    return resumed(place, reference, fault, *hit(place, moment, number))
+
+
+def resumed(
+    place: Path,
+    reference: Path,
+    fault: str,
+    after: float,
+    status: int,
+    told: str = "",
+    words=WORDS,
+    environment=None,
+    rerun: Callable = again,
+) -> Outcome:
+    """What the same command makes of what a fault has left."""
+    began = time.perf_counter()
+    done = rerun(place, words, environment)
+    seconds = time.perf_counter() - began
+    where = [line for line in done.stdout.splitlines() if "goes on at" in line]
+    finished = any("is finished" in line for line in done.stdout.splitlines())
+    resumed_at = (
+        where[0].rpartition("goes on at ")[2] if where else "report" if finished else "start"
+    )
+    identical = done.returncode == 0 and same(directory(place), reference)
+    last = (told + done.stderr).strip().splitlines()
+    return Outcome(fault, after, status, resumed_at, identical, seconds, last[-1] if last else "")
+
+
+def kills(
+    place: Path, count: int, seed: int = 0, *, tiny: bool = False
+) -> tuple[list[Outcome], float]:
+    """`count` kills at random moments, one at each of the `WRITES`, polite signals, and other faults.
+
+    Returns them, and the seconds that an undisturbed run takes. `tiny`: only some of them.
+    """
+    began = time.perf_counter()
+    whole = again(place / "reference")
+    lasted = time.perf_counter() - began
+    assert whole.returncode == 0, whole.stderr
+    reference = directory(place / "reference")
+    assert reference is not None
+    rng = random.Random(seed)
+    found = []
+    for index in range(count):
+        moment = rng.uniform(0.1, 0.98) * lasted
+        found.append(kill(place / f"random{index}", reference, "killed at a random moment", moment))
+    for index, (what, pattern) in enumerate(WRITES.items()):
+        found.append(
+            kill(place / f"write{index}", reference, f"killed while {what} is written", pattern)
+        )
+        if tiny:
+            break
+    for name in ("SIGTERM",) if tiny else ("SIGTERM", "SIGINT"):
+        number = getattr(signal, name)
+        pattern = "checkpoints/3*"
+        found.append(kill(place / name, reference, f"{name} while it trains", pattern, number))
+    if not tiny:
+        found += corruptions(place, reference)
+        found += together(place, reference)
+    found += walls(place, reference)
+    for folder in place.iterdir():
+        shutil.rmtree(folder, ignore_errors=True)
+    return found, lasted
+
+
+def together(place: Path, reference: Path) -> list[Outcome]:
+    """Two processes share a run; both are killed, or one is asked to end; a single one goes on with it."""
+    found = []
+    for name, number in (("killed", signal.SIGKILL), ("one of them asked to end", signal.SIGTERM)):
+        here = place / f"together{number}"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        both = [
+            start(
+                here,
+                (*WORDS, "distributed=true"),
+                os.environ
+                | {
+                    "JAX_COORDINATOR_ADDRESS": address,
+                    "JAX_NUM_PROCESSES": "2",
+                    "JAX_PROCESS_ID": str(index),
+                },
+            )
+            for index in (0, 1)
+        ]
+        began = time.perf_counter()
+        while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/3*")):
+            time.sleep(0.005)
+        after = time.perf_counter() - began
+        for process in both if number == signal.SIGKILL else both[1:]:
+            process.send_signal(number)
+        told = [process.communicate(timeout=300)[1] for process in both]
+        fault = f"two processes on one run, {name}"
+        found.append(resumed(here, reference, fault, after, both[1].returncode, told[0]))
+    return found
+
+
+def corruptions(place: Path, reference: Path) -> list[Outcome]:
+    """The newest checkpoint cut, flipped and lost, after a kill."""
+
+    def cut(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    def flip(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        if content:
+            content[len(content) // 2] ^= 255
+        path.write_bytes(bytes(content))
+
+    found = []
+    for name, damage in (("cut", cut), ("flipped", flip), ("lost", Path.unlink)):
+        here = place / name
+        process = start(here)
+        while process.poll() is None and not any(here.glob("results/runs/*/*/checkpoints/6*")):
+            time.sleep(0.002)
+        process.kill()
+        process.communicate()
+        run = directory(here)
+        assert run is not None
+        steps = [path for path in (run / "checkpoints").iterdir() if path.name.isdigit()]
+        newest = max(steps, key=lambda path: int(path.name))
+        for path in newest.rglob("*"):
+            if path.is_file():
+                damage(path)
+        fault = f"killed, and the newest checkpoint's files {name}"
+        found.append(resumed(here, reference, fault, 0.0, process.returncode))
+    return found
+
+
+def walls(place: Path, reference: Path) -> list[Outcome]:
+    """A disk that is full, then is not; a second process; a trajectory that is not what was written."""
+    found = []
+    here = place / "full"
+    here.mkdir()
+    # a file system of so many kB, for this process and its children alone
+    script = (
+        "mount -t tmpfs -o size=300k tmpfs results && "
+        '"$@"; status=$?; cp -a results/. ../full_after/; exit $status'
+    )
+    (here / "results").mkdir()
+    (place / "full_after").mkdir()
+    words = ["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", *command()]
+    starved = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)
+    if "unshare" not in starved.stderr and "mount" not in starved.stderr:
+        (here / "results").rmdir()
+        (place / "full_after").rename(here / "results")
+        assert "Traceback" not in starved.stderr, starved.stderr
+        found.append(
+            resumed(here, reference, "a full disk", 0.0, starved.returncode, starved.stderr)
+        )
+    here = place / "second"
+    process = start(here)
+    while process.poll() is None and not any(here.glob("results/runs/*/*/metrics.jsonl")):
+        time.sleep(0.01)
+    second = again(here)
+    process.communicate()
+    identical = second.returncode == 2 and same(directory(here), reference)
+    told = second.stderr.strip()
+    found.append(Outcome("a second process on the run", 0.0, 2, "", identical, 0.0, told))
+    run = directory(here)
+    assert run is not None
+    chunk = next(path for path in (run / "trajectory.zarr/kernel/c").rglob("*") if path.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[-1] ^= 1
+    chunk.write_bytes(bytes(content))
+    told_of = again(here)
+    found.append(
+        Outcome(
+            "a bit of a finished trajectory flipped: told, and not used",
+            0.0,
+            told_of.returncode,
+            "",
+            told_of.returncode == 2 and "checksum" in told_of.stderr,
+            0.0,
+            told_of.stderr.strip(),
+        )
+    )
+    return found

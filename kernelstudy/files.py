@@ -1,0 +1,87 @@
+"""Files that are whole or not there, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PARTIAL = re.compile(r"\..+\.partial-(?P<host>.+)-(?P<pid>\d+)-[^-]*")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    What was written is on the disk before it is renamed, so that not even a power cut leaves half of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}.partial-{socket.gethostname()}-{os.getpid()}-"
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, dir=path.parent, ignore_cleanup_errors=True
+    ) as place:
+        temporary = Path(place) / path.name
+        yield temporary
+        sync(temporary)
+        if path.is_symlink():
+            path.unlink()  # a directory cannot be renamed over it
+        elif path.is_dir():  # nor over one that is not empty
+            path.rename(Path(place) / "old")
+        temporary.replace(path)
+        sync_directory(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or all of a directory, on the disk."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            sync(entry)
+        sync_directory(path)
+        return
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Have a directory's list of names on the disk, where the system knows of that."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def tidy(folder: Path) -> None:
+    """Clear away what processes of this machine that are no more had begun to write in `folder`."""
+    for entry in list(folder.iterdir()) if folder.is_dir() else []:
+        found = _PARTIAL.fullmatch(entry.name)
+        if found and found["host"] == socket.gethostname() and not is_alive(int(found["pid"])):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this machine has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError, ValueError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

@@ -1,0 +1,206 @@
+"""Who is at work on a run: one process at a time, on one machine or on several that share its directory.
+
+What is assumed of a shared file system: a rename within a directory is atomic, a file can be created
+exclusively (O_EXCL), and what one machine has written and synced another sees within seconds. Locks over
+the network are not relied on, for NFS may keep them to each machine, or to none. Instead:
+
+- On one machine an flock decides, on a file in the machine's own temporary directory. The system drops it
+  with its process, so that a lock of a dead process is free at once.
+- Between machines a record in the run directory decides (`.holder`: process, machine, since when). Its
+  process touches it every few seconds; one that nobody has touched for a minute is of a dead process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+HOLDER = ".holder"
+TOUCHED_EVERY, DEAD_AFTER = 10.0, 60.0  # seconds
+
+
+class Holder(NamedTuple):
+    """The process at work on a run. `age`: seconds since its last sign of life; `place`: see `_place`."""
+
+    pid: int
+    host: str
+    since: str
+    place: str
+    age: float
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+
+class HeldError(RuntimeError):
+    """Another process is at work on the run; the message says which."""
+
+
+@contextmanager
+def held(run: Path) -> Iterator[None]:
+    """Be the one process at work on `run`, which is created if need be.
+
+    Raises:
+        HeldError: another process is.
+    """
+    lock = FileLock(_local_lock(run))
+    try:
+        lock.acquire(timeout=0.3)  # not 0: `holder` looks for a moment
+    except Timeout:
+        raise _told(run, read(run)) from None
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        _record(run)
+        ended = threading.Event()
+        record = run.absolute() / HOLDER
+        signs_of_life = threading.Thread(target=_touch, args=(record, ended), daemon=True)
+        signs_of_life.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            signs_of_life.join()
+            with suppress(OSError):
+                record.unlink()
+    finally:
+        lock.release()
+
+
+def holder(run: Path) -> Holder | None:
+    """Who is at work on `run`, if anybody is. Changes nothing, and trusts nothing in the directory."""
+    found = read(run)
+    if found is None or not _alive(found, _held_here(run)):
+        return None
+    return found
+
+
+def read(run: Path, now: float | None = None) -> Holder | None:
+    """The record in a run directory; None where there is none that can be read."""
+    try:
+        descriptor = os.open(
+            run / HOLDER, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        )
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                return None
+            record = json.loads(file.read(4096))
+        age = (time.time() if now is None else now) - found.st_mtime
+        host, since, place = (_printable(record[key]) for key in ("host", "since", "place"))
+        return Holder(int(record["pid"]), host, since, place, age)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return None
+
+
+def _printable(text: object) -> str:
+    return "".join(c for c in str(text)[:80] if c.isprintable())
+
+
+def _record(run: Path) -> None:
+    """Leave a record of this process; the lock of this machine is held."""
+    record = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "place": _place(),
+    }
+    content = (json.dumps(record) + "\n").encode()
+    for _ in range(3):
+        try:
+            descriptor = os.open(run / HOLDER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            found = read(run, _file_systems_time(run))
+            if found is not None and _alive(found, here=False):
+                raise _told(run, found) from None
+            # Of several that take it over one alone finds it there to be moved out of the way.
+            grave = run / f"{HOLDER}.{os.getpid()}"
+            with suppress(FileNotFoundError):
+                (run / HOLDER).rename(grave)
+                grave.unlink()
+            continue
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        return
+    raise _told(run, read(run))
+
+
+def _alive(found: Holder, here: bool) -> bool:
+    """Whether a record's process is: by this machine's lock if it is of this place, else by its age."""
+    if found.place == _place():
+        return here
+    return found.age < DEAD_AFTER
+
+
+def _place() -> str:
+    """What shares one set of local locks: a machine, a user and (in containers) their own processes."""
+    try:
+        processes = str(Path("/proc/self/ns/pid").readlink())
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        processes, boot = "", ""
+    parts = (socket.gethostname(), boot, processes, str(_locks()), str(_user()))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _locks() -> Path:
+    return Path(tempfile.gettempdir()) / f"kernelstudy-locks-{_user()}"
+
+
+def _local_lock(run: Path) -> Path:
+    folder = _locks()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != _user()):
+        raise PermissionError(13, "is somebody else's, so that no lock can be kept there", folder)
+    return folder / hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:24]
+
+
+def _held_here(run: Path) -> bool:
+    """Whether a process of this place holds the lock."""
+    path = _locks() / _local_lock(run).name
+    if not path.is_file():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _file_systems_time(run: Path) -> float:
+    """What time it is to the file system of `run`: machines' clocks differ."""
+    with tempfile.NamedTemporaryFile(dir=run, prefix=f"{HOLDER}.") as probe:
+        os.utime(probe.name)
+        return Path(probe.name).stat().st_mtime
+
+
+def _touch(record: Path, ended: threading.Event) -> None:
+    while not ended.wait(TOUCHED_EVERY):
+        with suppress(OSError):
+            os.utime(record)
+
+
+def _told(run: Path, found: Holder | None) -> HeldError:
+    return HeldError(
+        f"{run} is being worked on by {found or 'another process'}: wait for it to end"
+    )

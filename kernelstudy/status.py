@@ -1,0 +1,230 @@
+"""python -m kernelstudy.status [RUNS ...]: which runs are done, running, failed or missing, and why.
+
+RUNS are run directories or directories above them (results/runs unless given), or the words of a `run`
+command, sweeps included: `python -m kernelstudy.status -m +exp=mnist model.kernel_size=3,5`. Only those words
+tell which runs there should be, and so which are missing.
+"""
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kernelstudy import locks, runs, untrusted
+from kernelstudy.runs import RunError
+
+DONE, RUNNING, FAILED, INTERRUPTED, MISSING = "done", "running", "failed", "interrupted", "missing"
+STATES = (DONE, RUNNING, FAILED, INTERRUPTED, MISSING)
+_TAIL = 2**16
+
+
+class Status(NamedTuple):
+    """One run. `steps`: done and wanted, over all its groups; `left`: seconds; None where not known."""
+
+    run: Path
+    state: str
+    steps: tuple[int, int] | None = None
+    left: float | None = None
+    why: str = ""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command; exit status 0 done, 2 wrong input."""
+    words = sys.argv[1:] if words is None else words
+    if set(words) & {"-h", "--help"}:
+        parser = argparse.ArgumentParser(
+            prog="python -m kernelstudy.status",
+            description=__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.add_argument("RUNS", nargs="*")
+        parser.print_help()
+        return 0
+    try:
+        found = [of_run(run) for run in _named(words)]
+    except (OSError, ValueError) as error:
+        print(f"kernelstudy.status: {_printable(str(error))}", file=sys.stderr)
+        return 2
+    for line in table(found):
+        print(line)
+    return 0
+
+
+def _named(words: list[str]) -> list[Path]:
+    """The run directories that the words of the command line mean."""
+    settings = [word for word in words if "=" in word and not Path(word).exists()]
+    if settings:
+        rest = [word for word in words if word not in settings]
+        if set(rest) - {"-m", "--multirun"}:
+            raise ValueError(f"{rest[0]}: either directories or the words of a run command")
+        return wanted(settings)
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no such option")
+    places = [Path(word) for word in words] or [Path("results/runs")]
+    for place in places:
+        if not place.is_dir():
+            raise ValueError(f"{place} is not a directory")
+    return list(dict.fromkeys(run for place in places for run in below(place)))
+
+
+def wanted(overrides: list[str]) -> list[Path]:
+    """The run directories of a command's jobs; ConfigError for what cannot be run."""
+    from hydra import compose, initialize_config_dir
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from kernelstudy import config
+    from kernelstudy.run import conf_dir, in_order
+
+    config.register()
+    own = [word for word in in_order(overrides) if not word.startswith(("hydra.", "hydra/"))]
+    try:
+        parsed = OverridesParser.create().parse_overrides(own)
+        jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+        with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+            studies = [config.from_hydra(compose("config", list(job))) for job in jobs]
+    except Exception as error:  # anything of Hydra's
+        raise ValueError(config.explain(error)) from error
+    return [runs.run_dir(study) for study in studies]
+
+
+def below(place: Path, depth: int = 2) -> Iterator[Path]:
+    """The run directories in `place`, at most two levels down; links are not followed."""
+    if (place / runs.CONFIG).exists():
+        yield place
+    elif depth:
+        for entry in sorted(place.iterdir()):
+            if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
+                yield from below(entry, depth - 1)
+
+
+def of_run(run: Path) -> Status:
+    """The status of a run directory; nothing in it is trusted."""
+    if not (run / runs.CONFIG).exists():
+        return Status(run, MISSING, why="not begun")
+    if runs.is_done(run):
+        try:
+            why = runs.stale(run)
+        except RunError as error:
+            why = str(error)
+        return Status(run, DONE, why=f"by {why}" if why else "")
+    try:
+        steps, rate, logged = _progress(run)
+    except (RunError, OSError) as error:
+        return Status(run, FAILED, why=str(error))
+    holder = locks.holder(run)
+    if holder is not None:
+        now = _now(steps, rate, logged)
+        left = (steps[1] - now) / rate if steps and rate else None
+        return Status(run, RUNNING, (int(now), steps[1]) if steps else None, left, str(holder))
+    if (run / runs.FAILED).exists():
+        return Status(run, FAILED, steps, why=_reason(run))
+    return Status(run, INTERRUPTED, steps, why="the same command goes on with it")
+
+
+def _progress(run: Path) -> tuple[tuple[int, int] | None, float, float]:
+    """Steps done and wanted, steps a second, and when that was logged."""
+    settings = runs.read_config(run)
+    seeds, steps = settings.get("seeds"), settings.get("steps")
+    total = len(seeds) if isinstance(seeds, list) else seeds
+    if not isinstance(steps, int) or not isinstance(total, int) or min(steps, total) < 1:
+        raise RunError(f"{run / runs.CONFIG} is not what a run writes there")
+    records = list(_records(run))
+    if not records:
+        return (0, steps), 0.0, 0.0
+    # Groups of seeds are trained one after another, each for all steps.
+    group = records[-1].get("seeds")
+    of_group = [r for r in records if r.get("seeds") == group]
+    last = of_group[-1]
+    seconds = float(last["seconds"])
+    rate = last["step"] / seconds if seconds > 0 else 0.0
+    if group:
+        before = len({s for r in records if r.get("seeds") != group for s in r["seeds"]})
+        share = len(group) / total
+        done = int(steps * before / total + last["step"] * share)
+        return (done, steps), rate * share, (run / runs.METRICS).lstat().st_mtime
+    return (last["step"], steps), rate, (run / runs.METRICS).lstat().st_mtime
+
+
+def _records(run: Path) -> Iterator[dict[str, Any]]:
+    """The lines of metrics.jsonl that can be read."""
+    try:
+        text = untrusted.read_bytes(run, runs.METRICS, last=2**22).decode(errors="replace")
+    except OSError:
+        return
+    for line in text.splitlines():
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):  # cut off
+            continue
+        if not isinstance(found, dict):
+            continue
+        step, seconds, seeds = (found.get(key) for key in ("step", "seconds", "seeds"))
+        is_list = isinstance(seeds, list) and all(isinstance(s, int) for s in seeds)
+        if not isinstance(step, int) or not isinstance(seconds, int | float):
+            continue
+        if 0 <= step < 2**31 and 0 <= seconds < 1e12 and (is_list or not seeds):
+            yield found
+
+
+def _now(steps: tuple[int, int] | None, rate: float, logged: float) -> float:
+    """Where a running training is by now, as far as it can be told: log points lie far apart."""
+    if steps is None or not rate:
+        return 0.0
+    since = max(0.0, time.time() - logged)
+    return min(steps[0] + rate * since, max(steps[0], steps[1] - 1))
+
+
+def _reason(run: Path) -> str:
+    """The error that a traceback ends with."""
+    try:
+        lines = untrusted.read_bytes(run, runs.FAILED, last=_TAIL).decode(errors="replace")
+    except (OSError, RunError) as error:
+        return str(error)
+    told = [line for line in lines.splitlines() if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
+    return told[-1][:300] if told else "its traceback cannot be read"
+
+
+def table(found: list[Status]) -> list[str]:
+    """The lines of the table, and a last one that counts."""
+    rows = [("run", "state", "steps", "left", "why")]
+    for one in found:
+        done = f"{one.steps[0]:,} of {one.steps[1]:,}" if one.steps else ""
+        left = "" if one.left is None else duration(one.left)
+        rows.append((str(one.run), one.state, done, left, one.why))
+    rows = [tuple(_printable(cell) for cell in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    counts = Counter(one.state for one in found)
+    told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    lines.append(f"{len(found)} run{'s' * (len(found) != 1)}{': ' * bool(told)}{told}")
+    longest = max((one.left for one in found if one.left is not None), default=None)
+    if longest is not None:
+        lines[-1] += f"; those running are done in {duration(longest)}"
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """3 h 05 min, 12 min, 40 s."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _printable(text: str) -> str:
+    """Names come from files: nothing in them may steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""Checkpoints of a training: Orbax keeps the networks, `journal` what they have logged.
+
+What makes the rest of a training is the networks (parameters, the optimiser's memory), the number of steps
+done, and what was logged. Its random numbers are functions of seed and step, so that the position in the
+order of examples, in augmentation and in every other stream is the number of steps.
+"""
+
+import hashlib
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernelstudy.runs import RunError
+from kernelstudy.training.journal import Journal, drop_pieces, read_pieces, write_piece
+
+KEPT = 2
+# Checkpoints take this part of the time at most, and lie so far apart that stopping loses little of it.
+COST, LOSS = 1 / 20, 1 / 500
+
+
+class Position(NamedTuple):
+    """Where a training is: groups of seeds are trained one after another."""
+
+    groups: list[list[int]]
+    group: int
+    step: int  # steps done of that group
+    seconds: float  # that its training has taken
+
+
+class Saved(NamedTuple):
+    """A checkpoint, read back."""
+
+    position: Position
+    leaves: list[np.ndarray]  # of the group's `State`, each (networks, ...)
+    journals: list[Journal]  # of the groups up to this one
+
+
+class Store:
+    """The checkpoints of one run, in `folder`; one process writes them.
+
+    Args:
+        seconds: how far apart they are at least; 0: after every dispatch.
+        versions: of what the bits rest on; a checkpoint of others is refused unless `allow_stale`.
+        tell: is told of checkpoints that cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seconds: float,
+        versions: dict[str, Any],
+        allow_stale: bool = False,
+        tell: Callable[[str], None] = print,
+    ):
+        self.folder, self.seconds = folder.absolute(), seconds
+        self.versions, self.allow_stale, self.tell = versions, allow_stale, tell
+        self._began = self._last = time.monotonic()
+        self._cost = 0.0
+        self._kept = {}  # group -> (steps, log points) that are in pieces already
+        self._opened: Any = None
+
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        now = time.monotonic()
+        apart = max(self._cost / COST, (now - self._began) * LOSS) if self.seconds else 0
+        return now - self._last >= max(self.seconds, apart)
+
+    def save(
+        self, position: Position, leaves: Sequence[np.ndarray], journals: list[Journal]
+    ) -> None:
+        """Write a checkpoint; returns while the networks are still being written.
+
+        Raises:
+            OSError: this one or the one before it cannot be written.
+        """
+        began = time.monotonic()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for group, journal in enumerate(journals):
+            steps, points = self._kept.get(group, (0, 0))
+            if len(journal.records) > points or len(journal.losses) > steps:
+                write_piece(self.folder, group, steps, journal.since(steps, points))
+                self._kept[group] = len(journal.losses), len(journal.records)
+        facts = {**position._asdict(), "versions": self.versions, "sha256": _digest(leaves)}
+        ocp = _orbax()
+        content = ocp.args.Composite(
+            state=ocp.args.StandardSave(_named(leaves)), facts=ocp.args.JsonSave(facts)
+        )
+        number = _number(position)
+        self._attempt(lambda: self._manager.save(number, args=content, force=True))
+        self._last = time.monotonic()
+        self._cost = self._last - began  # at least; `_finished` adds what is written meanwhile
+        self._writing = began
+
+    def restore(self, abstract: Sequence[Any], *, arms: int, seeds: Sequence[int]) -> Saved | None:
+        """The newest checkpoint that is whole; what lies beyond it is deleted.
+
+        Args:
+            abstract: shape and type of the leaves of one network.
+            arms, seeds: what the networks are of.
+
+        Raises:
+            RunError: it is of other versions.
+        """
+        if not self.folder.is_dir():
+            return None
+        try:
+            numbers = sorted(self._manager.all_steps(), reverse=True)
+        except Exception as error:  # as below
+            self.tell(f"{self.folder} cannot be read ({_reason(error)}); starting again")
+            shutil.rmtree(self.folder)
+            return None
+        for number in numbers:
+            try:
+                found = self._read(number, abstract, arms, seeds)
+            except _StaleError as error:
+                raise RunError(str(error)) from error
+            except Exception as error:  # anything can be wrong with it, anywhere in Orbax
+                why = _reason(error)
+                self.tell(f"{self.folder / str(number)} is damaged ({why}); going back further")
+                self._manager.close()
+                shutil.rmtree(self.folder / str(number))
+                self._opened = None
+                continue
+            drop_pieces(self.folder, found.position.group, found.position.step)
+            self._kept = {
+                group: (len(journal.losses), len(journal.records))
+                for group, journal in enumerate(found.journals)
+            }
+            return found
+        if numbers:
+            self.tell(f"{self.folder} holds no checkpoint that is whole; starting again")
+        drop_pieces(self.folder, -1, 0)
+        return None
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        if self._opened is not None:
+            self._attempt(self._opened.wait_until_finished)
+            self._opened.close()
+            self._opened = None
+
+    def _read(self, number: int, abstract: Sequence[Any], arms: int, seeds: Sequence[int]) -> Saved:
+        ocp = _orbax()
+        facts = self._manager.restore(number, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))
+        facts = facts.facts
+        if facts["versions"] != self.versions and not self.allow_stale:
+            differing = ", ".join(
+                f"{name} {facts['versions'].get(name)}, now {now}"
+                for name, now in self.versions.items()
+                if facts["versions"].get(name) != now
+            )
+            raise _StaleError(
+                f"{self.folder.parent} was begun by other versions ({differing}): allow_stale=true goes on "
+                "with it all the same, or delete it to start again"
+            )
+        position = Position(*(facts[name] for name in Position._fields))
+        if [seed for group in position.groups for seed in group] != list(seeds):
+            raise ValueError("it is of other seeds")
+        import jax
+
+        count = arms * len(position.groups[position.group])
+        wanted = [jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype) for leaf in abstract]
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(_named(wanted)))
+        state = self._manager.restore(number, args=args).state
+        leaves = [np.asarray(state[name]) for name in _named(wanted)]
+        if _digest(leaves) != facts["sha256"]:
+            raise ValueError("its checksum differs")
+        journals = read_pieces(self.folder, position.group, position.step)
+        return Saved(position, leaves, journals)
+
+    @property
+    def _manager(self) -> Any:
+        if self._opened is None:
+            ocp = _orbax()
+            here = _process()
+            threading.excepthook = _once
+            self._opened = ocp.CheckpointManager(
+                self.folder,
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=KEPT,
+                    create=False,
+                    cleanup_tmp_directories=True,
+                    async_options=ocp.AsyncOptions(post_finalization_callback=self._finished),
+                    # Of several processes this one alone writes.
+                    multiprocessing_options=ocp.options.MultiprocessingOptions(
+                        primary_host=here,
+                        active_processes={here},
+                        barrier_sync_key_prefix="kernelstudy",
+                    ),
+                ),
+            )
+        return self._opened
+
+    def _finished(self) -> None:
+        self._cost = max(self._cost, time.monotonic() - self._writing)
+
+    def _attempt(self, write: Callable[[], Any]) -> None:
+        """Do it; what Orbax says of a full disk in words becomes the error that it is."""
+        try:
+            write()
+        except OSError:
+            raise
+        except Exception as error:
+            for number, words in _SYSTEM_ERRORS:
+                if words in str(error):
+                    raise OSError(number, words, str(self.folder)) from error
+            raise
+
+
+class _StaleError(Exception):
+    pass
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what is said."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+_SYSTEM_ERRORS = (
+    (28, "No space left on device"),
+    (30, "Read-only file system"),
+    (13, "Permission denied"),
+    (122, "Disk quota exceeded"),
+)
+
+
+def _once(told: threading.ExceptHookArgs) -> None:
+    """What ends a thread of Orbax's is raised again where it is waited for, and told there."""
+    frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(told.exc_traceback))
+    if not any(name.startswith("orbax.") for name in frames):
+        threading.__excepthook__(told)
+
+
+def _orbax() -> Any:
+    import orbax.checkpoint  # takes 0.3 s, and short trainings end without a checkpoint
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # what is damaged, we say ourselves
+    return orbax.checkpoint
+
+
+def _process() -> int:
+    import jax
+
+    return jax.process_index()
+
+
+def _number(position: Position) -> int:
+    """Orbax's number of a checkpoint, which grows: the steps, counted on from group to group."""
+    return position.group * 2**31 + position.step
+
+
+def _named(leaves: Sequence[Any]) -> dict[str, Any]:
+    return {f"{index:04d}": leaf for index, leaf in enumerate(leaves)}
+
+
+def _digest(leaves: Sequence[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for leaf in leaves:
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.hexdigest()

@@ -1,0 +1,141 @@
+"""Short forms of experiments/resilience: real processes killed, overrides that are wrong or nearly right."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import run_here
+
+PLACE = Path(__file__).parents[1] / "experiments" / "resilience"
+WORDS = (
+    *("+exp=mnist", "+debug=tiny", "name=fault", "seeds=1", "steps=200", "log_points=8"),
+    *("arms=[{init: sobel}]", "checkpoint_seconds=0"),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts():
+    sys.path.insert(0, str(PLACE))
+    yield
+    sys.path.remove(str(PLACE))
+
+
+def here(place, words, environment):
+    return run_here(place, "kernelstudy.run", *words)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    import faults
+
+    place = tmp_path_factory.mktemp("reference")
+    done = here(place, WORDS, None)
+    assert done.returncode == 0, done.stderr
+    return faults.directory(place)
+
+
+def test_a_process_killed_twice_loses_nothing(reference, tmp_path):
+    """While a checkpoint is written, and while the report is."""
+    import faults
+
+    moments = ("checkpoints/14.orbax-checkpoint-tmp*", "tables")
+    killed = [faults.hit(tmp_path, at, words=WORDS, environment=os.environ) for at in moments]
+    assert [status for _, status, _ in killed] == [-9, -9]
+    found = faults.resumed(tmp_path, reference, "killed", *killed[1], words=WORDS, rerun=here)
+    assert found.identical, found
+    assert found.resumed_at == "report"
+
+
+def test_a_second_process_is_told_who_is_at_work(tmp_path):
+    code = (
+        "import sys, time, pathlib; from kernelstudy import locks\n"
+        "with locks.held(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    from kernelstudy import locks, runs
+    from kernelstudy.status import wanted
+
+    (run,) = wanted([*WORDS, f"runs_dir={tmp_path}"])
+    holder = subprocess.Popen([sys.executable, "-c", code, str(run)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    told = here(tmp_path, (*WORDS, f"runs_dir={tmp_path}"), None)
+    assert told.returncode == 2
+    assert f"process {holder.pid} on " in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+    found = locks.holder(run)
+    assert found is not None
+    assert found.pid == holder.pid
+    holder.kill()
+    holder.communicate()
+    assert locks.holder(run) is None
+    with locks.held(run):  # of a dead process: taken over
+        found = locks.holder(run)
+        assert found is not None
+        assert found.pid == os.getpid()
+    assert not (run / locks.HOLDER).exists()
+    assert not (run / runs.DONE).exists()
+
+
+def test_a_holder_on_another_machine_counts_while_it_gives_signs_of_life(tmp_path):
+    from kernelstudy import locks
+
+    def record(age):
+        (tmp_path / locks.HOLDER).write_text(
+            '{"pid": 1, "host": "elsewhere", "since": "then", "place": "another"}'
+        )
+        then = time.time() - age
+        os.utime(tmp_path / locks.HOLDER, (then, then))
+
+    record(locks.DEAD_AFTER / 2)
+    with (
+        pytest.raises(locks.HeldError, match="process 1 on elsewhere, since then"),
+        locks.held(tmp_path),
+    ):
+        pass
+    assert locks.holder(tmp_path) is not None
+    record(locks.DEAD_AFTER * 2)
+    assert locks.holder(tmp_path) is None
+    with locks.held(tmp_path):
+        assert locks.read(tmp_path).pid == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_overrides_are_told_in_one_sentence(tmp_path):
+    import bad_input
+
+    counts, wrong = bad_input.fuzz(30, tmp_path, seed=3)
+    assert wrong == []
+    assert counts["refused"] > 20
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"# @package _global_\nsteps: 3\nsteps: 4\n", "steps"),
+        (b"# @package _global_\nmodel:\n\twidth: 3\n", "own.yaml"),
+        (b"# @package _global_\nname: \xff\xfe\n", "own.yaml"),
+        (b"# @package _global_\n- 1\n", "own"),
+        (b"# @package _global_\nstepps: 3\n", "did you mean steps"),
+        (b"# @package _global_\ndefaults:\n  - override /data: nope\n", "data: 'nope'"),
+        (b"# @package _global_\ndefaults:\n  - override /nope: x\n", "nope"),
+        (b"# @package _global_\n_target_: os.system\n", "_target_"),
+        (b"# @package _global_\nname: !!python/object/apply:os.system [x]\n", "own.yaml"),
+        (b"# @package _global_\narms: 5\n", "own.yaml: arms: "),
+        (b"# @package _global_\narms: [{init: [}]\n", "own.yaml"),
+        (b"# @package nix.nix\nsteps: 5\n", "nix"),
+        (b"[" * 1100, "own.yaml"),
+        (b"", "own.yaml: its first line must be"),
+    ],
+)
+def test_files_of_ones_own_that_are_wrong(tmp_path, content, said):
+    (tmp_path / "conf" / "exp").mkdir(parents=True)
+    (tmp_path / "conf" / "exp" / "own.yaml").write_bytes(content)
+    told = run_here(tmp_path, "kernelstudy.run", "--config-dir=conf", "+exp=own")
+    assert told.returncode == 2
+    assert len(told.stderr.splitlines()) == 1
+    assert said in told.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["conf"]

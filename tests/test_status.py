@@ -1,0 +1,122 @@
+"""The status command: what each run is, why, and how long it still takes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kernelstudy import locks, runs, status
+from kernelstudy.config import Arm, Bank, Study
+from tests.test_report import make_run
+
+STUDY = Study(name="demo", arms=[Arm("he_normal")], seeds=4, steps=100, bank=Bank(["sobel_x"]))
+
+
+def begun(place, records=()):
+    runs.start(place, STUDY)
+    for record in records:
+        runs.append_metrics(place, record)
+    return place
+
+
+def rows(capsys, *words):
+    assert status.main([str(word) for word in words]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_table_of_all_states(tmp_path, capsys):
+    finished = make_run(tmp_path / "demo" / "a", seeds=2)
+    provenance = runs.read_provenance(finished) | runs.environment()
+    runs.write_text(finished / runs.PROVENANCE, json.dumps(provenance))
+    failed = begun(tmp_path / "demo" / "b", [{"step": 25, "seconds": 5.0}])
+    runs.write_text(failed / runs.FAILED, "Traceback ...\n  x\nValueError: too\n  many: words\n")
+    begun(tmp_path / "demo" / "c", [{"step": 0, "seconds": 0}, {"step": 50, "seconds": 2.0}])
+    begun(tmp_path / "other" / "d")
+    lines = rows(capsys, tmp_path)
+    assert [line.split()[1] for line in lines[1:-1]] == [
+        *("done", "failed", "interrupted", "interrupted")
+    ]
+    assert lines[2].endswith("25 of 100        ValueError: too")
+    assert "50 of 100" in lines[3]
+    assert lines[-1] == "4 runs: 1 done, 1 failed, 2 interrupted"
+
+
+def test_a_finished_run_of_other_versions_says_so(tmp_path, capsys):
+    finished = make_run(tmp_path / "a", seeds=2)
+    packages = runs.environment()["packages"] | {"jax": "0.1"}
+    text = json.dumps(runs.read_provenance(finished) | runs.environment() | {"packages": packages})
+    runs.write_text(finished / runs.PROVENANCE, text)
+    assert "jax 0.1 where" in rows(capsys, finished)[1]
+
+
+def test_progress_and_time_left_of_what_is_running(tmp_path, capsys):
+    run = begun(tmp_path / "a", [{"step": 50, "seconds": 100.0}])
+    then = time.time() - 20  # ten more steps since
+    os.utime(run / runs.METRICS, (then, then))
+    code = (
+        "import sys, time, pathlib; from kernelstudy import locks\n"
+        "with locks.held(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(run)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    found = status.of_run(run)
+    holder.kill()
+    holder.communicate()
+    assert found.state == "running"
+    assert found.steps is not None
+    assert 59 <= found.steps[0] <= 62
+    assert found.left == pytest.approx(2 * (100 - 60), abs=5)
+    assert f"process {holder.pid}" in found.why
+    assert status.of_run(run).state == "interrupted"
+    assert locks.read(run) is not None
+
+
+def test_groups_count_as_parts_of_the_run(tmp_path):
+    records = [
+        *({"step": s, "seconds": 1.0, "seeds": [0, 1]} for s in (0, 100)),
+        {"step": 40, "seconds": 8.0, "seeds": [2, 3]},
+    ]
+    found = status.of_run(begun(tmp_path / "a", records))
+    assert found.steps == (70, 100)  # of four seeds two are done, and two at 40
+
+
+def test_the_words_of_a_command_tell_what_is_missing(tmp_path, capsys):
+    words = ["+exp=mnist", "+debug=tiny", f"runs_dir={tmp_path}", "model.kernel_size=3,5"]
+    (first, second) = status.wanted(words)
+    begun(first)
+    lines = rows(capsys, "-m", *words)
+    assert [line.split()[:2] for line in lines[1:-1]] == [
+        [str(first), "interrupted"],
+        [str(second), "missing"],
+    ]
+    assert lines[-1] == "2 runs: 1 interrupted, 1 missing"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "nowhere is not a directory"),
+        (["--frobnicate"], "--frobnicate: no such option"),
+        (["+exp=mnsit"], "exp: 'mnsit'"),
+        (["+exp=mnist", "model.kernel_size=4"], "model.kernel_size: 4"),
+        (["+exp=mnist", "here"], "here: either"),
+    ],
+)
+def test_wrong_input_is_one_sentence(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert status.main(words) == 2
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 1
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59, "59 s"), (61, "1 min"), (3599, "1 h 00 min"), (11100, "3 h 05 min")],
+)
+def test_durations(seconds, words):
+    assert status.duration(seconds) == words
