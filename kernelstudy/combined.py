@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 import kernelstudy
-from kernelstudy import runs, sweeps
+from kernelstudy import runs, sweeps, untrusted
 from kernelstudy.analysis import sweep as analysis
 from kernelstudy.reporting import page, style, sweep_figures, sweep_tables, sweep_words
 from kernelstudy.reporting.answer import METRIC_WORDS
@@ -40,6 +40,7 @@ def build(places: list[Path], *, out: Path | None = None, allow_mixed: bool = Fa
     """
     sweep = sweeps.read(places, allow_mixed=allow_mixed)
     out = default_place(places) if out is None else out
+    untrusted.check_places(out, "tables", "figures")
     tested, effects = analysis.tests(sweep.networks), analysis.effects(sweep.networks, sweep.design)
     found = {
         "conditions": sweep_tables.conditions(sweep),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
 
-from kernelstudy import config, locks, runs, stopping
+from kernelstudy import config, launched, locks, runs, stopping
 from kernelstudy.config import ConfigError, Study
 from kernelstudy.stopping import Stop, Stopped
 
@@ -53,7 +53,11 @@ def run(study: Study) -> Path:
             with locks.held(place):
                 _accept(study, place)
                 runs.tidy(place)
-                _report(place)
+                if launched.in_sweep() and _is_reported(place):  # which does only what is missing
+                    print(f"report: {place / 'report.html'}", flush=True)
+                else:
+                    print(f"run: {place} is finished; making its report again", flush=True)
+                    _report(place)
         else:
             _train(study, place, stop)
     return place
@@ -70,7 +74,7 @@ def _accept(study: Study, place: Path) -> None:
 
 
 def _is_reported(place: Path) -> bool:
-    """Whether a finished run has its report, of this version."""
+    """Whether a finished run has its report, of this trajectory and version."""
     from kernelstudy import measured
 
     return (place / "report.html").is_file() and measured.is_current(place)

@@ -172,10 +172,10 @@ def _why(place: Path) -> str:
     if not (place / runs.FAILED).is_file():
         return "not finished"
     try:
-        text = untrusted.read_bytes(place, runs.FAILED, last=4000).decode("utf-8", "replace")
-    except (OSError, runs.RunError) as error:
-        return f"failed ({error})"
-    lines = text.split("\n")
+        text = untrusted.read_bytes(place, runs.FAILED, last=4000)
+        lines = text.decode("utf-8", "replace").split("\n")
+    except OSError as error:
+        return f"failed ({error.strerror})"
     return "failed: " + next((line.strip()[:200] for line in lines[::-1] if line.strip()), "")
 
 
