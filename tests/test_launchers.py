@@ -16,7 +16,15 @@ from tests.commands import run_here
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ROOT / "conf" / "hydra" / "launcher"
-TINY = ("+exp=mnist", "+debug=tiny", "seeds=1", "steps=2", "arms=[{init: he_normal}]", "name=swept")
+TINY = (
+    "+exp=mnist",
+    "+debug=tiny",
+    "seeds=1",
+    "steps=2",
+    "arms=[{init: he_normal}]",
+    "probe_seeds=0",
+    "name=swept",
+)
 
 
 def needs(launcher: str) -> pytest.MarkDecorator:

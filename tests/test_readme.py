@@ -47,7 +47,9 @@ def place(tmp_path_factory):
 def test_commands_run(command, place):
     words = shlex.split(command, comments=True)
     if words[2] == "kernelstudy.run":
-        words += [w for w in ("+debug=tiny", "seeds=1", "steps=2") if w not in words]
+        words += [
+            w for w in ("+debug=tiny", "seeds=1", "steps=2", "probe_seeds=0") if w not in words
+        ]
         if "-m" in words[3:]:
             words.append("arms=[{init: he_normal}]")
     expanded = []
