@@ -158,8 +158,8 @@ def curves(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _attributes(run: Path, sealed: str) -> dict[str, Any]:
     """The attributes of a current analysis.zarr."""
-    place = run / runs.ANALYSIS
     untrusted.check_places(run, runs.ANALYSIS)
+    place = run / runs.ANALYSIS
     found = json.loads(untrusted.read_text(place, "zarr.json"))["attributes"]
     if (found[OF], found[BY]) != (sealed, kernelstudy.__version__):
         raise runs.RunError(f"{place} is not of this trajectory and version")

@@ -106,7 +106,8 @@ def test_analyses_are_read_while_they_are_current(grid, monkeypatch):
     assert not any(member.reason for member in found.members)
     monkeypatch.undo()
     stale, damaged, *_ = sorted(grid.iterdir())
-    (stale / runs.DONE).write_text("of another trajectory")
+    with (stale / runs.PROVENANCE).open("a") as file:  # trained once more since
+        file.write("\n")
     (damaged / runs.ANALYSIS / "zarr.json").write_text("{")
     again = read(grid)
     assert again.measured_again == 2
