@@ -195,5 +195,7 @@ def test_memory_is_no_part_of_a_runs_identity():
 
 
 def test_conf_has_no_code_in_it():
+    """But the presets of Hydra's launchers, which name the plugins that Hydra itself starts."""
     for path in Path(run.conf_dir()).rglob("*.yaml"):
-        assert "_target_" not in path.read_text()
+        if path.parent.name != "launcher":
+            assert "_target_" not in path.read_text()

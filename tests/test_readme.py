@@ -50,7 +50,7 @@ def test_commands_run(command, place):
         words += [
             w for w in ("+debug=tiny", "seeds=1", "steps=2", "probe_seeds=0") if w not in words
         ]
-        if "-m" in words[3:]:
+        if not any(w.startswith("arms=") for w in words):
             words.append("arms=[{init: he_normal}]")
     expanded = []
     for word in words:

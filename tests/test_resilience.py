@@ -12,7 +12,7 @@ from tests.commands import run_here
 
 PLACE = Path(__file__).parents[1] / "experiments" / "resilience"
 WORDS = (
-    *("+exp=mnist", "+debug=tiny", "name=fault", "seeds=1", "steps=200", "log_points=8"),
+    *("+exp=mnist", "+debug=tiny", "name=fault", "seeds=1", "steps=64", "log_points=4"),
     *("arms=[{init: sobel}]", "checkpoint_seconds=0"),
 )
 
@@ -42,7 +42,7 @@ def test_a_process_killed_twice_loses_nothing(reference, tmp_path):
     """While a checkpoint is written, and while the report is."""
     import faults
 
-    moments = ("checkpoints/14.orbax-checkpoint-tmp*", "tables")
+    moments = ("checkpoints/24.orbax-checkpoint-tmp*", "tables")
     killed = [faults.hit(tmp_path, at, words=WORDS, environment=os.environ) for at in moments]
     assert [status for _, status, _ in killed] == [-9, -9]
     found = faults.resumed(tmp_path, reference, "killed", *killed[1], words=WORDS, rerun=here)

@@ -6,6 +6,7 @@ A run is lost if the same command does not end it, bit for bit as one that nothi
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -80,6 +81,10 @@ def same(run: Path | None, other: Path) -> bool:
     return _content(run) == _content(other)
 
 
+# What ties analysis.zarr to its run holds provenance.json, and that the time it took.
+_SEAL = re.compile(rb'"measured_of": "[0-9a-f]+"')
+
+
 def _content(run: Path) -> dict:
     names = sorted(str(p.relative_to(run)) for p in run.rglob("*") if ".zarr" not in str(p))
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -87,7 +92,7 @@ def _content(run: Path) -> dict:
         "names": names,
         "metrics": [{k: v for k, v in record.items() if k != "seconds"} for record in records],
         **{
-            str(path.relative_to(run)): path.read_bytes()
+            str(path.relative_to(run)): _SEAL.sub(b"", path.read_bytes())
             for folder in ("trajectory.zarr", "tables", "analysis.zarr")
             for path in sorted((run / folder).rglob("*"))
             if path.is_file()

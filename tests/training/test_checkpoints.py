@@ -22,6 +22,7 @@ STUDY = Study(
     steps=40,
     batch_size=8,
     log_points=5,
+    probe_seeds=1,
     model=Model(width=2, deep_width=3),
     bank=Bank(["sobel_x"]),
 )

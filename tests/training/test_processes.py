@@ -20,7 +20,7 @@ images = rng.standard_normal((96, 8, 8, 1)).astype(np.float32)
 labels = rng.integers(10, size=96).astype(np.int32)
 data = Images(images, labels, images[:20], labels[:20], 10, {})
 study = Study(
-    arms=[Arm("he_normal"), Arm("sobel")], seeds=3, steps=5, batch_size=16, log_points=3,
+    arms=[Arm("he_normal"), Arm("sobel")], seeds=3, steps=5, batch_size=16, log_points=3, probe_seeds=1,
     model=Model(width=4, deep_width=4), bank=Bank(["sobel_x"]),
 )
 for devices in map(int, sys.argv[2:]):
