@@ -135,10 +135,12 @@ def whole_job(overrides: list[str], place: Path) -> dict[str, float]:
 
 
 def logging_share(overrides: list[str], rounds: int) -> dict[str, list[float]]:
-    """Seconds from the first dispatch to the last of `+exp=mnist`, with its log points and with two."""
+    """Seconds from the first dispatch to the last of `+exp=mnist`, with its log points and checkpoints, and
+    with two log points, nothing watched and no checkpoint."""
     found: dict[str, list[float]] = {"logged": [], "not logged": []}
+    bare = ["log_points=2", "probe_seeds=0", "checkpoint_seconds=1e6"]
     for _ in range(rounds):
-        for name, setting in (("logged", []), ("not logged", ["log_points=2"])):
+        for name, setting in (("logged", []), ("not logged", bare)):
             words = [sys.executable, str(HERE / "train_only.py"), *overrides, *setting]
             told = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
             found[name].append(float(told.stdout.split()[0]))

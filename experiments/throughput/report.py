@@ -71,7 +71,10 @@ def floors(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
         logged, bare = (float(np.median(told[k])) for k in ("logged", "not logged"))
         share = (logged - bare) / bare
         said = "limit kept" if share <= 0.1 else "**above the limit**"
-        label, how = "evaluation and logging, of training time", f"{logged:.1f} s / {bare:.1f} s"
+        label, how = (
+            "evaluation, logging and checkpoints, of training time",
+            f"{logged:.1f} s / {bare:.1f} s",
+        )
         rows.append((label, "10%", "", f"{share:.0%}", said, how))
     for kind, seconds in _told(out, "first_step").items():
         label = f"first training step, {kind} compilation cache"

@@ -60,8 +60,10 @@ def start(out: Path, *, tiny: bool) -> None:
 
 
 def logging(out: Path, *, tiny: bool) -> None:
-    """What evaluation and logging cost."""
-    share = logging_share([*TINY, "steps=40"] if tiny else ["seeds=1"], 1 if tiny else 3)
+    """What evaluation, logging and checkpoints cost; a third of the networks watched (by default 3 of 10)."""
+    share = logging_share(
+        [*TINY, "steps=40"] if tiny else ["seeds=3", "probe_seeds=1"], 1 if tiny else 2
+    )
     write_text(out / "logging.json", json.dumps(share) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""python train_only.py key=value ...: `+exp=mnist` up to the end of training.
+"""python train_only.py key=value ...: `+exp=mnist` up to the end of training, checkpoints included.
 
 Prints the seconds from the end of the first dispatch to the last, those that XLA compiled (by JAX's own
 events; programs that compile at the same time count each), and the peak memory in GiB.
@@ -6,7 +6,9 @@ events; programs that compile at the same time count each), and the peak memory 
 
 import resource
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
@@ -23,6 +25,7 @@ start(study.devices)
 
 import jax  # noqa: E402 (after it has been told of its devices)
 
+from kernelstudy.training.checkpoints import Store  # noqa: E402
 from kernelstudy.training.population import train_population  # noqa: E402
 
 compiled: list[float] = []
@@ -30,6 +33,10 @@ jax.monitoring.register_event_duration_secs_listener(
     lambda event, seconds, **_: compiled.append(seconds) if "backend_compile" in event else None
 )
 began: list[float] = []
-train_population(study, data, on_step=lambda step, accuracy: began.append(time.perf_counter()))
+with tempfile.TemporaryDirectory() as place:
+    store = Store(Path(place), seconds=study.checkpoint_seconds, versions={})
+    train_population(
+        study, data, store=store, on_step=lambda step, accuracy: began.append(time.perf_counter())
+    )
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
 print(began[-1] - began[0], sum(compiled), peak)
