@@ -46,7 +46,9 @@ def compared(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_peer(found: pd.DataFrame) -> str:
-    return found.drop(columns=[OURS, SGEMM]).median().idxmax()
+    """Empty where PyTorch is not installed."""
+    peers = found.drop(columns=[OURS, SGEMM]).median()
+    return peers.idxmax() if len(peers) else ""
 
 
 def floors(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
@@ -59,9 +61,11 @@ def floors(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
         rows.append((work, *shown, said, how))
 
     for work, found in rates.items():
-        peer, within = best_peer(found), found[OURS] / found[SGEMM] * flop_an_image(*WORKS[work])
-        ratio = float((found[OURS] / found[peer]).median())
-        row(f"{TITLES[work]}, ours / best PyTorch", *FLOORS[work], ratio, f"best: {peer}")
+        within = found[OURS] / found[SGEMM] * flop_an_image(*WORKS[work])
+        if peer := best_peer(found):
+            ratio = float((found[OURS] / found[peer]).median())
+            label = f"{TITLES[work]}, ours / best PyTorch"
+            row(label, *FLOORS[work], ratio, f"best: {peer}")
         row(f"{work}: share of sgemm", 0.5, 0.75, float(within.median()), "direct FLOP", "%")
     if job := _told(out, "whole_job"):
         ratio = job["PyTorch"] / job[OURS]
