@@ -141,7 +141,7 @@ class Study:
     steps: int = 400
     batch_size: int = 128
     log_points: int = 24
-    eval_images: int = 256
+    eval_images: int = 128
     probe_seeds: int = 3
     probe_mib: float = 200.0
     data: Data = field(default_factory=Data)

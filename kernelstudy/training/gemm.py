@@ -64,12 +64,13 @@ def _conv_forward(x: Array, kernel: Array):
     return conv(x, kernel), (x, kernel)
 
 
-def _conv_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def conv_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    """Gradients of a convolution of `saved` images and kernel, however it was computed."""
     x, kernel = saved
     return _input_gradient(dy, kernel), _kernel_gradient(im2col, x, kernel, dy)
 
 
-conv.defvjp(_conv_forward, _conv_backward)
+conv.defvjp(_conv_forward, conv_backward)
 
 
 def _kernel_gradient(patches_of, x: Array, kernel: Array, dy: Array) -> Array:

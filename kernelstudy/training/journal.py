@@ -32,6 +32,10 @@ class Journal:
     def log(self, record: dict[str, Any], **arrays: np.ndarray) -> None:
         """Add a log point."""
         self.records.append(record)
+        self.show(**arrays)
+
+    def show(self, **arrays: np.ndarray) -> None:
+        """Add arrays to the first log point that lacks them."""
         for name, array in arrays.items():
             self.points.setdefault(name, []).append(array)
 

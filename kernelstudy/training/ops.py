@@ -60,9 +60,12 @@ def _lax_dense(x: Array, kernel: Array) -> Array:
 
 
 def _gemm_conv_pool(x: Array, kernel: Array) -> Array:
-    # Winograd's transforms pay when they are shared by several input channels.
-    form = winograd if kernel.shape[:2] == (3, 3) and kernel.shape[2] >= 4 else gemm
-    return form.conv_pool(x, kernel)
+    return (winograd if _suits_winograd(kernel) else gemm).conv_pool(x, kernel)
+
+
+def _suits_winograd(kernel: Array) -> bool:
+    """Its transforms pay when they are shared by several input channels."""
+    return kernel.shape[:2] == (3, 3) and kernel.shape[2] >= 4
 
 
 def _gemm_dense(x: Array, kernel: Array) -> Array:
@@ -84,7 +87,7 @@ LAX = Ops(
 GEMM = Ops(
     enter=partial(jnp.transpose, axes=(3, 1, 2, 0)),
     leave=partial(jnp.transpose, axes=(3, 1, 2, 0)),
-    conv=gemm.conv,
+    conv=lambda x, kernel: (winograd if _suits_winograd(kernel) else gemm).conv(x, kernel),
     pool=gemm.pool,
     conv_pool=_gemm_conv_pool,
     channelwise=lambda v: v[:, None, None, None],

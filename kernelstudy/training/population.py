@@ -156,7 +156,7 @@ def _train_group(
     seeds: list[int],
     journal: Journal,
     saved: Saved | None,
-    pause: Callable[[Any, float], None],
+    pause: Callable[[Callable[[], None], State, float], None],
     on_step: Callable[[int, float], None],
     on_point: Callable[[dict[str, Any], np.ndarray], None],
 ) -> None:
@@ -215,6 +215,16 @@ def _train_group(
     losses = journal.losses  # (arm, seed) of every step done
     started = time.perf_counter() - (saved.position.seconds if saved else 0)
     before = study.log_steps[len(journal.records) - 1] if journal.records else 0
+    asked: list[tuple] = []  # what `watch` has still to be called with
+
+    def answer() -> None:
+        while watching and showing and asked:
+            journal.show(**watching.fetch(showing.result()(*asked.pop(0))))
+
+    def rest() -> None:
+        """Between two dispatches."""
+        pause(answer, state, time.perf_counter() - started)
+
     for step in study.log_steps[len(journal.records) :]:
         while (done := len(losses)) < step:
             count = min(STEPS_A_CALL, step - done)
@@ -224,15 +234,12 @@ def _train_group(
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
             on_step(len(losses), float(journal.points["test_accuracy"][-1].mean()))
             if len(losses) < step:
-                pause(state, time.perf_counter() - started)
+                rest()
         scores = {}
         for name, part in held_out.items():
             count = len(part.test_labels)
             count = count if step == study.steps else min(count, study.eval_images)
             scores[name] = on_grid(score[name](state, net, part, jnp.asarray(count)))
-        shown = {}
-        if watching and showing:
-            shown = watching.fetch(showing.result()(*watching.arguments(state)))
         kernel = on_grid(state.params["convs"][0]["kernel"][...])
         record = {
             "step": step,
@@ -241,10 +248,14 @@ def _train_group(
             "train_loss": _by_arm(study, mean_loss(losses, before, step), len(seeds)),
             **{name: _by_arm(study, of, len(seeds)) for name, of in scores.items()},
         }
-        journal.log(record, kernel=kernel, **shown, **scores)
+        journal.log(record, kernel=kernel, **scores)
         on_point(record, kernel)
         before = step
-        pause(state, time.perf_counter() - started)
+        if watching:
+            asked.append(watching.arguments(state))
+        if step >= min(STEPS_A_CALL, study.steps):  # by then its program is compiled
+            answer()
+        rest()
 
 
 def _pause(
@@ -254,15 +265,20 @@ def _pause(
     population: Population,
     groups: list[list[int]],
     journals: list[Journal],
+    complete: Callable[[], None],
     state: State,
     seconds: float,
 ) -> None:
-    """Between two dispatches: a checkpoint if it is time for one, the end if a signal asks for it."""
+    """Between two dispatches: a checkpoint if it is time for one, the end if a signal asks for it.
+
+    `complete` adds to the journal what it still lacks.
+    """
     group, step = len(journals) - 1, len(journals[-1].losses)
     due = store is not None and step < study.steps and store.due()
     number, due = agreement.most(signal(), due)
     position = Position(groups, group, step, seconds)
     if number or due:
+        complete()
         nets = len(study.arms) * len(groups[group])
         # Copies, for the memory of `state` is given to the next dispatch.
         leaves = [np.array(leaf[:nets]) for leaf in jax.tree.leaves(population.fetch(state))]

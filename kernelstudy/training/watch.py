@@ -8,6 +8,8 @@ alone, means and maxima of the rest. `WHAT` says what that is; the sizes are kno
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +27,7 @@ from kernelstudy.training.ops import Ops
 PROBES = 8  # the first half training images
 EXAMPLES = 256  # test images
 TOP = 6  # of them, those that excite a channel most
-CHUNK = 32
+CHUNK = 64
 MAP_SIDE, MAP_CHANNELS = 32, 64  # of a stored map, the most
 _GRATINGS = stimuli.ORIENTATIONS * len(stimuli.FREQUENCIES) * stimuli.PHASES
 _FLOAT16 = float(np.finfo(np.float16).max)
@@ -97,38 +99,40 @@ def watch(model: CNN, ops: Ops, images: Array, probes: int) -> dict[str, Array]:
 
     What is stored is float16, clipped to its range.
     """
-    count = len(images)
-    spare = -count % CHUNK
-    padded = jnp.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0)))
-    chunks = padded.reshape(-1, CHUNK, *images.shape[1:])
 
-    def one(_, chunk: Array):
-        maps = model.activations(chunk, ops)
-        return [_shown(ops.leave(m)[:probes]) for m in maps], [_reduced(m, ops) for m in maps]
+    def maps_of(some: Array) -> list[Array]:
+        return model.activations(some, ops)
 
-    like = jax.eval_shape(one, None, chunks[0])[0]
-    # in reverse, so that what is left of the carried maps are those of the first chunk: the probes'
-    maps, reduced = lax.scan(
-        one, jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), like), chunks, reverse=True
-    )
+    def each(reduced: Callable[[Array, Ops], dict[str, Array]], some: Array) -> list[dict]:
+        return _in_chunks(lambda chunk: [reduced(maps, ops) for maps in maps_of(chunk)], some)
+
+    shown = [_shown(ops.leave(maps)) for maps in maps_of(images[:probes])]
+    answers = each(_answer, images[probes : probes + _made()])
+    excited = each(_excitement, images[probes + _made() :])
     found = {}
-    ends = np.cumsum([probes, _GRATINGS, _made() - _GRATINGS, count - probes - _made()])
-    for layer, (shown, parts) in enumerate(zip(maps, reduced, strict=True), 1):
-        rows = {name: v.reshape(-1, *v.shape[2:]) for name, v in parts.items()}
-        of = {name: jnp.split(v[:count], ends[:-1]) for name, v in rows.items()}
+    for layer, (maps, of, by) in enumerate(zip(shown, answers, excited, strict=True), 1):
         grid = (stimuli.ORIENTATIONS, len(stimuli.FREQUENCIES), stimuli.PHASES, -1)
-        value, example = lax.top_k(of["largest"][3].T, min(TOP, len(of["largest"][3])))
-        place = jnp.take_along_axis(of["place"][3].transpose(2, 0, 1), example[..., None], 1)
+        value, example = lax.top_k(by["largest"].T, min(TOP, len(by["largest"])))
+        place = jnp.take_along_axis(by["place"].transpose(2, 0, 1), example[..., None], 1)
+        local = jnp.stack([of["mean"][_GRATINGS:], of["peak"][_GRATINGS:]], 1)
         found |= {
-            f"feature_map_{layer}": _half(shown),
-            f"grating_{layer}": _half(of["mean"][1].reshape(grid).mean(2)),
-            f"stimulus_{layer}": _half(jnp.stack([of["mean"][2], of["peak"][2]], 1)),
-            f"feature_{layer}": _half(of["cells"][3]),
+            f"feature_map_{layer}": _half(maps),
+            f"grating_{layer}": _half(of["mean"][:_GRATINGS].reshape(grid).mean(2)),
+            f"stimulus_{layer}": _half(local),
+            f"feature_{layer}": _half(by["cells"]),
             f"top_value_{layer}": _half(value.T),
             f"top_example_{layer}": example.T.astype(jnp.int16),
             f"top_place_{layer}": place.transpose(1, 2, 0),
         }
     return found
+
+
+def _in_chunks(function: Callable[[Array], Any], images: Array) -> Any:
+    """`function` of `CHUNK` images at a time, which bounds its memory; leaves (n, ...)."""
+    spare = -len(images) % CHUNK
+    padded = jnp.pad(images, ((0, spare), (0, 0), (0, 0), (0, 0)))
+    found = lax.map(function, padded.reshape(-1, CHUNK, *images.shape[1:]))
+    return jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[: len(images)], found)
 
 
 def deeper_kernels(params: Any) -> dict[str, Array]:
@@ -191,30 +195,43 @@ def _shown(maps: Array) -> Array:
     return cut.reshape(len(cut), h // step, step, w // step, step, -1).mean((2, 4))
 
 
-def _reduced(maps: Array, ops: Ops) -> dict[str, Array]:
-    """Of maps in the layout of `ops`: means and maxima (n, ..., c), each image by itself.
+# Of maps in the layout of `ops`, whose rows and columns are axes 1 and 2: numbers (n, ..., c), each image
+# by itself.
 
-    Rows and columns are axes 1 and 2 in every layout, and all is reduced where it lies. The place of
-    the maximum is a minimum of numbers: XLA's argmax is slow on a CPU.
+
+def _answer(maps: Array, ops: Ops) -> dict[str, Array]:
+    """Mean of |activation| and maximum over the middle of the maps."""
+    h, w = maps.shape[1:3]
+    middle = maps[:, h // 4 : h - h // 4, w // 4 : w - w // 4]
+    peak = ops.leave(middle.max((1, 2), keepdims=True))[:, 0, 0]
+    return {"mean": _mean(jnp.abs(middle), ops), "peak": peak}
+
+
+def _excitement(maps: Array, ops: Ops) -> dict[str, Array]:
+    """The maximum and its place, the first of equals; and the means over quarters of the maps.
+
+    The search is written out column by column and row by row: XLA's argmax is slow on a CPU.
     """
     h, w = maps.shape[1:3]
 
-    def left(values: Array) -> Array:
-        return ops.leave(values)[:, 0, 0]
+    def larger(best: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array]:
+        found = other[0] > best[0]
+        return jnp.where(found, other[0], best[0]), jnp.where(found, other[1], best[1])
 
-    middle = maps[:, h // 4 : h - h // 4, w // 4 : w - w // 4]
-    largest = maps.max((1, 2), keepdims=True)
-    number = lax.broadcasted_iota(jnp.int32, maps.shape, 1) * w
-    number = number + lax.broadcasted_iota(jnp.int32, maps.shape, 2)
-    place = left(jnp.where(maps == largest, number, h * w - 1).min((1, 2), keepdims=True))
-    cells = [left(maps[:, r, c].mean((1, 2), keepdims=True)) for r, c in _quarters(h, w)]
+    zero = jnp.zeros(maps[:, :, :1].shape, jnp.int32)
+    columns = [(maps[:, :, c : c + 1], zero + c) for c in range(w)]
+    value, column = reduce(larger, columns)
+    rows = [(value[:, r : r + 1], column[:, r : r + 1] + r * w) for r in range(h)]
+    largest, place = (ops.leave(v)[:, 0, 0] for v in reduce(larger, rows))
     return {
-        "mean": left(jnp.abs(middle).mean((1, 2), keepdims=True)),
-        "peak": left(middle.max((1, 2), keepdims=True)),
-        "cells": jnp.stack(cells, 1),
-        "largest": left(largest),
+        "cells": jnp.stack([_mean(maps[:, r, c], ops) for r, c in _quarters(h, w)], 1),
+        "largest": largest,
         "place": jnp.stack([place // w, place % w], 1).astype(jnp.int16),
     }
+
+
+def _mean(maps: Array, ops: Ops) -> Array:
+    return ops.leave(maps.mean((1, 2), keepdims=True))[:, 0, 0]
 
 
 def _quarters(h: int, w: int) -> list[tuple[slice, slice]]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from kernelstudy.training.gemm import first_maximum, materialised, to_first
+from kernelstudy.training.gemm import conv_backward, first_maximum, materialised, to_first
 
 # Transforms of Lavin & Gray, eq. 7: kernels; inputs and outputs are sums and differences, below.
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
@@ -119,11 +119,30 @@ def conv_pool(x: Array, kernel: Array) -> Array:
     return _forward(x, kernel)[0]
 
 
-def _forward(x: Array, kernel: Array):
+@jax.custom_vjp
+def conv(x: Array, kernel: Array) -> Array:
+    """The convolution alone, of (cin, H, W, N): (cout, H, W, N)."""
     _, h, w, n = x.shape
-    u, v = _transformed_kernel(kernel), _transformed_input(x)
-    m = _product(u, v, (2, 1)).reshape(4, 4, kernel.shape[-1], h // 2, w // 2, n)
-    y = _both_ways(_output_rows, [[m[i, j] for j in range(4)] for i in range(4)])
+    even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)))  # as SAME padding would
+    y = _tiles_of_outputs(_transformed_input(even), kernel, (*even.shape[1:3], n))
+    rows = [jnp.stack(row, 3) for row in y]  # (cout, p, q, 2, N)
+    return jnp.stack(rows, 2).reshape(-1, *even.shape[1:])[:, :h, :w]
+
+
+conv.defvjp(lambda x, kernel: (conv(x, kernel), (x, kernel)), conv_backward)
+
+
+def _tiles_of_outputs(v: Array, kernel: Array, shape: tuple[int, int, int]) -> Tile:
+    """The four places of every 2x2 tile of outputs of images (H, W, N), each (cout, H // 2, W // 2, N)."""
+    h, w, n = shape
+    m = _product(_transformed_kernel(kernel), v, (2, 1))
+    m = m.reshape(4, 4, kernel.shape[-1], h // 2, w // 2, n)
+    return _both_ways(_output_rows, [[m[i, j] for j in range(4)] for i in range(4)])
+
+
+def _forward(x: Array, kernel: Array):
+    v = _transformed_input(x)
+    y = _tiles_of_outputs(v, kernel, x.shape[1:])
     largest, first = materialised(*first_maximum(*y[0], *y[1]))
     return largest, (kernel, v, first, jnp.zeros((0, *x.shape), x.dtype))
 

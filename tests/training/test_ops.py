@@ -35,8 +35,11 @@ def test_the_worked_example():
         np.testing.assert_allclose(y[0, 1:-1, 1:-1, 0], [[154, 157], [200, 233]])
 
 
-@pytest.mark.parametrize("size", range(1, 12))
-@pytest.mark.parametrize(("cin", "cout"), [(1, 1), (3, 5)])
+@pytest.mark.parametrize(
+    ("size", "cin", "cout"),
+    [(size, *channels) for size in range(1, 12) for channels in [(1, 1), (3, 5)]]
+    + [(3, 4, 1), (3, 8, 5)],  # Winograd's form
+)
 def test_convolutions_agree(size, cin, cout):
     rng = np.random.default_rng(size)
     x = jnp.asarray(rng.standard_normal((3, 13, 12, cin)))
