@@ -132,7 +132,7 @@ def conv(x: Array, kernel: Array) -> Array:
 conv.defvjp(lambda x, kernel: (conv(x, kernel), (x, kernel)), conv_backward)
 
 
-def _tiles_of_outputs(v: Array, kernel: Array, shape: tuple[int, int, int]) -> Tile:
+def _tiles_of_outputs(v: Array, kernel: Array, shape: tuple[int, ...]) -> Tile:
     """The four places of every 2x2 tile of outputs of images (H, W, N), each (cout, H // 2, W // 2, N)."""
     h, w, n = shape
     m = _product(_transformed_kernel(kernel), v, (2, 1))
