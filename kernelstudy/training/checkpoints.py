@@ -7,6 +7,7 @@ order of examples, in augmentation and in every other stream is the number of st
 
 import hashlib
 import logging
+import math
 import shutil
 import threading
 import time
@@ -62,14 +63,16 @@ class Store:
     ):
         self.folder, self.seconds = folder.absolute(), seconds
         self.versions, self.allow_stale, self.tell = versions, allow_stale, tell
-        self._began = self._last = time.monotonic()
+        self._began = self._last = math.nan  # when training was under way; nothing is lost before
         self._cost = 0.0
         self._kept = {}  # group -> (steps, log points) that are in pieces already
         self._opened: Any = None
 
     def due(self) -> bool:
-        """Whether it is time for the next one."""
+        """Whether it is time for the next one; the clock starts when this is first asked."""
         now = time.monotonic()
+        if math.isnan(self._began):
+            self._began = self._last = now
         apart = max(self._cost / COST, (now - self._began) * LOSS) if self.seconds else 0
         return now - self._last >= max(self.seconds, apart)
 

@@ -3,7 +3,8 @@
 import itertools
 import time
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import Future
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -201,7 +202,6 @@ def _train_group(
     shapes = population.like(shapes_of_one(population, study, data), len(filled))
     advancing = compiling(population.advance, shapes, net, task, order, one)
     evaluating = compiling(population.evaluate, shapes, net, held_out["test_accuracy"], one)
-    showing = compiling(population.watch, *watching.shapes(shapes)) if watching else None
     if initial is None:
         assert saved is not None
         rows = [*range(len(nets)), *[len(nets) - 1] * (len(filled) - len(nets))]
@@ -217,9 +217,14 @@ def _train_group(
     before = study.log_steps[len(journal.records) - 1] if journal.records else 0
     asked: list[tuple] = []  # what `watch` has still to be called with
 
+    @cache
+    def showing() -> Future[Any]:
+        assert watching is not None
+        return compiling(population.watch, *watching.shapes(shapes))
+
     def answer() -> None:
-        while watching and showing and asked:
-            journal.show(**watching.fetch(showing.result()(*asked.pop(0))))
+        while watching and asked:
+            journal.show(**watching.fetch(showing().result()(*asked.pop(0))))
 
     def rest() -> None:
         """Between two dispatches."""
@@ -253,8 +258,10 @@ def _train_group(
         before = step
         if watching:
             asked.append(watching.arguments(state))
-        if step >= min(STEPS_A_CALL, study.steps):  # by then its program is compiled
-            answer()
+            if step:
+                showing()  # is compiled while the first steps are made, not before them
+            if step >= min(STEPS_A_CALL, study.steps):
+                answer()
         rest()
 
 
