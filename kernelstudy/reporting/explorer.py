@@ -32,7 +32,8 @@ from kernelstudy.reporting.style import (
 MAP_BYTES = 3_000_000  # of all maps, before compression
 MAP_SIDE = 16  # pixels of a map on the page, the most; larger ones are averaged
 KERNEL_VALUES = 1_500_000
-RESPONSE_VALUES = 2_000_000
+STRIP = 9  # steps in a channel's history, evenly spaced over the log points
+INPUTS = 4  # of a deeper channel's kernel, those in which it is strongest at the end
 MEASURES = ("selectivity", "osi", "orientation", "frequency", "on_off", "class_selectivity")
 
 
@@ -72,6 +73,7 @@ def payload(
         "steps": trajectory["step"].values.tolist(),
         "size": int(kernels.shape[-1]),
         "channels": int(kernels.shape[3]),
+        "strip": _strip(trajectory.sizes["step"]),
         "scale": float(np.abs(np.nan_to_num(kernels)).max()),
         "delta_scale": float(np.abs(np.nan_to_num(update)).max()),
         "bank": {name: np.asarray(k).tolist() for name, k in bank.items()},
@@ -153,6 +155,9 @@ def _deep(
         top = shown[f"top_example_{i}"].transpose(*net, c, "rank").values
         place = shown[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
         arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
+        if i > 1:
+            values, inputs = _deeper_kernels(shown, i)
+            arrays[f"kernels_{i}"], arrays[f"inputs_{i}"] = pack(values), pack(inputs)
         told.append(
             {
                 "number": i,
@@ -188,6 +193,30 @@ def _deep(
             for p in probes
         ],
     }
+
+
+def _strip(points: int) -> list[int]:
+    """Log points that stand for all in a channel's history."""
+    return np.unique(np.linspace(0, points - 1, STRIP).round().astype(int)).tolist()
+
+
+def _deeper_kernels(trajectory: xr.Dataset, layer: int) -> tuple[np.ndarray, np.ndarray]:
+    """A deeper layer's kernels over the strip, on the input channels where they are strongest at the end.
+
+    Returns:
+        (arm, seed, channel, input, strip, k, k) bytes, 128 for 0 and 1 .. 255 for the largest weight of
+        a channel; (arm, seed, channel, input) numbers of those input channels.
+    """
+    dims = ("arm", "probe_seed", f"channel_{layer}", f"channel_{layer - 1}", "step")
+    whole = trajectory[f"kernel_{layer}"].transpose(*dims, f"ky_{layer}", f"kx_{layer}")
+    whole = whole.isel(step=_strip(trajectory.sizes["step"])).values.astype(np.float32)
+    whole = np.nan_to_num(whole)
+    energy = (whole[..., -1, :, :] ** 2).sum((-2, -1))
+    inputs = np.argsort(-energy, -1, kind="stable")[..., :INPUTS]
+    kept = np.take_along_axis(whole, inputs[..., None, None, None], 3)
+    largest = np.abs(kept).max((3, 4, 5, 6), keepdims=True)
+    scaled = 128 + np.round(127 * kept / np.where(largest > 0, largest, 1))
+    return scaled.astype(np.uint8), inputs.astype(np.int16)
 
 
 def _chosen(

@@ -187,6 +187,19 @@ def test_a_channels_history(opened, trajectory):
     opened.execute_script("document.querySelector('#maps-2 .tile:nth-child(2)').click()")
     title = opened.find_element("id", "history-title").text
     assert title.startswith("sobel/frozen, seed 0, layer 2, channel 1: ")
+    kernels = trajectory["kernel_2"].values[1, 0, ..., 1].astype(float)  # step, ky, kx, input
+    strongest = np.argsort(-(kernels[-1] ** 2).sum((0, 1)))[:4]
+    shown = opened.execute_script(
+        "return [...document.querySelectorAll('#history-kernels .input')].map(e => e.textContent)"
+    )
+    assert shown == [f"channel {i}" for i in strongest]
+    weights = kernels[2][..., strongest[1]] / np.abs(kernels[..., strongest]).max()
+    byte = np.round(127.5 + 127.5 * weights).astype(int)
+    shown = pixels(
+        opened, "#history-kernels > .row:nth-child(2) figure:nth-child(4) canvas"
+    )  # after its words
+    near = [lut(opened, "lut_diverging")[np.clip(byte + d, 0, 255)] for d in (-2, -1, 0, 1, 2)]
+    assert np.abs(shown - np.array(near)).min(0).max() <= 3
     tuning = opened.execute_script(
         "return document.getElementById('history-tuning').data.map(t => t.y)"
     )

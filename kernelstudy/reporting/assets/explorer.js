@@ -325,22 +325,27 @@ async function explore(data) {
 
   // ---- the history of one channel
 
-  const strip = [...new Set(Array.from({ length: 9 }, (_, i) => Math.round((i * last) / 8)))];
-
   function drawHistory() {
     const { layer, channel } = state;
     const told = watched() ? `: ${label(layer, channel)}` : "";
     byId("history-title").textContent =
       `${data.arms[state.arm]}, seed ${data.seeds[state.seed]}, layer ${layer}, channel ${channel}${told}`;
     byId("history-words").textContent = layer === 1 ? words(1, channel) : "";
-    row("history-kernels", layer === 1 ? strip : [], (canvas, step) =>
-      paint(canvas, shownKernel(step, channel), size, size, signed(scale())));
-    byId("history-kernels-head").hidden = layer !== 1;
+    if (layer === 1) {
+      row(byId("history-kernels"), data.strip, (canvas, step) =>
+        paint(canvas, shownKernel(step, channel), size, size, signed(scale())));
+    } else if (watched()) {
+      deeperKernels(layer, channel);
+    }
+    byId("history-kernels-head").hidden = byId("history-kernels").hidden = layer !== 1 && !watched();
+    byId("history-kernels-head").textContent = layer === 1
+      ? "Kernel over time"
+      : `Kernel over time, on the channels of layer ${layer - 1} where it is strongest at the end`;
     byId("history-deep").hidden = !watched();
     if (!watched()) return;
     const info = data.layers[layer - 1], probe = Number(byId("probe").value);
     const inPage = channel < info.shown;
-    row("history-maps", inPage ? strip : [], (canvas, step) => paint(
+    row(byId("history-maps"), inPage ? data.strip : [], (canvas, step) => paint(
       canvas, arrays[`maps_${layer}`].at(state.arm, state.seed, step, probe, channel), info.width, info.height, magma));
     const curves = data.frequencies.map((f, i) => ({
       name: `${format(f, 2)} cycles/pixel`, x: data.orientations, mode: "lines",
@@ -363,8 +368,27 @@ async function explore(data) {
     patches(info, layer, channel);
   }
 
-  function row(id, steps, draw) {
-    byId(id).replaceChildren(...steps.map((step) => {
+  /** A row for each of the input channels, on one scale. */
+  function deeperKernels(layer, channel) {
+    const at = (input, i) => {
+      const all = arrays[`kernels_${layer}`], now = all.at(state.arm, state.seed, channel, input, i);
+      const start = all.at(state.arm, state.seed, channel, input, 0);
+      return Array.from(now, (v, j) => v - (state.part === "W" ? 128 : start[j]));
+    };
+    const inputs = [...arrays[`inputs_${layer}`].at(state.arm, state.seed, channel)];
+    const values = inputs.flatMap((_, input) => data.strip.flatMap((_, i) => at(input, i)));
+    const largest = Math.max(...values.map(Math.abs));
+    byId("history-kernels").replaceChildren(...inputs.map((number, input) => {
+      const place = make("div", { className: "row" });
+      row(place, data.strip, (canvas, step) =>
+        paint(canvas, at(input, data.strip.indexOf(step)), size, size, signed(largest)));
+      place.prepend(make("span", { className: "input", textContent: `channel ${number}` }));
+      return place;
+    }));
+  }
+
+  function row(place, steps, draw) {
+    place.replaceChildren(...steps.map((step) => {
       const one = make("figure"), canvas = make("canvas", { className: "small" });
       draw(canvas, step);
       one.append(canvas, make("figcaption", { textContent: data.steps[step].toLocaleString("en") }));
