@@ -223,6 +223,7 @@ def test_checkpoints_are_as_far_apart_as_they_should_be(monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
     store = checkpoints.Store(tmp_path, seconds=5, versions={})
     position = checkpoints.Position([[0]], 0, 1, 1.0)
+    assert not store.due()  # from here on time counts
     now[0] = 4.9
     assert not store.due()
     now[0] = 5.0

@@ -8,7 +8,7 @@ import pytest
 from kernelstudy.analysis import patch_pca, study
 from kernelstudy.config import INPUTS, Arm, Bank, Data, Model, Optim, Study
 from kernelstudy.data import controls, images
-from kernelstudy.training import population
+from kernelstudy.training import group, population
 
 STUDY = Study(
     arms=[Arm("he_normal", inputs=inputs) for inputs in INPUTS],
@@ -107,4 +107,4 @@ def test_validation_accuracy_is_of_the_part_held_out(trained):
 
 
 def test_a_dispatch_does_not_go_beyond_a_log_point():
-    assert population.spans([0, 1, 3, 40]) == [(0, 1), (1, 2), (3, 16), (19, 16), (35, 5)]
+    assert group.spans([0, 1, 3, 40]) == [(0, 1), (1, 2), (3, 16), (19, 16), (35, 5)]
