@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
 
 RATE = 0.95  # of untrained channels that are called unselective
 UNSELECTIVE, DEAD = "unselective", "dead"
@@ -107,7 +107,7 @@ def matched(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray
         x = x - x.mean(axis=0)
         norm = np.linalg.norm(x, axis=0)
         units.append(x / np.where(norm > 0, norm, np.inf))
-    return linear_sum_assignment(units[0].T @ units[1], maximize=True)
+    return scipy.optimize.linear_sum_assignment(units[0].T @ units[1], maximize=True)
 
 
 def agreement(first: ArrayLike, second: ArrayLike) -> Agreement:

@@ -37,6 +37,16 @@ def r2_distribution(k: int, d: int):
     return scipy.stats.beta(k / 2, (d - k) / 2)
 
 
+def r2_tail(r2: ArrayLike, k: int, d: int) -> np.ndarray:
+    """P(share >= r2) under `r2_distribution(k, d)`, (...) -> (...): its `sf`.
+
+    By the special function alone: scipy.stats takes as long to import as a report to measure.
+    """
+    if not 0 < k < d:
+        raise ValueError(f"r2_tail needs 0 < k < d, not k={k}, d={d}")
+    return scipy.special.betaincc(k / 2, (d - k) / 2, np.clip(r2, 0, 1))
+
+
 def permute_taps(kernels: ArrayLike, rng: np.random.Generator | int) -> np.ndarray:
     """N2: each kernel's taps in a random order of its own, (..., kh, kw) -> (..., kh, kw).
 

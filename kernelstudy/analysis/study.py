@@ -16,7 +16,7 @@ from kernelstudy import handcrafted
 
 from .gradients import derivative_fit
 from .layer import live_kernels
-from .nulls import isotropic, r2_distribution
+from .nulls import isotropic
 from .population import population_a_interval
 from .sectors import SECTORS, network_growth, sector_energies
 from .similarity import BestMatch, best_match, colour_spatial, cosine, steered_r2
@@ -145,7 +145,7 @@ def exact_means(size: int) -> dict[str, float]:
     """Expectations under isotropy that are known: a subspace's share is its part of the dimensions."""
     taps = np.eye(size * size).reshape(-1, size, size)
     dimensions = sector_energies(taps).sum(0)
-    plane, centered = (float(r2_distribution(2, d).mean()) for d in (size**2, size**2 - 1))
+    plane, centered = (2 / d for d in (size**2, size**2 - 1))  # of `r2_distribution(2, d)`
     return {
         **{name: float(n) / size**2 for name, n in zip(SECTORS, dimensions, strict=True)},
         "r2_sobel": plane,

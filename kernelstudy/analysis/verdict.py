@@ -28,7 +28,7 @@ from .ladder import (
     plane_r2,
 )
 from .layer import live_kernels
-from .nulls import as_basis, covariance_matched, r2_distribution
+from .nulls import as_basis, covariance_matched, r2_tail
 from .population import PopulationInterval, population_a_interval
 from .theory import a_pca
 
@@ -156,7 +156,7 @@ def judge(
     a = population_a_interval(kernels, level=1 - level) if size == 3 else None
     tier, derivative_like = _tier(rungs)
     operator, reason = _operator(a, tier, rungs)
-    q = benjamini_hochberg(r2_distribution(axes.shape[1], d).sf(r2[live]))
+    q = benjamini_hochberg(r2_tail(r2[live], axes.shape[1], d))
     permuted = None
     if len(kernels) < FEWEST:  # many networks answer this by rung N2
         q_permuted = benjamini_hochberg(permutation_p(kernels[live], gx, gy, seed=seed))

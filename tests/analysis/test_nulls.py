@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kernelstudy import analysis
+from kernelstudy.analysis import nulls
 from kernelstudy.analysis.nulls import shares_of_variances, variances_of_shares
 from kernelstudy.handcrafted import family, kernel
 
@@ -44,6 +45,16 @@ def test_the_laws_can_fail():
 def test_r2_distribution_needs_a_proper_subspace(k, d):
     with pytest.raises(ValueError, match="0 < k < d"):
         analysis.r2_distribution(k, d)
+    with pytest.raises(ValueError, match="0 < k < d"):
+        nulls.r2_tail(0.5, k, d)
+
+
+@pytest.mark.parametrize(("k", "d"), [(2, 9), (2, 8), (4, 9), (1, 121)])
+def test_the_tail_is_that_of_the_law(k, d):
+    r2 = np.array([0, 1e-9, 0.1, 0.5, 0.999, 1, 1 + 1e-12, np.nan])
+    np.testing.assert_allclose(
+        nulls.r2_tail(r2, k, d), stats.beta(k / 2, (d - k) / 2).sf(np.minimum(r2, 1)), rtol=1e-12
+    )
 
 
 @given(st.integers(0, 2**31))
