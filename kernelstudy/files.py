@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -34,6 +35,19 @@ def replacing(path: Path) -> Iterator[Path]:
             path.rename(Path(place) / "old")
         temporary.replace(path)
         sync_directory(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """That `folder` can be written, or created where it is not there yet.
+
+    Raises:
+        OSError: it cannot; its `filename` is what stands in the way.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "cannot be written", str(there))
 
 
 def write_text(path: Path, text: str) -> None:

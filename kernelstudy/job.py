@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
 
-from kernelstudy import config, launched, locks, runs, stopping
+from kernelstudy import config, files, launched, locks, runs, stopping
 from kernelstudy.config import ConfigError, Study
 from kernelstudy.stopping import Stop, Stopped
 
@@ -36,9 +36,12 @@ def run(study: Study) -> Path:
         RunError: the run there is damaged, or of other versions.
         HeldError: another process is at work on it.
         Stopped: a signal asked for it.
+        OSError: the run's directory cannot be written; told before anything is loaded.
     """
     config.check(study)
     place = runs.run_dir(study)
+    if not study.distributed:  # where only the first process writes
+        files.check_writable(place)
     with stopping.signals() as stop:
         if not runs.is_done(place) and (other := runs.of_another_version(study)):
             version = runs.read_provenance(other).get("kernelstudy")
@@ -50,7 +53,7 @@ def run(study: Study) -> Path:
         if runs.is_done(place):
             if study.distributed and not _leads(study):
                 return place
-            with locks.held(place):
+            with _held(place):
                 _accept(study, place)
                 runs.tidy(place)
                 if launched.in_sweep() and _is_reported(place):  # which does only what is missing
@@ -61,6 +64,15 @@ def run(study: Study) -> Path:
         else:
             _train(study, place, stop)
     return place
+
+
+def _held(place: Path) -> AbstractContextManager[None]:
+    """`locks.held`; a job that a launcher may have started again waits for its first self to be dead."""
+    if launched.elsewhere():
+        locks.outlast(
+            place, lambda told: print(f"kernelstudy: {told}", file=sys.stderr, flush=True)
+        )
+    return locks.held(place)
 
 
 def _accept(study: Study, place: Path) -> None:
@@ -104,7 +116,7 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
 
     began = time.perf_counter()
     # Told before anything is loaded; `held` decides. Of several processes only the first holds it.
-    if not study.distributed and (holder := locks.holder(place)):
+    if not (study.distributed or launched.elsewhere()) and (holder := locks.holder(place)):
         raise locks.HeldError(f"{place} is being worked on by {holder}: wait for it to end")
     if study.log == "tensorboard" and find_spec("tensorboardX") is None:
         raise ConfigError("log: tensorboard needs tensorboardX, of the extra [tensorboard]")
@@ -129,7 +141,7 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
         flush=True,
     )
     is_new = not place.exists()
-    with locks.held(place):
+    with _held(place):
         if not runs.is_done(place):  # by a process that has ended since
             try:
                 facts = {"data": data.facts, "device": started.devices}

@@ -41,6 +41,11 @@ def in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def elsewhere() -> bool:
+    """Whether a launcher gave this job to a process of its own, and may have given it to another before."""
+    return in_sweep() and HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic"
+
+
 def settle() -> None:
     """Go where the command was given, and keep to the cores of the job; before JAX is imported.
 
@@ -50,9 +55,9 @@ def settle() -> None:
     Raises:
         OSError: the directory of the command is not there: machines must share it.
     """
-    job = HydraConfig.get()
-    if not in_sweep() or job.runtime.choices.get("hydra/launcher") == "basic":
+    if not elsewhere():
         return
+    job = HydraConfig.get()
     os.chdir(job.runtime.cwd)
     with contextlib.suppress(OSError):  # Hydra's own directory, empty on all machines but the first
         Path(job.runtime.output_dir).rmdir()

@@ -8,6 +8,7 @@ the network are not relied on, for NFS may keep them to each machine, or to none
   with its process, so that a lock of a dead process is free at once.
 - Between machines a record in the run directory decides (`.holder`: process, machine, since when). Its
   process touches it every few seconds; one that nobody has touched for a minute is of a dead process.
+  A job that a launcher starts again after its machine has died waits for that minute (`outlast`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -76,6 +77,33 @@ def held(run: Path) -> Iterator[None]:
                 record.unlink()
     finally:
         lock.release()
+
+
+def outlast(run: Path, tell: Callable[[str], None]) -> None:
+    """Where a process of another machine is at work on `run`, wait until it has ended or counts as dead.
+
+    For `DEAD_AFTER` and a little more; after that it is alive, and `held` says so. One of this machine
+    is not waited for: its lock tells at once whether it lives. `tell` is called once if there is a wait.
+    """
+    until = None
+    while found := _alive_elsewhere(run):
+        if until is None:
+            until = time.monotonic() + DEAD_AFTER + 2
+            tell(
+                f"{run} was being worked on by {found}: waiting up to {DEAD_AFTER:.0f} s for it to be dead"
+            )
+        elif time.monotonic() > until:
+            return
+        time.sleep(min(1.0, DEAD_AFTER / 10))
+
+
+def _alive_elsewhere(run: Path) -> Holder | None:
+    """The holder on another machine that may be alive, by the clock of the file system."""
+    found = read(run)
+    if found is None or found.place == _place():
+        return None
+    found = read(run, _file_systems_time(run))
+    return found if found is not None and _alive(found, here=False) else None
 
 
 def holder(run: Path) -> Holder | None:

@@ -1,5 +1,6 @@
 """python -m kernelstudy.run +exp=mnist [key=value ...]: train, measure, report."""
 
+import errno
 import os
 import shlex
 import sys
@@ -91,8 +92,10 @@ def _job(settings: DictConfig) -> None:
         run(config.from_hydra(settings))
     except (ConfigError, runs.RunError, locks.HeldError) as error:
         status = _tell(str(error), 2)
-    except OSError as error:  # a full disk, a directory that cannot be written
-        status = _tell(f"{error.filename or 'runs_dir'}: {error.strerror or error}", 1)
+    except OSError as error:  # a directory that cannot be written; a full disk
+        wrong = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+        told = f"{error.filename or 'runs_dir'}: {error.strerror or error}"
+        status = _tell(told, 2 if wrong else 1)
     except Exception as error:
         traceback.print_exc()
         status = _tell(f"failed: {type(error).__name__}", 1)

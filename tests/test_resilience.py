@@ -1,8 +1,10 @@
 """Short forms of experiments/resilience: real processes killed, overrides that are wrong or nearly right."""
 
+import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from tests.commands import run_here
 PLACE = Path(__file__).parents[1] / "experiments" / "resilience"
 WORDS = (
     *("+exp=mnist", "+debug=tiny", "name=fault", "seeds=1", "steps=64", "log_points=4"),
-    *("arms=[{init: sobel}]", "checkpoint_seconds=0"),
+    # What is watched of deeper layers goes through test_checkpoints.py; this is of whole processes.
+    *("arms=[{init: sobel}]", "checkpoint_seconds=0", "probe_seeds=0"),
 )
 
 
@@ -83,25 +86,66 @@ def test_a_second_process_is_told_who_is_at_work(tmp_path):
 def test_a_holder_on_another_machine_counts_while_it_gives_signs_of_life(tmp_path):
     from kernelstudy import locks
 
-    def record(age):
-        (tmp_path / locks.HOLDER).write_text(
-            '{"pid": 1, "host": "elsewhere", "since": "then", "place": "another"}'
-        )
-        then = time.time() - age
-        os.utime(tmp_path / locks.HOLDER, (then, then))
-
-    record(locks.DEAD_AFTER / 2)
+    _elsewhere(tmp_path, locks.DEAD_AFTER / 2)
     with (
         pytest.raises(locks.HeldError, match="process 1 on elsewhere, since then"),
         locks.held(tmp_path),
     ):
         pass
     assert locks.holder(tmp_path) is not None
-    record(locks.DEAD_AFTER * 2)
+    _elsewhere(tmp_path, locks.DEAD_AFTER * 2)
     assert locks.holder(tmp_path) is None
     with locks.held(tmp_path):
         assert locks.read(tmp_path).pid == os.getpid()
     assert list(tmp_path.iterdir()) == []
+
+
+def _elsewhere(run, age, place="another"):
+    from kernelstudy import locks
+
+    record = {"pid": 1, "host": "elsewhere", "since": "then", "place": place}
+    (run / locks.HOLDER).write_text(json.dumps(record))
+    then = time.time() - age
+    os.utime(run / locks.HOLDER, (then, then))
+
+
+def test_a_job_started_again_waits_until_its_first_machine_counts_as_dead(tmp_path):
+    from kernelstudy import locks
+
+    told = []
+    _elsewhere(tmp_path, locks.DEAD_AFTER - 1)
+    began = time.monotonic()
+    locks.outlast(tmp_path, told.append)
+    assert 0.5 < time.monotonic() - began < 20
+    assert len(told) == 1
+    assert "process 1 on elsewhere, since then: waiting up to 60 s" in told[0]
+    with locks.held(tmp_path):
+        assert locks.read(tmp_path).pid == os.getpid()
+        locks.outlast(tmp_path, told.append)  # of this machine: no wait
+    locks.outlast(tmp_path, told.append)  # nobody's
+    assert len(told) == 1
+
+
+def test_it_waits_no_longer_than_that_for_one_that_lives(tmp_path, monkeypatch):
+    from kernelstudy import locks
+
+    monkeypatch.setattr(locks, "DEAD_AFTER", 1.5)
+    _elsewhere(tmp_path, 0)
+    ended = threading.Event()
+
+    def live():
+        while not ended.wait(0.1):
+            os.utime(tmp_path / locks.HOLDER)
+
+    living = threading.Thread(target=live)
+    living.start()
+    try:
+        locks.outlast(tmp_path, lambda _: None)
+        with pytest.raises(locks.HeldError, match="process 1 on elsewhere"), locks.held(tmp_path):
+            pass
+    finally:
+        ended.set()
+        living.join()
 
 
 def test_bad_overrides_are_told_in_one_sentence(tmp_path):

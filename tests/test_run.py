@@ -1,8 +1,10 @@
 """The run command as a user meets it: in processes of its own where those matter."""
 
 import json
+import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,8 @@ from tests.commands import run_here
 
 TINY = ("+exp=mnist", "+debug=tiny")
 ONE_ARM = "arms=[{init: he_normal}]"
-UNWATCHED = "probe_seeds=0"
+SMALL = (*TINY, ONE_ARM, "steps=2", "probe_seeds=0")
+SWEPT = (*SMALL, "name=swept", "seeds=[0],[1]", "model.kernel_size=4,3")
 
 
 def run(place, *words):
@@ -97,42 +100,53 @@ def test_initial_kernels_are_chances(done):
     assert {"odd", "delta_odd", "a_pop", "movement"} <= set(table["measure"])
 
 
-def test_the_same_command_again_only_reports(done):
-    place, first = done
-    page = run_of(place) / "report.html"
-    page.unlink()
-    before = (run_of(place) / "trajectory.zarr" / "zarr.json").stat().st_mtime_ns
-    again = run(place, *TINY)
-    assert again.returncode == 0, again.stderr
-    assert "is finished; making its report again" in again.stdout
-    assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
-    assert page.is_file()
-    assert (run_of(place) / "trajectory.zarr" / "zarr.json").stat().st_mtime_ns == before
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Four jobs, of which two are bad. Those that are not share their programs with other tests."""
+    place = tmp_path_factory.mktemp("swept")
+    return place, run(place, "-m", *SWEPT)
 
 
-def test_a_sweep_goes_on_after_a_bad_job(tmp_path):
-    sizes = "model.kernel_size=4,3,5"
-    swept = run(
-        tmp_path, "-m", *TINY, "seeds=1", "steps=1", sizes, "name=swept", ONE_ARM, UNWATCHED
-    )
-    assert swept.returncode == 2
-    assert "model.kernel_size: 4" in swept.stderr
-    assert "Traceback" not in swept.stderr
-    found = sorted((tmp_path / "results" / "runs" / "swept").iterdir())
+def test_a_sweep_goes_on_after_a_bad_job(swept):
+    place, told = swept
+    assert told.returncode == 2
+    assert told.stderr.count("model.kernel_size: 4") == 2
+    assert "Traceback" not in told.stderr
+    found = sorted((place / "results" / "runs" / "swept").iterdir())
     assert len(found) == 2
     assert all((run / "DONE").is_file() and (run / "report.html").is_file() for run in found)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["results"]
-    # again: only what is missing, here one report
-    gone, kept = (run / "report.html" for run in found)
+    assert sorted(p.name for p in place.iterdir()) == ["results"]
+
+
+def test_a_sweep_again_does_what_is_missing(swept):
+    """Here one report."""
+    place, told = swept
+    pages = [line for line in told.stdout.splitlines() if line.startswith("report: ")]
+    gone, kept = (place / line.removeprefix("report: ") for line in pages)
     gone.unlink()
     before = kept.stat().st_mtime_ns
-    again = run(
-        tmp_path, "-m", *TINY, "seeds=1", "steps=1", sizes, "name=swept", ONE_ARM, UNWATCHED
-    )
+    again = run(place, "-m", *SWEPT)
     assert again.returncode == 2
     assert again.stdout.count("making its report again") == 1
+    assert [line for line in again.stdout.splitlines() if line.startswith("report: ")] == pages
     assert gone.is_file()
     assert kept.stat().st_mtime_ns == before
+
+
+def test_the_same_command_again_only_reports(swept):
+    """Outside a sweep always: a report that is there is made again."""
+    place, told = swept
+    page = next(line for line in told.stdout.splitlines() if line.startswith("report: "))
+    directory = (place / page.removeprefix("report: ")).parent
+    files = (directory / "report.html", directory / "trajectory.zarr" / "zarr.json")
+    before = [file.stat().st_mtime_ns for file in files]
+    again = run(place, *SMALL, "name=swept", "seeds=[0]", "model.kernel_size=3")
+    assert again.returncode == 0, again.stderr
+    assert "is finished; making its report again" in again.stdout
+    assert again.stdout.splitlines()[-1] == page
+    after = [file.stat().st_mtime_ns for file in files]
+    assert after[0] > before[0]
+    assert after[1] == before[1]
 
 
 @pytest.mark.parametrize(
@@ -166,20 +180,44 @@ def test_a_process_ends_with_the_status_and_the_sentence(tmp_path, process):
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     told = run(tmp_path, *TINY, "runs_dir=file/runs")
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert len(told.stderr.splitlines()) == 1
     assert "Not a directory" in told.stderr
 
 
-def test_a_full_disk_is_one_sentence(tmp_path, command_environment):
+@pytest.mark.parametrize("within", [".", "runs/mnist"])
+def test_a_directory_that_is_read_only(tmp_path, within):
+    """Root writes where it may not: without its capabilities it is as anybody."""
+    directory = tmp_path / within
+    directory.mkdir(parents=True, exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    directory.chmod(0o555)
+    bound = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    if bound and not shutil.which(bound[0]):
+        pytest.skip("no setpriv here")
+    told = subprocess.run(
+        [*bound, sys.executable, "-m", "kernelstudy.run", *TINY, "runs_dir=runs"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    directory.chmod(0o755)
+    assert told.returncode == 2, told.stderr
+    assert told.stdout == ""
+    assert told.stderr == f"kernelstudy: {directory}: cannot be written\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
     """A file system of 64 kB, mounted for this process alone."""
     mount = f"mkdir small && mount -t tmpfs -o size=64k tmpfs small && exec {sys.executable}"
-    words = [*TINY, "seeds=1", "steps=2", "runs_dir=small"]
-    command = f"{mount} -m kernelstudy.run " + " ".join(words)
+    words = [*TINY, "seeds=1", "steps=2", ONE_ARM, "runs_dir=small"]
+    command = f"{mount} -m kernelstudy.run {shlex.join(words)}"
     process = subprocess.run(
         ["unshare", "--mount", "--map-root-user", "sh", "-c", command],
         cwd=tmp_path,
-        env=command_environment,
         capture_output=True,
         text=True,
         check=False,
@@ -193,14 +231,11 @@ def test_a_full_disk_is_one_sentence(tmp_path, command_environment):
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_with_a_checkpoint_and_the_command(
-    tmp_path, command_environment, number, status
-):
+def test_a_signal_ends_it_with_a_checkpoint_and_the_command(tmp_path, number, status):
     words = [*TINY, "steps=100000", "seeds=1", ONE_ARM, "name=stopped"]
     process = subprocess.Popen(
         [sys.executable, "-m", "kernelstudy.run", *words],
         cwd=tmp_path,
-        env=command_environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
