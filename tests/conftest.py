@@ -8,8 +8,8 @@ import pytest
 
 # Two CPU devices, so that sharing networks out over devices is always exercised.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
-# Hundreds of small programs run once each: compile them quickly rather than well. Commands that are
-# tested in processes of their own compile as their users' do.
+# Hundreds of small programs run once each: compile them quickly rather than well. The commands that
+# test_run.py tests in processes of their own compile as their users' do.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 # What several tests compile is compiled once, by whichever worker comes first; workers inherit this.
@@ -17,7 +17,8 @@ _own_cache = None
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _own_cache = tempfile.mkdtemp(prefix="kernelstudy-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _own_cache
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+    # A start compiles some fifty small programs, which together take as long as the large one.
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 def pytest_unconfigure() -> None:
@@ -35,9 +36,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def command_environment(tmp_path_factory) -> dict[str, str]:
-    """Environment of commands under test: JAX as users have it, compiled programs shared."""
+    """Environment of commands under test: JAX as users have it, compiled programs shared.
+
+    For commands whose compilation is not the point os.environ does, which shares the tests' programs.
+    """
     cache = tmp_path_factory.getbasetemp().parent / "jax"
     return {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
