@@ -54,8 +54,6 @@ def test_a_finished_run_of_other_versions_says_so(tmp_path, capsys):
 
 def test_progress_and_time_left_of_what_is_running(tmp_path, capsys):
     run = begun(tmp_path / "a", [{"step": 50, "seconds": 100.0}])
-    then = time.time() - 20  # ten more steps since
-    os.utime(run / runs.METRICS, (then, then))
     code = (
         "import sys, time, pathlib; from kernelstudy import locks\n"
         "with locks.held(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
@@ -63,6 +61,8 @@ def test_progress_and_time_left_of_what_is_running(tmp_path, capsys):
     holder = subprocess.Popen([sys.executable, "-c", code, str(run)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
+    then = time.time() - 20  # ten more steps since
+    os.utime(run / runs.METRICS, (then, then))
     found = status.of_run(run)
     holder.kill()
     holder.communicate()

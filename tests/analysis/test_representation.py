@@ -33,9 +33,10 @@ def test_effective_rank():
         effective_rank(np.ones(3))
 
 
-def test_linear_probe_is_scikit_learns_classifier():
+@pytest.mark.parametrize("powers", [(1,), (1, 2)], ids=["fewer features", "more than examples"])
+def test_linear_probe_is_scikit_learns_classifier(powers):
     digits = load_digits()
-    x, y = digits.data[:200], digits.target[:200]
+    x, y = np.hstack([digits.data[:200] ** p for p in powers]), digits.target[:200]
     even, right = np.arange(200) % 2 == 0, 0
     for fit in (even, ~even):
         spread = x[fit].std(0)
