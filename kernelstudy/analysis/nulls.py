@@ -44,7 +44,7 @@ def r2_tail(r2: ArrayLike, k: int, d: int) -> np.ndarray:
     """
     if not 0 < k < d:
         raise ValueError(f"r2_tail needs 0 < k < d, not k={k}, d={d}")
-    return scipy.special.betaincc(k / 2, (d - k) / 2, np.clip(r2, 0, 1))
+    return np.asarray(scipy.special.betaincc(k / 2, (d - k) / 2, np.clip(r2, 0, 1)))
 
 
 def permute_taps(kernels: ArrayLike, rng: np.random.Generator | int) -> np.ndarray:
