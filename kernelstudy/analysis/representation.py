@@ -33,11 +33,13 @@ def effective_rank(features: ArrayLike) -> float:
 def linear_probe(features: ArrayLike, labels: ArrayLike) -> float:
     """How much of the classes a linear reading finds: the part of examples it names right.
 
-    features: (example, p), labels: (example,). Ridge regression onto a column of +1 and -1 for each
-    class, as scikit-learn's `RidgeClassifier` has it, on standardised features; fitted on the even
-    examples and scored on the odd ones, and the other way round. NaN where one half holds a single
-    class, or features are not finite.
+    features: (example, p), labels: (example,). scikit-learn's ridge regression onto a column of +1
+    and -1 for each class, as its `RidgeClassifier` has it, on standardised features; fitted on the
+    even examples and scored on the odd ones, and the other way round. NaN where one half holds a
+    single class, or features are not finite.
     """
+    from sklearn.linear_model import ridge_regression  # slow to import, and seldom needed
+
     x, labels = _features(features), np.asarray(labels)
     if labels.shape != x.shape[:1]:
         raise ValueError(f"labels must have shape {x.shape[:1]}, not {labels.shape}")
@@ -50,20 +52,12 @@ def linear_probe(features: ArrayLike, labels: ArrayLike) -> float:
         mean, spread = x[fit].mean(axis=0), x[fit].std(axis=0)
         scaled = (x - mean) / np.where(spread > 0, spread, 1)
         offset = columns[fit].mean(axis=0)
-        weights = _ridge(scaled[fit], columns[fit] - offset)
-        named = classes[(scaled[~fit] @ weights + offset).argmax(axis=1)]
+        weights = ridge_regression(
+            scaled[fit], columns[fit] - offset, alpha=PENALTY, solver="cholesky", check_input=False
+        )
+        named = classes[(scaled[~fit] @ weights.T + offset).argmax(axis=1)]
         right += int((named == labels[~fit]).sum())
     return right / len(x)
-
-
-def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weights (p, column) of ridge regression of y (n, column) on x (n, p), by whichever normal
-    equations are fewer. scikit-learn's, which the tests hold it to, takes seconds to import.
-    """
-    n, p = x.shape
-    if p <= n:
-        return np.linalg.solve(x.T @ x + PENALTY * np.eye(p), x.T @ y)
-    return x.T @ np.linalg.solve(x @ x.T + PENALTY * np.eye(n), y)
 
 
 def settling_step(similarity: ArrayLike, steps: ArrayLike, *, level: float = SETTLED) -> float:
