@@ -2,9 +2,13 @@
 
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
+
+# A shell's background jobs have it ignored, and with them whatever they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two CPU devices, so that sharing networks out over devices is always exercised.
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")

@@ -245,7 +245,10 @@ def test_a_signal_ends_it_with_a_checkpoint_and_the_command(tmp_path, number, st
         time.sleep(0.1)
     time.sleep(0.5)
     process.send_signal(number)
-    _, told = process.communicate(timeout=120)
+    try:
+        _, told = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == status
     first, last = told.decode().splitlines()
     assert first == "kernelstudy: ending after this segment; once more to end at once"
