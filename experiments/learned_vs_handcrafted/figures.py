@@ -1,0 +1,84 @@
+"""The figures of this study, from its networks' accuracies."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kernelstudy.analysis import t_interval
+from kernelstudy.questions import by_seed
+from kernelstudy.reporting import style
+
+MARKS = "os^vDP"
+
+
+def accuracy(nets: pd.DataFrame, arms: Sequence[str], widths: Sequence[int]) -> Figure:
+    """A panel a width, a line an arm, against the size of the training set."""
+    sizes = sorted(nets["size"].unique())
+    with style.styled():
+        figure, panels = _panels(widths, sizes)
+        for panel, width in zip(panels, widths, strict=True):
+            for number, arm in enumerate(arms):
+                at, values = [], []
+                for size in sizes:
+                    found = by_seed(nets, "accuracy", arm, size=size, width=width)
+                    if len(found):
+                        at.append(_place(sizes, size, number, len(arms)))
+                        values.append((100 * found.mean(), *t_interval(100 * found)))
+                _line(panel, at, values, number, arm)
+        panels[0].set_ylabel("test accuracy, %")
+        _legend(figure, panels, arms)
+    return figure
+
+
+def differences(grid: pd.DataFrame, arms: Sequence[str], widths: Sequence[int]) -> Figure:
+    """A panel a width, a line an arm: points above or below the learned first layer."""
+    sizes = sorted(grid["size"].unique())
+    with style.styled():
+        figure, panels = _panels(widths, sizes)
+        for panel, width in zip(panels, widths, strict=True):
+            panel.axhline(0, color="black", lw=0.9)
+            for number, arm in enumerate(arms):
+                mine = grid[(grid["width"] == width) & (grid["arm"] == arm)]
+                at = [_place(sizes, size, number, len(arms)) for size in mine["size"]]
+                values = list(mine[["points", "low", "high"]].itertuples(index=False))
+                _line(panel, at, values, number, arm)
+        panels[0].set_ylabel("accuracy − learned, points")
+        _legend(figure, panels, arms)
+    return figure
+
+
+def _panels(widths: Sequence[int], sizes: Sequence[int]):
+    figure = Figure(figsize=(9.6, 4.0))
+    panels = figure.subplots(1, len(widths), sharey=True)
+    for panel, width in zip(panels, widths, strict=True):
+        panel.set(title=f"width {width}", xlabel="training images")
+        panel.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
+        panel.set_xlim(-0.5, len(sizes) - 0.5)
+        panel.grid(axis="x", visible=False)
+    return figure, panels
+
+
+def _place(sizes: Sequence[int], size: int, number: int, arms: int) -> float:
+    """Sizes evenly spaced, arms side by side so that intervals do not hide each other."""
+    return list(sizes).index(size) + 0.1 * (number - (arms - 1) / 2)
+
+
+def _line(panel, at: list[float], values: list, number: int, arm: str) -> None:
+    if not at:
+        return
+    colour = style.colour_of(number)
+    middle, low, high = zip(*values, strict=True)
+    panel.plot(at, middle, color=colour, lw=0.9, alpha=0.5)
+    panel.vlines(at, low, high, color=colour, lw=2)
+    panel.plot(at, middle, MARKS[number], ms=5, color=colour, mec="white", mew=0.6)
+
+
+def _legend(figure: Figure, panels, arms: Sequence[str]) -> None:
+    names = {"he_normal": "learned (he_normal)", "sobel_prewitt": "sobel_prewitt, then learned"}
+    for number, arm in enumerate(arms):
+        label = names.get(arm, arm.replace("/", ", "))
+        panels[0].plot([], [], MARKS[number], color=style.colour_of(number), label=label)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7.5
+    )

@@ -1,0 +1,166 @@
+"""python experiments/learned_vs_handcrafted/run.py RUN [RUN ...] [--out DIR]: the report of this study.
+
+The dense first layer's networks (dense.py) are read from <runs>_dense, beside the directory of runs.
+"""
+
+import itertools
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+from figures import accuracy, differences
+
+from kernelstudy import answers
+from kernelstudy.analysis.hypotheses import Outcome, above, below, within
+from kernelstudy.analysis.inference import benjamini_hochberg
+from kernelstudy.answers import Answer, Drawn, Part
+from kernelstudy.questions import PLACE, Found, by_seed, paired
+
+SIZES, WIDTHS, FULL = (100, 1000, 10000, 60000), (4, 16, 64), 60000
+LEARNED, RANDOM, FROZEN = "he_normal", "he_normal/frozen", "sobel_prewitt/frozen"
+PCA, STARTED, DENSE = "patch_pca/frozen", "sobel_prewitt", "dense"
+CONVOLUTIONS = (LEARNED, RANDOM, FROZEN, PCA, STARTED)
+
+
+def answer(found: Found) -> Answer:
+    dense, notes = dense_networks(found)
+    nets = pd.concat([found.networks, dense], ignore_index=True)
+    grid = compared(nets)
+    found = found._replace(networks=nets, deviations=[*found.deviations, *notes])
+    parts = tested(nets)
+    return Answer(
+        found,
+        parts,
+        {"accuracy": means(nets), "differences": grid},
+        [
+            Drawn(
+                "accuracy",
+                "Test accuracy against training-set size, width by width",
+                "Means over networks with Student's 95% interval, all 10,000 test images, step 800.",
+                accuracy(nets, (*CONVOLUTIONS, DENSE), WIDTHS),
+            ),
+            Drawn(
+                "differences",
+                "Accuracy less that of the learned first layer, paired by seed",
+                "Percentage points with Student's 95% interval; above 0: better than learned.",
+                differences(grid, (*CONVOLUTIONS, DENSE), WIDTHS),
+            ),
+        ],
+        [
+            "Hypothesis 3: 'falls with the size': the slope, network by network, of the difference in points "
+            "against the tenfold of the size, over the sizes that were run; at every width, for none is named.",
+            "Hypotheses 1, 4 and 5: 'costs less than', 'within' and 'below' a bound are in points of "
+            "accuracy, each size and width a part.",
+            "Hypothesis 6: every convolutional arm at 100, 1,000 and 10,000 images.",
+        ],
+        [
+            "The compute is the same for all sizes (800 steps): with 100 images that is 800 passes over them "
+            "at most, with 60,000 not one, so that size and repetition go together.",
+            "Every size is one subset of the images, shared by all networks: intervals are over seeds alone.",
+            "The learning rate is the same for all arms, and tuned for none. The dense arm has many times the "
+            "weights of the convolutions: it shows what a lack of structure costs as it is, not at equal size.",
+            "One data set of small grey images; 3 x 3 kernels.",
+        ],
+    )
+
+
+def tested(nets: pd.DataFrame) -> list[Part]:
+    parts = []
+
+    def points(arm: str, reference: str, size: int, width: int):
+        return 100 * paired(nets, "accuracy", arm, reference, size=size, width=width)
+
+    def add(number: int, size: int | str, width: int, subject: str, outcome: Outcome) -> None:
+        where = f"{size:,} images" if isinstance(size, int) else size
+        parts.append(Part(number, f"{where}, width {width}", subject, outcome))
+
+    def cost(width: int):
+        return points(LEARNED, RANDOM, FULL, width)
+
+    for width in (16, 64):
+        claim = "a frozen random layer costs less than 1.5 points"
+        add(1, FULL, width, RANDOM, below(claim, cost(width), 1.5))
+        claim = "frozen hand-crafted kernels are below frozen random ones"
+        add(2, FULL, width, FROZEN, below(claim, points(FROZEN, RANDOM, FULL, width), 0.0))
+    claim = "a frozen random layer costs more than 1.5 points"
+    add(1, FULL, 4, RANDOM, above(claim, cost(4), 1.5))
+    for one, other in itertools.combinations(CONVOLUTIONS, 2):
+        claim = "arms are within 2 points of each other"
+        add(3, 100, 16, f"{one} − {other}", within(claim, points(one, other, 100, 16), 2.0))
+    for width in WIDTHS:
+        claim = "hand-crafted less learned falls with the size"
+        add(3, "all sizes", width, FROZEN, below(claim, slopes(nets, width), 0.0))
+    for width, size in itertools.product((16, 64), SIZES):
+        claim = "frozen patch axes are within 1 point of learned kernels"
+        add(4, size, width, PCA, within(claim, points(PCA, LEARNED, size, width), 1.0))
+        claim = "started from the bank and trained is within 0.5 points of he_normal"
+        add(5, size, width, STARTED, within(claim, points(STARTED, LEARNED, size, width), 0.5))
+    for size, arm in itertools.product(SIZES[:-1], CONVOLUTIONS):
+        claim = "the dense first layer is worse"
+        add(6, size, 16, f"dense − {arm}", below(claim, points(DENSE, arm, size, 16), 0.0))
+    return parts
+
+
+def slopes(nets: pd.DataFrame, width: int) -> np.ndarray:
+    """Points of hand-crafted less learned for every tenfold of the size, a slope a seed."""
+    found = {
+        np.log10(size): 100 * paired(nets, "accuracy", FROZEN, LEARNED, size=size, width=width)
+        for size in SIZES
+    }
+    table = pd.DataFrame({x: d for x, d in found.items() if len(d)}).dropna()
+    x = table.columns.to_numpy(float)
+    x = x - x.mean() if len(x) else x
+    return table.to_numpy() @ x / (x @ x) if len(x) > 1 else np.empty(0)
+
+
+def compared(nets: pd.DataFrame) -> pd.DataFrame:
+    """Every arm less learned in points, for every size and width: tests with q over the whole grid."""
+    rows = []
+    for size, width in itertools.product(SIZES, WIDTHS):
+        for arm in (*CONVOLUTIONS[1:], DENSE):
+            points = 100 * paired(nets, "accuracy", arm, LEARNED, size=size, width=width)
+            if len(points):
+                rows.append((size, width, arm, *within("", points, 0.0)[1:6]))
+    names = ["size", "width", "arm", "n", "points", "low", "high", "p"]
+    table = pd.DataFrame(rows, columns=names)
+    return table.assign(q=benjamini_hochberg(table["p"].to_numpy(float)))
+
+
+def means(nets: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of every arm at every size and width, with Student's interval."""
+    rows = []
+    for (size, width, arm), _ in nets.groupby(["size", "width", "arm"], sort=False):
+        values = by_seed(nets, "accuracy", arm, size=size, width=width)
+        rows.append((size, width, arm, *above("", values, 0.0)[1:5]))
+    names = ["size", "width", "arm", "n", "accuracy", "low", "high"]
+    return pd.DataFrame(rows, columns=names).sort_values(["width", "size"], kind="stable")
+
+
+def dense_networks(found: Found) -> tuple[pd.DataFrame, list[str]]:
+    """Networks with a dense first layer as rows of `Found.networks`, and what to say of them."""
+    run = next(iter(found.places.values()))
+    place = run.parent.with_name(f"{run.parent.name}_dense")
+    tables, notes = [], []
+    for size in SIZES:
+        facts, table = place / f"{size}.json", place / f"{size}.csv"
+        if not facts.is_file():
+            notes.append(
+                f"The dense first layer at {size:,} images is not in this report (no such file)."
+            )
+            continue
+        made = json.loads(facts.read_text())
+        nets = pd.read_csv(table).assign(arm=DENSE, data=made["data"]["name"])
+        tables.append(nets)
+        notes.append(
+            f"The dense first layer at {size:,} images: {len(nets)} networks of "
+            f"{made['settings']['steps']} steps, {made['net_images']:,} net-images in "
+            f"{made['seconds']['train'] / 60:.0f} minutes (commit {str(made['git_commit'])[:12]}); made by "
+            "dense.py, it is no run of the package."
+        )
+    empty = pd.DataFrame(columns=[*PLACE, "arm", "seed", "accuracy", "diverged"])
+    return pd.concat(tables, ignore_index=True) if tables else empty, notes
+
+
+if __name__ == "__main__":
+    sys.exit(answers.main(__file__, answer))

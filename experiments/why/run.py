@@ -1,0 +1,161 @@
+"""python experiments/why/run.py RUN [RUN ...] [--out DIR]: the report of this study."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+from figures import derivative_share, profile, update
+from measures import METRIC, Theory, measured
+
+from kernelstudy import answers
+from kernelstudy.analysis.hypotheses import (
+    FAILS,
+    HOLDS,
+    above,
+    above_chance,
+    not_above_chance,
+    not_from_chance,
+    within,
+)
+from kernelstudy.answers import Answer, Drawn, Part
+from kernelstudy.questions import Found, paired, rung, with_q
+
+DATA = ("mnist5k", "photo_patches")
+INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
+CORRELATED = ("natural", "phase_scrambled")
+
+
+def arm(inputs: str, labels: str = "true") -> str:
+    parts = ["he_normal*0.1", *["shuffled"] * (labels == "shuffled")]
+    return "/".join([*parts, *[inputs] * (inputs != "natural")])
+
+
+def answer(found: Found) -> Answer:
+    theory = measured(found)
+    # N3 in the primary measure, as hypothesis 5 has it, is one more test of the declared family
+    ladder = with_q(pd.concat([found.ladder.drop(columns="q"), theory.n3], ignore_index=True))
+    found = found._replace(ladder=ladder)
+    parts = [part for data in DATA for part in tested(found, theory, data)]
+    return Answer(
+        found,
+        allowed_exception(parts),
+        {
+            "ladder": ladder,
+            "linear_theory": theory.fits,
+            "derivative_share": theory.curves,
+            "profiles": theory.profiles,
+        },
+        [
+            Drawn(
+                "update",
+                "R² of the update by inputs and labels, beside chance and N3",
+                "Dots: networks; diamonds: means with their 95% interval; squares: Gaussian kernels with the "
+                "layer's own energies on the patches' axes (N3). Grey: networks of random kernels (N0).",
+                update(found, INPUTS, arm),
+            ),
+            Drawn(
+                "derivative_share",
+                "The share of the update that is odd (gradient-like) against step, beside the linear theory",
+                "Solid: measured, mean with its 95% interval; dashed: the closed form at the run's learning "
+                "rate, with labels unrelated to patches. Dotted: chance, 4 of 9 dimensions.",
+                derivative_share(theory.shares, CORRELATED, arm),
+            ),
+            Drawn(
+                "profile",
+                "Energy of the update over the patches' principal axes, measured and predicted",
+                "Axes from the largest variance to the smallest; those that are mostly odd are shaded.",
+                profile(theory.profiles, CORRELATED, arm),
+            ),
+        ],
+        [
+            "'At chance': the ladder does not find the update above N0; where it lies below, the interval "
+            "says so. 'Above chance': above N0.",
+            "Hypotheses 1 and 3 compare inputs under true labels; shuffled ones are in the figure.",
+            f"Hypothesis 5 is tested in the primary measure ({METRIC}), as it says; the ladder's own N3, in "
+            "the concentration of R², is in ladder.csv. All its tests are within the declared family.",
+            "The closed form needs a rate, a time and the labels' coupling to patches, and the plan fixes none."
+            " Taken are the run's learning rate, its steps, and labels unrelated to patches; no parameter is "
+            "fitted. linear_theory.csv also has the best r over all rates, and r without the first axis.",
+            "'First rises, then falls': the share at the peak of the *other* networks' mean curve exceeds the "
+            "network's own at the first logged step, and at the last.",
+        ],
+        [
+            "The closed form is of a linear network with a global average pool and plain gradient descent; "
+            "these networks pool maxima, rectify, and are trained by Adam.",
+            "A correlation over nine axes of which the first holds most energy is high for many shapes: "
+            "see r without the first axis.",
+            "N3 has the layer's own energies: that it matches says that kernels are as random as their "
+            "energies allow, not that the images alone fix those energies.",
+            "One width, one depth, one optimiser, and two sets of images.",
+        ],
+    )
+
+
+def tested(found: Found, theory: Theory, data: str) -> list[Part]:
+    nets, ladder, parts = found.networks, found.ladder, []
+
+    def add(number: int, subject: str, outcome) -> None:
+        parts.append(Part(number, data, subject, outcome))
+
+    def n0(inputs: str, labels: str = "true"):
+        return rung(ladder, arm(inputs, labels), "update", "N0", data=data)
+
+    def less(one: str, other: str):
+        return paired(nets, "delta", one, other, data=data)
+
+    natural, scrambled, whitened, _, iid = (arm(inputs) for inputs in INPUTS)
+    claim = "R² of the update is within 0.15 of natural inputs'"
+    add(1, scrambled, within(claim, less(scrambled, natural), 0.15))
+    for inputs in ("iid", "permuted"):
+        add(1, arm(inputs), not_above_chance("the update is at chance (N0)", n0(inputs)))
+    for inputs in CORRELATED:
+        shuffled = arm(inputs, "shuffled")
+        claim = "true labels give a higher R² of the update"
+        add(2, shuffled, above(claim, less(arm(inputs), shuffled), 0.0))
+        claim = "the update is above chance (N0)"
+        add(2, shuffled, above_chance(claim, n0(inputs, "shuffled")))
+    add(
+        3,
+        whitened,
+        above("natural inputs are higher by 0.1 at least", less(natural, whitened), 0.1),
+    )
+    add(3, whitened, above("it is above i.i.d. inputs", less(whitened, iid), 0.0))
+    claim = "the update is at chance (N0)"
+    add(4, arm("iid", "shuffled"), not_above_chance(claim, n0("iid", "shuffled")))
+    for inputs in INPUTS:
+        for labels in ("true", "shuffled"):
+            name = arm(inputs, labels)
+            of_n3 = rung(ladder, name, "update", "N3", data=data, measure=METRIC)
+            add(5, name, not_from_chance("N3 matches the update in R²", of_n3))
+    for inputs in CORRELATED:
+        for name in (arm(inputs), arm(inputs, "shuffled")):
+            fits = theory.fits[(theory.fits["data"] == data) & (theory.fits["arm"] == name)]
+            add(6, name, above("profile correlates with the prediction at r > 0.9", fits["r"], 0.9))
+    for name in (natural, arm("natural", "shuffled")):
+        _, odd, _ = theory.shares.get((data, name), (None, np.empty((0, 2)), None))
+        rise, fall = around_peak(odd)
+        add(6, name, above("the derivative share rises from the first log point", rise, 0.0))
+        add(6, name, above("it falls from its peak to the last log point", fall, 0.0))
+    return parts
+
+
+def around_peak(odd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far each network (seed, step) lies at the peak of all others' mean above its first and its last."""
+    others = [np.delete(odd, row, axis=0).mean(axis=0) for row in range(len(odd))]
+    at_peak = np.array([line[int(mean.argmax())] for line, mean in zip(odd, others, strict=True)])
+    return (at_peak - odd[:, 0], at_peak - odd[:, -1]) if len(odd) > 1 else (at_peak, at_peak)
+
+
+def allowed_exception(parts: list[Part]) -> list[Part]:
+    """Hypothesis 5 lets natural inputs with true labels differ from N3 on one data set."""
+    mine = [p for p in parts if p.hypothesis == 5 and p.subject == arm("natural")]
+    failed = [p for p in mine if p.outcome.verdict == FAILS]
+    if len(failed) != 1:
+        return parts
+    claim = "N3 matches the update in R², or this is the one data set that may differ"
+    outcome = failed[0].outcome._replace(verdict=HOLDS, claim=claim)
+    return [p._replace(outcome=outcome) if p is failed[0] else p for p in parts]
+
+
+if __name__ == "__main__":
+    sys.exit(answers.main(__file__, answer))

@@ -1,0 +1,260 @@
+"""The page that answers a study: a verdict for every hypothesis of its plan, from runs alone. No JAX.
+
+A study's script (experiments/<study>/run.py) gives `main` a function from `questions.Found` to `Answer`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.figure
+import pandas as pd
+
+from kernelstudy import questions, runs
+from kernelstudy.analysis.hypotheses import HOLDS, Outcome, overall
+from kernelstudy.questions import PLACE, Found
+from kernelstudy.reporting import page, style
+from kernelstudy.reporting.page import Figure, Page
+
+MOST_LISTED = 6  # parts of one claim that are written out; all are in the table
+
+
+class Part(NamedTuple):
+    """One claim of a hypothesis. `place`: the data set, or size and width; `subject`: the arm or arms."""
+
+    hypothesis: int
+    place: str
+    subject: str
+    outcome: Outcome
+
+
+class Drawn(NamedTuple):
+    name: str
+    title: str
+    caption: str
+    figure: matplotlib.figure.Figure
+
+
+class Answer(NamedTuple):
+    """What a study's script found. The first figure leads. `readings`: how words of the plan that allow
+    several readings were read; `limits`: what the study does not show."""
+
+    found: Found
+    parts: list[Part]
+    tables: dict[str, pd.DataFrame]
+    figures: list[Drawn]
+    readings: list[str]
+    limits: list[str]
+
+
+def main(
+    script: str | Path, answer: Callable[[Found], Answer], words: list[str] | None = None
+) -> int:
+    """The command of a study's script (its __file__): runs in, results/<study> out; 0 done, 2 wrong input."""
+    place = Path(script).resolve().parent
+    root, name = place.parents[1], place.name
+    parser = argparse.ArgumentParser(
+        prog=f"python experiments/{name}/run.py", description=f"Report on the study {name}."
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs, or directories of")
+    parser.add_argument("--out", type=Path, default=root / "results" / name, metavar="DIR")
+    given = parser.parse_args(words)
+    try:
+        plan = questions.plan_of(place / "README.md", root / "conf" / "exp" / f"{name}.yaml")
+        found = questions.read(given.runs, plan)
+        shown = [_shown(path) for path in given.runs]
+        command = shlex.join(["python", f"experiments/{name}/run.py", *shown])
+        written = write(answer(found), given.out, command)
+    except runs.RunError as error:
+        print(f"kernelstudy: {error}", file=sys.stderr)
+        return 2
+    print(f"report: {written}")
+    return 0
+
+
+def _shown(path: Path) -> str:
+    """As typed from the top of a repository, whose results/ it is in; elsewhere its name."""
+    parts = path.resolve().parts
+    return "/".join(parts[parts.index("results") :]) if "results" in parts else path.name
+
+
+def write(answer: Answer, out: Path, command: str) -> Path:
+    """tables/, figures/, report.md, report.html and provenance.json in `out`; the path of report.md."""
+    named = {
+        "verdicts": verdicts(answer.parts, answer.found.plan.hypotheses),
+        "hypotheses": table_of(answer.parts),
+        **answer.tables,
+        "runs": answer.found.made,
+    }
+    for name, table in named.items():
+        runs.write_text(out / "tables" / f"{name}.csv", rounded(table).to_csv(index=False))
+    for drawn in answer.figures:
+        style.save(drawn.figure, out / "figures", drawn.name)
+    provenance = _provenance(answer.found, command)
+    runs.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+    page.write(_page(answer, named, provenance), out)
+    return out / "report.md"
+
+
+def table_of(parts: list[Part]) -> pd.DataFrame:
+    """A row a part: hypothesis, place, subject, and its outcome's fields."""
+    rows = [(*part[:3], *part.outcome) for part in parts]
+    return pd.DataFrame(rows, columns=[*Part._fields[:3], *Outcome._fields])
+
+
+def verdicts(parts: list[Part], hypotheses: dict[int, str]) -> pd.DataFrame:
+    """A row a hypothesis: hypothesis, verdict, parts, held, failed, open, text."""
+    rows = []
+    for number, text in hypotheses.items():
+        mine = [part.outcome.verdict for part in parts if part.hypothesis == number]
+        counts = [mine.count(word) for word in ("holds", "fails", "open", "not run")]
+        rows.append((number, overall(mine), len(mine), *counts, text))
+    names = ["hypothesis", "verdict", "parts", "hold", "fail", "open", "not_run", "text"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers to six digits: more than their intervals allow, and the same on any machine."""
+    numbers = table.select_dtypes("float")
+    return table.assign(
+        **{name: numbers[name].map(lambda v: float(f"{v:.6g}")) for name in numbers}
+    )
+
+
+def interval(outcome: Outcome) -> str:
+    """'+0.123 [0.1, 0.14]', with q where there is one."""
+    text = f"{outcome.estimate:+.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
+    return text + (f", q = {outcome.q:.2g}" if outcome.q == outcome.q else "")
+
+
+def sentences(parts: list[Part]) -> list[str]:
+    """What is to be said of one hypothesis, claim by claim."""
+    found, claims = [], dict.fromkeys((part.place, part.outcome.claim) for part in parts)
+    for where, claim in claims:
+        mine = [p for p in parts if (p.place, p.outcome.claim) == (where, claim)]
+        if len(mine) == 1:
+            (part,) = mine
+            found.append(f"{where}, {part.subject}: {claim}: {_told(part)}.")
+            continue
+        held = [p for p in mine if p.outcome.verdict == HOLDS]
+        others = [p for p in mine if p not in held]
+        whole = len(mine) <= MOST_LISTED
+        listed = mine if whole else others[:MOST_LISTED]
+        said = [f"{p.subject} {_told(p)}" for p in listed]
+        if not whole and held:
+            values = [p.outcome.estimate for p in held]
+            span = f"from {min(values):+.3g} to {max(values):+.3g}"
+            said.insert(0, f"the {len(held)} that hold lie {span}")
+        if not whole and len(others) > len(listed):
+            said.append(f"{len(others) - len(listed)} more are in the table")
+        found.append(f"{where}: {claim}: holds in {len(held)} of {len(mine)}: {'; '.join(said)}.")
+    return found
+
+
+def _told(part: Part) -> str:
+    return f"{part.outcome.verdict} {_figures(part.outcome)}"
+
+
+def _figures(outcome: Outcome) -> str:
+    return f"({interval(outcome)})" if outcome.n else "(no networks)"
+
+
+def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> Page:
+    found = answer.found
+    plan, made = found.plan, found.made
+    judged = named["verdicts"]
+    lead, *more = [Figure(d.name, d.title, d.caption) for d in answer.figures]
+    sections: list[tuple[str, str, list[Figure]]] = []
+    points = {}
+    for row in judged.itertuples():
+        title = f"Hypothesis {row.hypothesis}: {row.verdict}"
+        sections.append((title, str(row.text), []))
+        points[title] = sentences([p for p in answer.parts if p.hypothesis == row.hypothesis])
+    sections.append(("More figures", "", more))
+    closing = {
+        "Deviations from the plan": found.deviations or ["None."],
+        "How the plan was read": answer.readings,
+        "What it does not show": answer.limits,
+    }
+    for title, lines in closing.items():
+        sections.append((title, "", []))
+        points[title] = lines
+    seconds, images = made["seconds"].sum(), int(made["net_images"].sum())
+    return Page(
+        title=f"{plan.name}: {len(plan.hypotheses)} hypotheses declared before the runs",
+        facts=[
+            ("Question", plan.question),
+            ("Plan", f"experiments/{plan.name}/README.md, committed before the runs"),
+            (
+                "Networks",
+                f"{made['networks'].sum():,} in {len(made)} of {len(plan.jobs)} planned runs",
+            ),
+            (
+                "Compute",
+                f"{images:,} net-images in {seconds / 60:,.0f} minutes, on {_all(made['device'])}",
+            ),
+            ("Data", provenance["data"]),
+            ("Versions", provenance["versions"]),
+        ],
+        headline=[
+            f"Hypothesis {row.hypothesis} {row.verdict} ({row.hold} of {row.parts} parts hold, "
+            f"{row.fail} fail, {row.open} open"
+            + (f", {row.not_run} not run" if row.not_run else "")
+            + f"): {row.text}"
+            for row in judged.itertuples()
+        ],
+        answer=[],
+        notes=[],
+        lead=lead,
+        sections=sections,
+        tables=[("Runs", made)],
+        tables_note="Every part of every hypothesis is in hypotheses.csv.",
+        method=_METHOD,
+        reproduce=f"{plan.command}\n{provenance['command']}",
+        provenance=provenance,
+        points=points,
+    )
+
+
+_METHOD = [
+    "The unit is the network; differences are paired by seed. Intervals are Student's, 95%.",
+    "A claim with a bound holds if the interval lies inside the bound, fails if it lies outside, and is open "
+    "otherwise. A hypothesis holds if all of its parts do, and fails if one of them does.",
+    "Claims on chance are the package's ladder: exact sign-flip tests over networks in R² of whole kernels "
+    "(N3: in its concentration), q by Benjamini and Hochberg within data set and part (W, W − W₀). 'Above' "
+    "holds at q ≤ .05, fails if the difference is as surely negative, and is open otherwise; 'not above' "
+    "fails at q ≤ .05 and holds otherwise, which is no proof of equality.",
+    "Measures and ladders are those of each run's own report where it is current, else made again.",
+]
+
+
+def _all(values) -> str:
+    return "; ".join(dict.fromkeys(str(value) for value in values))
+
+
+def _provenance(found: Found, command: str) -> dict[str, Any]:
+    done = [member for member in found.sweep.members if not member.reason]
+    facts = [member.provenance["data"] for member in done]
+    versions = [
+        ", ".join(f"{name} {version}" for name, version in m.provenance["packages"].items())
+        for m in done
+    ]
+    return {
+        "command": command,
+        "report_made_by": runs.environment(),
+        "versions": _all(versions),
+        "commits": _all(member.provenance.get("git_commit") for member in done),
+        "data": _all(
+            f"{f['name']} ({f['train']:,} images, sha256 {f['sha256'][:16]})" for f in facts
+        ),
+        "runs": {
+            "/".join(map(str, row[:3])): row[-1]
+            for row in found.made[[*PLACE, "run"]].itertuples(index=False)
+        },
+    }
