@@ -17,12 +17,22 @@ import matplotlib.figure
 import pandas as pd
 
 from kernelstudy import questions, runs
-from kernelstudy.analysis.hypotheses import HOLDS, Outcome, overall
+from kernelstudy.analysis.hypotheses import HOLDS, MISSING, Outcome, overall
+from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.questions import PLACE, Found
 from kernelstudy.reporting import page, style
 from kernelstudy.reporting.page import Figure, Page
 
+MOST_PLACES = 3
 MOST_LISTED = 6  # parts of one claim that are written out; all are in the table
+
+MEASURES = {  # columns of `Found.networks`: what they are called here, and what they may be at most
+    "start": ("start", 1.0),
+    "value": ("W", 1.0),
+    "delta": ("update", 1.0),
+    "accuracy": ("accuracy", 1.0),
+    "movement": ("movement", float("inf")),
+}
 
 
 class Part(NamedTuple):
@@ -89,6 +99,7 @@ def write(answer: Answer, out: Path, command: str) -> Path:
     named = {
         "verdicts": verdicts(answer.parts, answer.found.plan.hypotheses),
         "hypotheses": table_of(answer.parts),
+        "arms": arms(answer.found.networks),
         **answer.tables,
         "runs": answer.found.made,
     }
@@ -119,6 +130,22 @@ def verdicts(parts: list[Part], hypotheses: dict[int, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
+def arms(networks: pd.DataFrame) -> pd.DataFrame:
+    """Every arm's start, end, update, accuracy and movement: means with bootstrap-t intervals, and chance."""
+    kept, rows = networks[~networks["diverged"].astype(bool)], []
+    for key, group in kept.groupby([*PLACE, "arm"], sort=False):
+        chance = group["chance"].iloc[0]
+        for column, (name, most) in MEASURES.items():
+            values = group[column].dropna().to_numpy(float)
+            if len(values):
+                ends = bootstrap_t_interval(values, support=(0.0, most))
+                rows.append((*key, name, len(values), values.mean(), *ends, chance))
+    names = [*PLACE, "arm", "measure", "n", "mean", "low", "high", "chance"]
+    found = pd.DataFrame(rows, columns=names)
+    found.loc[found["measure"].isin(["accuracy", "movement"]), "chance"] = float("nan")
+    return found
+
+
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers to six digits: more than their intervals allow, and the same on any machine."""
     numbers = table.select_dtypes("float")
@@ -135,7 +162,9 @@ def interval(outcome: Outcome) -> str:
 
 def sentences(parts: list[Part]) -> list[str]:
     """What is to be said of one hypothesis, claim by claim."""
-    found, claims = [], dict.fromkeys((part.place, part.outcome.claim) for part in parts)
+    there = [part for part in parts if part.outcome.verdict != MISSING]
+    absent = dict.fromkeys(p.place for p in parts if p.place not in {q.place for q in there})
+    found, claims = [], dict.fromkeys((part.place, part.outcome.claim) for part in there)
     for where, claim in claims:
         mine = [p for p in parts if (p.place, p.outcome.claim) == (where, claim)]
         if len(mine) == 1:
@@ -154,11 +183,21 @@ def sentences(parts: list[Part]) -> list[str]:
         if not whole and len(others) > len(listed):
             said.append(f"{len(others) - len(listed)} more are in the table")
         found.append(f"{where}: {claim}: holds in {len(held)} of {len(mine)}: {'; '.join(said)}.")
-    return found
+    return found + [f"{place}: not run." for place in absent]
 
 
 def _told(part: Part) -> str:
     return f"{part.outcome.verdict} {_figures(part.outcome)}"
+
+
+def _by_place(parts: list[Part], hypothesis: int) -> str:
+    """' (mnist5k: holds; ...)' where there are few places."""
+    found: dict[str, list[str]] = {}
+    for part in parts:
+        if part.hypothesis == hypothesis:
+            found.setdefault(part.place, []).append(part.outcome.verdict)
+    said = "; ".join(f"{place}: {overall(verdicts)}" for place, verdicts in found.items())
+    return f" ({said})" if 1 < len(found) <= MOST_PLACES else ""
 
 
 def _figures(outcome: Outcome) -> str:
@@ -203,10 +242,9 @@ def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, 
             ("Versions", provenance["versions"]),
         ],
         headline=[
-            f"Hypothesis {row.hypothesis} {row.verdict} ({row.hold} of {row.parts} parts hold, "
-            f"{row.fail} fail, {row.open} open"
-            + (f", {row.not_run} not run" if row.not_run else "")
-            + f"): {row.text}"
+            f"Hypothesis {row.hypothesis}: {row.verdict}{_by_place(answer.parts, row.hypothesis)}. "
+            f"{row.text} ({row.hold} of {row.parts} parts hold, {row.fail} fail, {row.open} open"
+            + (f", {row.not_run} not run)" if row.not_run else ")")
             for row in judged.itertuples()
         ],
         answer=[],

@@ -36,7 +36,7 @@ def overview(found: Found, groups: dict[str, list[str]], base: str) -> Figure:
                     continue
                 at = row + offset
                 of_w.plot([start.mean(), end.mean()], [at, at], color=colour, lw=1, alpha=0.6)
-                of_w.plot(start.mean(), at, "|", ms=9, mew=2, color="black")
+                of_w.plot(start.mean(), at, "|", ms=13, mew=2, color="black")
                 marks.mean_of_shares(of_w, end, at, colour)
                 marks.mean_of_shares(of_update, update, at, colour)
                 if arm != base and len(accuracy):
@@ -84,10 +84,10 @@ def over_time(found: Found, groups: dict[str, list[str]]) -> Figure:
             panel.set_axis_off()
         panels[0, 0].set_ylim(0, 1.03)
         steps_to(panels, last)
-        for panel in panels.flat[len(arms) - columns : len(arms)]:
-            panel.tick_params(labelbottom=True, labelsize=7)
-        for panel in panels[-1]:
+        for panel in panels.flat:
             panel.tick_params(labelsize=7)
+        for panel in panels.flat[len(arms) - columns : len(arms)]:
+            panel.tick_params(labelbottom=True)
         for colour, label in ((W, "kernels W"), (UPDATE, "update W − W₀")):
             panels[0, 0].plot([], [], color=colour, label=label)
         for number, data in enumerate(of):

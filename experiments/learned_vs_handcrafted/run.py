@@ -15,7 +15,7 @@ from kernelstudy import answers
 from kernelstudy.analysis.hypotheses import Outcome, above, below, within
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.answers import Answer, Drawn, Part
-from kernelstudy.questions import PLACE, Found, by_seed, paired
+from kernelstudy.questions import Found, paired
 
 SIZES, WIDTHS, FULL = (100, 1000, 10000, 60000), (4, 16, 64), 60000
 LEARNED, RANDOM, FROZEN = "he_normal", "he_normal/frozen", "sobel_prewitt/frozen"
@@ -24,15 +24,14 @@ CONVOLUTIONS = (LEARNED, RANDOM, FROZEN, PCA, STARTED)
 
 
 def answer(found: Found) -> Answer:
-    dense, notes = dense_networks(found)
-    nets = pd.concat([found.networks, dense], ignore_index=True)
+    nets, notes = with_dense(found)
     grid = compared(nets)
     found = found._replace(networks=nets, deviations=[*found.deviations, *notes])
     parts = tested(nets)
     return Answer(
         found,
         parts,
-        {"accuracy": means(nets), "differences": grid},
+        {"differences": grid},
         [
             Drawn(
                 "accuracy",
@@ -127,18 +126,8 @@ def compared(nets: pd.DataFrame) -> pd.DataFrame:
     return table.assign(q=benjamini_hochberg(table["p"].to_numpy(float)))
 
 
-def means(nets: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of every arm at every size and width, with Student's interval."""
-    rows = []
-    for (size, width, arm), _ in nets.groupby(["size", "width", "arm"], sort=False):
-        values = by_seed(nets, "accuracy", arm, size=size, width=width)
-        rows.append((size, width, arm, *above("", values, 0.0)[1:5]))
-    names = ["size", "width", "arm", "n", "accuracy", "low", "high"]
-    return pd.DataFrame(rows, columns=names).sort_values(["width", "size"], kind="stable")
-
-
-def dense_networks(found: Found) -> tuple[pd.DataFrame, list[str]]:
-    """Networks with a dense first layer as rows of `Found.networks`, and what to say of them."""
+def with_dense(found: Found) -> tuple[pd.DataFrame, list[str]]:
+    """`Found.networks` with those whose first layer is dense, and what to say of them."""
     run = next(iter(found.places.values()))
     place = run.parent.with_name(f"{run.parent.name}_dense")
     tables, notes = [], []
@@ -158,8 +147,7 @@ def dense_networks(found: Found) -> tuple[pd.DataFrame, list[str]]:
             f"{made['seconds']['train'] / 60:.0f} minutes (commit {str(made['git_commit'])[:12]}); made by "
             "dense.py, it is no run of the package."
         )
-    empty = pd.DataFrame(columns=[*PLACE, "arm", "seed", "accuracy", "diverged"])
-    return pd.concat(tables, ignore_index=True) if tables else empty, notes
+    return pd.concat([found.networks, *tables], ignore_index=True), notes
 
 
 if __name__ == "__main__":

@@ -1,0 +1,124 @@
+"""The one figure: what is found, where it comes from, and what it is worth; all from tables in results/."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from words import METRIC, SMALL, UPDATE, Results, final
+
+from kernelstudy.reporting import style
+
+W, OF_UPDATE = style.colour_of(0), style.colour_of(4)
+STARTS = ("he_normal", SMALL, "sobel", "prewitt", "gabor", "patch_pca")
+INPUTS = {
+    "natural": SMALL,
+    "labels shuffled": f"{SMALL}/shuffled",
+    "phases scrambled": f"{SMALL}/phase_scrambled",
+    "whitened": f"{SMALL}/whitened",
+    "pixels permuted": f"{SMALL}/permuted",
+    "pixels i.i.d.": f"{SMALL}/iid",
+}
+LAYERS = {
+    "he_normal/frozen": "random, frozen",
+    "sobel_prewitt/frozen": "Sobel + Prewitt, frozen",
+    "patch_pca/frozen": "patch axes, frozen",
+    "sobel_prewitt": "Sobel + Prewitt, then learned",
+    "dense": "dense layer",
+}
+
+
+def figure(results: Results) -> Figure:
+    with style.styled():
+        drawn = Figure(figsize=(11.5, 4.1))
+        found, why, worth = drawn.subplots(1, 3, width_ratios=(1, 1, 1.1))
+        _found(found, results)
+        _why(why, results("why/tables/arms.csv"))
+        _worth(worth, results("learned_vs_handcrafted/tables/differences.csv"))
+    return drawn
+
+
+def _found(axes: Axes, results: Results) -> None:
+    """Kernels and update of differently started networks: of the study, else of the main experiment."""
+    arms, summary = results("initialisation/tables/arms.csv"), results("mnist/tables/summary.csv")
+    where = "mnist"
+    rows: list[tuple[str, str, float, float, float]] = []
+    if arms is not None:
+        where = str(arms["data"].iloc[0])
+        mine = arms[(arms["data"] == where) & arms["arm"].isin(STARTS)]
+        names = [arm for arm in STARTS if arm in set(mine["arm"])]
+        for line in mine[mine["measure"].isin(["W", "update"])].itertuples():
+            rows.append((line.arm, line.measure, line.mean, line.low, line.high))
+    elif summary is not None:
+        names = [arm for arm in dict.fromkeys(summary["arm"]) if "/" not in arm]
+        for arm in names:
+            for part, measure in (("W", METRIC), ("update", UPDATE)):
+                line = final(summary, arm, measure)
+                rows.append((arm, part, line["mean"], line["ci_low"], line["ci_high"]))
+    else:
+        return _absent(axes, "initialisation")
+    for arm, part, mean, low, high in rows:
+        at = names.index(arm) + (0.14 if part == "update" else -0.14)
+        _mark(axes, mean, low, high, at, OF_UPDATE if part == "update" else W)
+    _rows(axes, names, f"What is found ({where})")
+    for colour, label in ((W, "kernels W"), (OF_UPDATE, "what training added, W − W₀")):
+        axes.plot([], [], "D", ms=5, color=colour, label=label)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
+    return None
+
+
+def _why(axes: Axes, arms: pd.DataFrame | None) -> None:
+    if arms is None:
+        return _absent(axes, "why")
+    sets = list(dict.fromkeys(arms["data"]))
+    for number, data in enumerate(sets):
+        mine = arms[(arms["data"] == data) & (arms["measure"] == "update")].set_index("arm")
+        colour = style.colour_of(1 + number)
+        for row, arm in enumerate(INPUTS.values()):
+            if arm in mine.index:
+                line = mine.loc[arm]
+                at = row + 0.28 * (number - (len(sets) - 1) / 2)
+                _mark(axes, line["mean"], line["low"], line["high"], at, colour)
+        axes.plot([], [], "D", ms=5, color=colour, label=f"W − W₀, {data}")
+    _rows(axes, list(INPUTS), "Where it comes from")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
+    return None
+
+
+def _worth(axes: Axes, grid: pd.DataFrame | None) -> None:
+    if grid is None:
+        return _absent(axes, "learned_vs_handcrafted")
+    width = 16 if 16 in set(grid["width"]) else int(grid["width"].iloc[0])
+    sizes = sorted(grid.loc[grid["width"] == width, "size"].unique())
+    axes.axhline(0, color="black", lw=0.9)
+    for number, (arm, label) in enumerate(LAYERS.items()):
+        mine = grid[(grid["arm"] == arm) & (grid["width"] == width)]
+        at = [sizes.index(size) + 0.09 * (number - 2) for size in mine["size"]]
+        colour = style.colour_of(number + 1)
+        axes.plot(at, mine["points"], color=colour, lw=0.8, alpha=0.5)
+        axes.vlines(at, mine["low"], mine["high"], color=colour, lw=2)
+        axes.plot(at, mine["points"], "os^vD"[number], ms=5, color=colour, mec="white", label=label)
+    axes.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
+    axes.set(xlabel="training images", ylabel="accuracy − learned, points")
+    axes.set_title(f"What it is worth (width {width})")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
+    return None
+
+
+def _mark(axes: Axes, mean: float, low: float, high: float, at: float, colour: str) -> None:
+    axes.plot([low, high], [at, at], color=colour, lw=2.5)
+    axes.plot(mean, at, "D", ms=5.5, color=colour, mec="white")
+
+
+def _rows(axes: Axes, names: list[str], title: str) -> None:
+    axes.axvline(0.25, color=style.CHANCE, lw=1.5)
+    axes.text(0.255, -0.72, "chance", color="#666666", fontsize=7, va="bottom")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(
+        xlim=(0, 1.03), ylim=(len(names) - 0.5, -0.75), xlabel="R² with the steered Sobel pair"
+    )
+    axes.set_title(title)
+    axes.grid(axis="y", visible=False)
+
+
+def _absent(axes: Axes, study: str) -> None:
+    axes.text(0.5, 0.5, f"{study}:\nnot in results/ yet", ha="center", va="center", color="grey")
+    axes.set_axis_off()

@@ -1,0 +1,74 @@
+"""python experiments/findings/run.py [--results DIR]: what all studies say together."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from figure import figure
+from words import Finding, Results, answer, findings, verdicts
+
+from kernelstudy.reporting import style
+from kernelstudy.runs import write_text
+
+ROOT = Path(__file__).resolve().parents[2]
+START, STOP = "<!-- findings: made by experiments/findings/run.py -->", "<!-- /findings -->"
+LIMITS = (
+    "Small networks of one architecture (two convolutions, max-pooling, ReLU), 3 x 3 first-layer kernels, "
+    "small grey images, Adam at one learning rate unless a study says otherwise. Networks of a study share "
+    "their training images, so that intervals are over seeds, not over data. R² is a measure of likeness to a "
+    "*steered* first derivative; it names no operator, and 'not above chance' is no proof of chance."
+)
+
+
+def block(results: Results) -> str:
+    """What stands between the marks of results/README.md."""
+    lines = [f"{number}. {_line(found)}" for number, found in enumerate(findings(results), 1)]
+    judged = [f"- {line}" for line in verdicts(results)]
+    return "\n".join(
+        [
+            "## Findings",
+            "",
+            *answer(results),
+            "",
+            "![What is found, where it comes from and what it is worth](findings.png)",
+            "",
+            "Means with 95% intervals over networks. In brackets: the tier of chance that a claim reaches "
+            "(by whole kernels, mean left in, which is the harder test), and its table.",
+            "",
+            *lines,
+            "",
+            *([*judged, ""] if judged else []),
+            f"**Limits.** {LIMITS}",
+        ]
+    )
+
+
+def _line(found: Finding) -> str:
+    table = f"[{found.table}]({found.table})" if found.table else ""
+    noted = "; ".join(part for part in (found.tier and f"tier: {found.tier}", table) if part)
+    return found.text + (f" ({noted})" if noted else "")
+
+
+def between_marks(text: str, new: str) -> str:
+    """The text with what is between its marks replaced; as it was where it has none."""
+    pattern = re.compile(re.escape(START) + ".*?" + re.escape(STOP), re.S)
+    return pattern.sub(lambda _: f"{START}\n{new}\n{STOP}", text)
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=ROOT / "results")
+    given = parser.parse_args(words)
+    results = Results(given.results)
+    style.save(figure(results), given.results, "findings")
+    pages = {given.results / "README.md": block(results)}
+    pages[given.results.parent / "README.md"] = " ".join(answer(results))
+    for path, new in pages.items():
+        if path.is_file():
+            write_text(path, between_marks(path.read_text(encoding="utf-8"), new))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
