@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from words import METRIC, SMALL, UPDATE, Results, final
+from words import CHANCE, METRIC, SMALL, UPDATE, Results, final
 
 from kernelstudy.reporting import style
 
@@ -109,8 +109,8 @@ def _mark(axes: Axes, mean: float, low: float, high: float, at: float, colour: s
 
 
 def _rows(axes: Axes, names: list[str], title: str) -> None:
-    axes.axvline(0.25, color=style.CHANCE, lw=1.5)
-    axes.text(0.255, -0.72, "chance", color="#666666", fontsize=7, va="bottom")
+    axes.axvline(CHANCE, color=style.CHANCE, lw=1.5, zorder=0)
+    axes.text(CHANCE + 0.01, len(names) - 0.52, "chance", color="#666666", fontsize=7)
     axes.set_yticks(range(len(names)), names)
     axes.set(
         xlim=(0, 1.03), ylim=(len(names) - 0.5, -0.75), xlabel="R² with the steered Sobel pair"

@@ -95,7 +95,8 @@ def _main_runs(results: Results) -> Iterator[Finding]:
     if updates:
         yield Finding(
             "What training adds to He-initialised kernels (W − W₀) has, with the best-steered Sobel pair, R² "
-            f"{' and '.join(updates)}, where random kernels have {CHANCE:.2f}; a is 1 for Prewitt, 2 for Sobel.",
+            f"{' and '.join(updates)}, where random kernels have {CHANCE:.2f}; a is 1 for Prewitt and 2 for "
+            "Sobel.",
             ", ".join(tiers[0]),
             "mnist/tables/summary.csv",
         )
