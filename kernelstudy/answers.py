@@ -183,7 +183,7 @@ def sentences(parts: list[Part]) -> list[str]:
         if not whole and len(others) > len(listed):
             said.append(f"{len(others) - len(listed)} more are in the table")
         found.append(f"{where}: {claim}: holds in {len(held)} of {len(mine)}: {'; '.join(said)}.")
-    return found + [f"{place}: not run." for place in absent]
+    return found + [f"Not run: {'; '.join(absent)}."] * bool(absent)
 
 
 def _told(part: Part) -> str:

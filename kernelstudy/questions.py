@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -159,12 +158,17 @@ def _seeds(settings: dict[str, Any]) -> list[int]:
 def deviations(plan: Plan, members: list[Member], networks: pd.DataFrame) -> list[str]:
     """In which the runs are not what was planned, in sentences."""
     found, ready = [], [member for member in members if not member.reason]
+    absent = []
     for job in plan.jobs:
         mine = [member for member in members if _is(job, member)]
         if not any(member in ready for member in mine):
-            why = mine[0].reason if mine else "no such run"
-            words = " ".join(f"{key}={value}" for key, value in job.items())
-            found.append(f"{words}: not in this report ({why}); {shlex.join(_command(plan, job))}")
+            why = f" ({mine[0].reason})" if mine else ""
+            absent.append(" ".join(f"{key}={value}" for key, value in job.items()) + why)
+    if absent:
+        found.append(
+            f"Of {len(plan.jobs)} planned runs {len(absent)} are not in this report: {'; '.join(absent)}. "
+            "The study's command makes what is missing."
+        )
     planned = {**plan.settings, "seeds": plan.settings.get("seeds", Study.seeds)}
     for member in ready:
         where = f"{member.path.name} ({', '.join(map(str, _place(member)))})"
@@ -196,11 +200,6 @@ def _is(job: dict[str, Any], member: Member) -> bool:
     return all(
         settings.get("data.name" if key == "data" else key) == value for key, value in job.items()
     )
-
-
-def _command(plan: Plan, job: dict[str, Any]) -> list[str]:
-    words = [f"{key}={value}" for key, value in job.items()]
-    return ["python", "-m", "kernelstudy.run", f"+exp={plan.name}", *words]
 
 
 def by_seed(networks: pd.DataFrame, column: str, arm: str, **place) -> pd.Series:

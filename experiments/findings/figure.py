@@ -71,13 +71,14 @@ def _why(axes: Axes, arms: pd.DataFrame | None) -> None:
     sets = list(dict.fromkeys(arms["data"]))
     for number, data in enumerate(sets):
         mine = arms[(arms["data"] == data) & (arms["measure"] == "update")].set_index("arm")
-        colour = style.colour_of(1 + number)
+        marker = "Ds"[number % 2]
         for row, arm in enumerate(INPUTS.values()):
             if arm in mine.index:
                 line = mine.loc[arm]
                 at = row + 0.28 * (number - (len(sets) - 1) / 2)
-                _mark(axes, line["mean"], line["low"], line["high"], at, colour)
-        axes.plot([], [], "D", ms=5, color=colour, label=f"W − W₀, {data}")
+                _mark(axes, line["mean"], line["low"], line["high"], at, OF_UPDATE, marker)
+        face = "white" if marker == "s" else OF_UPDATE
+        axes.plot([], [], marker, ms=5, color=OF_UPDATE, mfc=face, label=f"W − W₀, {data}")
     _rows(axes, list(INPUTS), "Where it comes from")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
     return None
@@ -95,7 +96,7 @@ def _worth(axes: Axes, grid: pd.DataFrame | None) -> None:
         colour = style.colour_of(number + 1)
         axes.plot(at, mine["points"], color=colour, lw=0.8, alpha=0.5)
         axes.vlines(at, mine["low"], mine["high"], color=colour, lw=2)
-        axes.plot(at, mine["points"], "os^vD"[number], ms=5, color=colour, mec="white", label=label)
+        axes.plot(at, mine["points"], "s^vDP"[number], ms=5, color=colour, mec="white", label=label)
     axes.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
     axes.set(xlabel="training images", ylabel="accuracy − learned, points")
     axes.set_title(f"What it is worth (width {width})")
@@ -103,9 +104,13 @@ def _worth(axes: Axes, grid: pd.DataFrame | None) -> None:
     return None
 
 
-def _mark(axes: Axes, mean: float, low: float, high: float, at: float, colour: str) -> None:
+def _mark(
+    axes: Axes, mean: float, low: float, high: float, at: float, colour: str, marker: str = "D"
+) -> None:
+    """A mean with its interval; a square is open, so that it is told from a diamond."""
     axes.plot([low, high], [at, at], color=colour, lw=2.5)
-    axes.plot(mean, at, "D", ms=5.5, color=colour, mec="white")
+    face, edge = ("white", colour) if marker == "s" else (colour, "white")
+    axes.plot(mean, at, marker, ms=5.5, mfc=face, mec=edge)
 
 
 def _rows(axes: Axes, names: list[str], title: str) -> None:

@@ -91,7 +91,7 @@ def _main_runs(results: Results) -> Iterator[Finding]:
             + (small if SMALL in set(summary["arm"]) else "")
         )
         for part, told in zip(("update", "W"), tiers, strict=True):
-            told.append(tier(ladder, "he_normal", part))
+            told.append(f"{tier(ladder, 'he_normal', part)} {where}")
     if updates:
         yield Finding(
             "What training adds to He-initialised kernels (W − W₀) has, with the best-steered Sobel pair, R² "
@@ -228,11 +228,12 @@ def answer(results: Results) -> list[str]:
     said, summary, arms = [], results("mnist/tables/summary.csv"), results("why/tables/arms.csv")
     grid = results("learned_vs_handcrafted/tables/differences.csv")
     if summary is not None:
-        update, kernels = (final(summary, "he_normal", measure) for measure in (UPDATE, METRIC))
+        names = (UPDATE, METRIC, "movement")
+        update, kernels, moved = (final(summary, "he_normal", name) for name in names)
         said.append(
-            f"What training adds to first-layer kernels has R² {value(update)} with the best-steered Sobel "
-            f"pair where chance is {CHANCE:.2f}; the kernels themselves have {value(kernels)}, for they move "
-            f"by {final(summary, 'he_normal', 'movement')['mean']:.0%} of their norm."
+            f"On digits, what training adds to first-layer kernels has R² {value(update)} with the "
+            f"best-steered Sobel pair where chance is {CHANCE:.2f}; the kernels themselves have "
+            f"{value(kernels)}, and move by {moved['mean']:.0%} of their norm."
         )
     if arms is not None:
         data = arms["data"].iloc[0]
@@ -248,7 +249,7 @@ def answer(results: Results) -> list[str]:
         if {"he_normal/frozen", "sobel_prewitt/frozen"} <= set(mine.index):
             frozen, of_random = mine.loc["sobel_prewitt/frozen"], mine.loc["he_normal/frozen"]
             said.append(
-                f"With {frozen['size']:,} images frozen Sobel and Prewitt kernels change accuracy by "
+                f"With {int(frozen['size']):,} images frozen Sobel and Prewitt kernels change accuracy by "
                 f"{value(frozen, True)} points against learned ones, frozen random ones by "
                 f"{value(of_random, True)}."
             )

@@ -23,7 +23,7 @@ def accuracy(nets: pd.DataFrame, arms: Sequence[str], widths: Sequence[int]) -> 
                 for size in sizes:
                     found = by_seed(nets, "accuracy", arm, size=size, width=width)
                     if len(found):
-                        at.append(_place(sizes, size, number, len(arms)))
+                        at.append(_place(sizes, size, number, len(arms), 0.03))
                         values.append((100 * found.mean(), *t_interval(100 * found)))
                 _line(panel, at, values, number, arm)
         panels[0].set_ylabel("test accuracy, %")
@@ -40,11 +40,11 @@ def differences(grid: pd.DataFrame, arms: Sequence[str], widths: Sequence[int]) 
             panel.axhline(0, color="black", lw=0.9)
             for number, arm in enumerate(arms):
                 mine = grid[(grid["width"] == width) & (grid["arm"] == arm)]
-                at = [_place(sizes, size, number, len(arms)) for size in mine["size"]]
+                at = [_place(sizes, size, number, len(arms), 0.1) for size in mine["size"]]
                 values = list(mine[["points", "low", "high"]].itertuples(index=False))
                 _line(panel, at, values, number, arm)
         panels[0].set_ylabel("accuracy − learned, points")
-        _legend(figure, panels, arms)
+        _legend(figure, panels, arms, first=1)  # the first is the line at 0
     return figure
 
 
@@ -59,9 +59,9 @@ def _panels(widths: Sequence[int], sizes: Sequence[int]):
     return figure, panels
 
 
-def _place(sizes: Sequence[int], size: int, number: int, arms: int) -> float:
+def _place(sizes: Sequence[int], size: int, number: int, arms: int, apart: float) -> float:
     """Sizes evenly spaced, arms side by side so that intervals do not hide each other."""
-    return list(sizes).index(size) + 0.1 * (number - (arms - 1) / 2)
+    return list(sizes).index(size) + apart * (number - (arms - 1) / 2)
 
 
 def _line(panel, at: list[float], values: list, number: int, arm: str) -> None:
@@ -74,9 +74,9 @@ def _line(panel, at: list[float], values: list, number: int, arm: str) -> None:
     panel.plot(at, middle, MARKS[number], ms=5, color=colour, mec="white", mew=0.6)
 
 
-def _legend(figure: Figure, panels, arms: Sequence[str]) -> None:
+def _legend(figure: Figure, panels, arms: Sequence[str], first: int = 0) -> None:
     names = {"he_normal": "learned (he_normal)", "sobel_prewitt": "sobel_prewitt, then learned"}
-    for number, arm in enumerate(arms):
+    for number, arm in list(enumerate(arms))[first:]:
         label = names.get(arm, arm.replace("/", ", "))
         panels[0].plot([], [], MARKS[number], color=style.colour_of(number), label=label)
     figure.legend(

@@ -1,0 +1,205 @@
+"""One study's report made again from two small runs, and what scripts of studies decide, by closed forms."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kernelstudy import questions, runs
+from kernelstudy.analysis.hypotheses import FAILS, HOLDS, above
+from kernelstudy.answers import Part
+
+ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
+RUNS, EXPECTED = HERE / "runs" / "why", HERE / "expected" / "why"
+STUDIES = ("initialisation", "why", "learned_vs_handcrafted")
+
+
+def script(place: str, name: str = "run"):
+    """A module of experiments/, with those beside it that it imports."""
+    folder = ROOT / "experiments" / place
+    spec = importlib.util.spec_from_file_location(f"{place}_{name}", folder / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
+        for file in folder.glob("*.py"):  # another study's have the same names
+            sys.modules.pop(file.stem, None)
+    return module
+
+
+@pytest.fixture(scope="module")
+def why():
+    return script("why")
+
+
+@pytest.fixture(scope="module")
+def made(why, tmp_path_factory):
+    out = tmp_path_factory.mktemp("why")
+    status = why.answers.main(why.__file__, why.answer, [str(RUNS), "--out", str(out)])
+    assert status == 0
+    return out
+
+
+def test_the_tables_come_out_as_they_did(made):
+    names = {path.name for path in EXPECTED.glob("*.csv")}
+    assert names == {path.name for path in (made / "tables").glob("*.csv")}
+    for name in names:
+        found, expected = (pd.read_csv(place / name) for place in (made / "tables", EXPECTED))
+        pd.testing.assert_frame_equal(found, expected, rtol=2e-4, atol=1e-6)
+
+
+def test_the_report_says_what_it_is_made_of_and_what_was_planned(made):
+    page = (made / "report.md").read_text(encoding="utf-8")
+    plan = questions.plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
+    for text in plan.hypotheses.values():
+        assert text in page
+    assert "steps is 8 (planned: 2000), batch_size is 32 (planned: 64), seeds is 6" in page
+    for title in ("Deviations from the plan", "What it does not show", "How the plan was read"):
+        assert f"## {title}" in page
+    for figure in ("update", "derivative_share", "profile"):
+        assert (made / "figures" / f"{figure}.png").is_file()
+        assert (made / "figures" / f"{figure}.svg").is_file()
+    for data in ("mnist5k", "photo_patches"):
+        assert f"{data} (4,000 images, sha256" in page
+
+
+def test_a_run_that_is_not_there_is_told_of(why, tmp_path):
+    plan = questions.plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
+    one = next(
+        path for path in RUNS.iterdir() if "name: mnist5k" in (path / runs.CONFIG).read_text()
+    )
+    found = questions.read([one], plan)
+    assert "Of 2 planned runs 1 are not in this report: data=photo_patches" in found.deviations[0]
+    assert set(found.networks["data"]) == {"mnist5k"}
+
+
+def test_nothing_finished_is_one_sentence(why, tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("name: why\n")
+    status = why.answers.main(
+        why.__file__, why.answer, [str(tmp_path), "--out", str(tmp_path / "o")]
+    )
+    assert status == 2
+    assert capsys.readouterr().err.startswith("kernelstudy: none of the 1 runs is finished")
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(("study", "jobs"), zip(STUDIES, (2, 2, 12), strict=True))
+def test_plans_are_read_from_what_was_committed(study, jobs):
+    plan = questions.plan_of(
+        ROOT / "experiments" / study / "README.md", ROOT / "conf" / "exp" / f"{study}.yaml"
+    )
+    assert len(plan.jobs) == jobs
+    assert list(plan.hypotheses) == list(range(1, len(plan.hypotheses) + 1))
+    assert plan.question.endswith("?")
+
+
+def test_a_page_without_a_plan_is_refused(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("# A study\n")
+    with pytest.raises(runs.RunError, match=r"has no part \*\*Hypotheses"):
+        questions.plan_of(page, ROOT / "conf" / "exp" / "why.yaml")
+    with pytest.raises(runs.RunError, match="cannot be read"):
+        questions.plan_of(tmp_path / "no.md", ROOT / "conf" / "exp" / "why.yaml")
+
+
+def test_around_a_peak(why):
+    one = np.array([0.1, 0.5, 0.2])
+    rise, fall = why.around_peak(np.stack([one, one + 0.1, one - 0.05]))
+    np.testing.assert_allclose(rise, 0.4)
+    np.testing.assert_allclose(fall, 0.3)
+    rise, fall = why.around_peak(np.tile([0.1, 0.2, 0.3], (4, 1)))
+    np.testing.assert_allclose(fall, 0)  # still rising: no fall, which decides against it
+    assert above("", fall, 0).verdict == FAILS
+
+
+def test_one_data_set_may_differ_from_n3_and_no_more(why):
+    def part(data, values):
+        return Part(5, data, why.arm("natural"), above("N3", values, 0))
+
+    differs, matches = [-1.0] * 6, [1.0] * 6
+    once = [part("mnist5k", differs), part("photo_patches", matches)]
+    twice = [part("mnist5k", differs), part("photo_patches", differs)]
+    assert [p.outcome.verdict for p in why.allowed_exception(once)] == [HOLDS, HOLDS]
+    assert [p.outcome.verdict for p in why.allowed_exception(twice)] == [FAILS, FAILS]
+
+
+@pytest.fixture(scope="module")
+def grid():
+    """Networks whose accuracies are known: hand-crafted kernels lose a point with every tenfold."""
+    study = script("learned_vs_handcrafted")
+    rows = [
+        ("fashion_mnist", size, 16, arm, seed, 0.5 + 0.01 * seed + gain, False)
+        for size in study.SIZES
+        for seed in range(8)
+        for arm, gain in (
+            (study.LEARNED, 0.0),
+            (study.RANDOM, -0.01),
+            (study.FROZEN, 0.02 - 0.01 * np.log10(size / 100)),
+            (study.PCA, 0.005),
+            (study.STARTED, 0.006),
+            (study.DENSE, -0.1),
+        )
+    ]
+    names = ["data", "size", "width", "arm", "seed", "accuracy", "diverged"]
+    return study, pd.DataFrame(rows, columns=names)
+
+
+def test_accuracies_are_compared_seed_by_seed(grid):
+    study, nets = grid
+    np.testing.assert_allclose(study.slopes(nets, 16), -1)
+    table = study.compared(nets).set_index(["size", "arm"])
+    np.testing.assert_allclose(
+        table.loc[(100, study.RANDOM), ["points", "low", "high"]].astype(float), -1
+    )
+    np.testing.assert_allclose(table["p"], 2 / 2**8)
+    assert (table["q"] >= table["p"]).all()
+    parts = study.tested(nets)
+    said = {(p.hypothesis, p.place, p.subject): p.outcome.verdict for p in parts}
+    assert said[1, "60,000 images, width 16", study.RANDOM] == HOLDS
+    assert said[2, "60,000 images, width 16", study.FROZEN] == FAILS  # -0.78 points to -1
+    assert said[4, "100 images, width 16", study.PCA] == HOLDS
+    assert said[5, "100 images, width 16", study.STARTED] == FAILS
+    assert {v for (n, place, _), v in said.items() if n == 6} == {HOLDS}
+
+
+def test_a_network_that_diverged_pairs_with_none(grid):
+    study, nets = grid
+    broken = nets.assign(diverged=(nets["seed"] == 3) & (nets["arm"] == study.RANDOM))
+    found = questions.paired(broken, "accuracy", study.RANDOM, study.LEARNED, size=100, width=16)
+    assert sorted(found.index) == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_findings_have_their_numbers_from_the_committed_tables():
+    words = script("findings", "words")
+    found = words.findings(words.Results(ROOT / "results"))
+    summary = pd.read_csv(ROOT / "results" / "mnist" / "tables" / "summary.csv")
+    last = summary[(summary["arm"] == "he_normal") & (summary["step"] == summary["step"].max())]
+    update = last[last["measure"] == words.UPDATE].iloc[0]
+    said = f"{update['mean']:.2f} [{update['ci_low']:.2f}, {update['ci_high']:.2f}] on 4,000 digits"
+    assert said in found[0].text
+    for finding in found:
+        assert not finding.table or (ROOT / "results" / finding.table).is_file()
+    nowhere = words.findings(words.Results(ROOT / "no such place"))
+    assert all(f.text.endswith("is not in results/ yet.") for f in nowhere)
+
+
+def test_the_tier_is_the_last_rung_without_a_gap():
+    words = script("findings", "words")
+
+    def tier(**passed):
+        rows = [("a", "update", null, "r2", value) for null, value in passed.items()]
+        table = pd.DataFrame(rows, columns=["arm", "part", "null", "measure", "passed"])
+        return words.tier(table, "a", "update")
+
+    assert tier(N0=False, N2=True, N3=True) == "chance"
+    assert tier(N0=True, N2=False, N3=True) == "structured"
+    assert tier(N0=True, N1=False, N2=True) == "chance"
+    assert tier(N0=True, N2=True, N3=False) == "spatially structured"
+    assert tier(N0=True, N2=True, N3=True) == "beyond image statistics"
