@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from words import CHANCE, METRIC, SMALL, UPDATE, Results, final
+from words import CHANCE, METRIC, SMALL, UPDATE, Results, against_learned, final
 
 from kernelstudy.reporting import style
 
@@ -32,7 +32,7 @@ def figure(results: Results) -> Figure:
         found, why, worth = drawn.subplots(1, 3, width_ratios=(1, 1, 1.1))
         _found(found, results)
         _why(why, results("why/tables/arms.csv"))
-        _worth(worth, results("learned_vs_handcrafted/tables/differences.csv"))
+        _worth(worth, against_learned(results))
     return drawn
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from figure import figure
-from words import Finding, Results, answer, findings, verdicts
+from words import STUDIES, Finding, Results, answer, findings
 
 from kernelstudy.reporting import style
 from kernelstudy.runs import write_text
@@ -42,6 +42,17 @@ def block(results: Results) -> str:
             f"**Limits.** {LIMITS}",
         ]
     )
+
+
+def verdicts(results: Results) -> list[str]:
+    """A line a study: how each of its hypotheses fared."""
+    lines = []
+    for study in STUDIES:
+        table = results(f"{study}/tables/verdicts.csv")
+        if table is not None:
+            each = ", ".join(f"{row.hypothesis} {row.verdict}" for row in table.itertuples())
+            lines.append(f"[{study}]({study}/report.md): hypotheses {each}.")
+    return lines
 
 
 def _line(found: Finding) -> str:

@@ -43,7 +43,7 @@ def answer(found: Found) -> Answer:
                 "differences",
                 "Accuracy less that of the learned first layer, paired by seed",
                 "Percentage points with Student's 95% interval; above 0: better than learned.",
-                differences(grid, (*CONVOLUTIONS, DENSE), WIDTHS),
+                differences(grid[grid["reference"] == LEARNED], (*CONVOLUTIONS, DENSE), WIDTHS),
             ),
         ],
         [
@@ -114,14 +114,14 @@ def slopes(nets: pd.DataFrame, width: int) -> np.ndarray:
 
 
 def compared(nets: pd.DataFrame) -> pd.DataFrame:
-    """Every arm less learned in points, for every size and width: tests with q over the whole grid."""
+    """Every two arms in points, for every size and width: sign-flip tests with q over the whole grid."""
     rows = []
     for size, width in itertools.product(SIZES, WIDTHS):
-        for arm in (*CONVOLUTIONS[1:], DENSE):
-            points = 100 * paired(nets, "accuracy", arm, LEARNED, size=size, width=width)
+        for reference, arm in itertools.combinations((*CONVOLUTIONS, DENSE), 2):
+            points = 100 * paired(nets, "accuracy", arm, reference, size=size, width=width)
             if len(points):
-                rows.append((size, width, arm, *within("", points, 0.0)[1:6]))
-    names = ["size", "width", "arm", "n", "points", "low", "high", "p"]
+                rows.append((size, width, arm, reference, *within("", points, 0.0)[1:6]))
+    names = ["size", "width", "arm", "reference", "n", "points", "low", "high", "p"]
     table = pd.DataFrame(rows, columns=names)
     return table.assign(q=benjamini_hochberg(table["p"].to_numpy(float)))
 
