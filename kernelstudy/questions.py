@@ -184,9 +184,23 @@ def deviations(plan: Plan, members: list[Member], networks: pd.DataFrame) -> lis
         mine = [sweeps.arm_name(arm) for arm in member.settings["arms"]]
         if mine != names:
             found.append(f"{where}: its arms are {', '.join(mine)}.")
+    found += _unplanned(plan, ready)
     gone = networks[networks["diverged"]]
     if len(gone):
         found.append(f"{len(gone)} networks whose loss was not finite are left out, as planned.")
+    return found
+
+
+def _unplanned(plan: Plan, ready: list[Member]) -> list[str]:
+    """Settings in which the runs differ though nobody planned it, as where a default has changed since."""
+    swept = {key for job in plan.jobs for key in job}
+    known = {"steps", "batch_size"}  # told of run by run
+    flattened = [flat(member.settings) for member in ready]
+    found = []
+    for name in dict.fromkeys(name for one in flattened for name in one):
+        values = list(dict.fromkeys(str(one.get(name)) for one in flattened))
+        if len(values) > 1 and name not in swept | known and not name.startswith("data."):
+            found.append(f"{name} is not the same in all runs: {', '.join(values)}.")
     return found
 
 

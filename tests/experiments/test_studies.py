@@ -91,6 +91,18 @@ def test_plans_are_read_from_what_was_committed(study, jobs):
     assert plan.question.endswith("?")
 
 
+def test_runs_that_differ_in_what_was_not_planned_are_told_of():
+    plan = questions.plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
+    settings = runs.read_config(next(RUNS.iterdir()))
+    members = [
+        questions.Member(Path("a"), settings | {"eval_images": images}, {}, "", 0)
+        for images in (128, 256)
+    ]
+    said = questions._unplanned(plan, members)
+    assert said == ["eval_images is not the same in all runs: 128, 256."]
+    assert questions._unplanned(plan, members[:1] * 2) == []
+
+
 def test_a_page_without_a_plan_is_refused(tmp_path):
     page = tmp_path / "README.md"
     page.write_text("# A study\n")
