@@ -144,7 +144,7 @@ def grid():
         for arm, gain in (
             (study.LEARNED, 0.0),
             (study.RANDOM, -0.01),
-            (study.FROZEN, 0.02 - 0.01 * np.log10(size / 100)),
+            (study.FROZEN, 0.021 - 0.01 * np.log10(size / 100)),
             (study.PCA, 0.005),
             (study.STARTED, 0.006),
             (study.DENSE, -0.1),
@@ -168,7 +168,7 @@ def test_accuracies_are_compared_seed_by_seed(grid):
     parts = study.tested(nets)
     said = {(p.hypothesis, p.place, p.subject): p.outcome.verdict for p in parts}
     assert said[1, "60,000 images, width 16", study.RANDOM] == HOLDS
-    assert said[2, "60,000 images, width 16", study.FROZEN] == FAILS  # -0.78 points to -1
+    assert said[2, "60,000 images, width 16", study.FROZEN] == FAILS  # -0.68 points to -1
     assert said[4, "100 images, width 16", study.PCA] == HOLDS
     assert said[5, "100 images, width 16", study.STARTED] == FAILS
     assert {v for (n, place, _), v in said.items() if n == 6} == {HOLDS}
