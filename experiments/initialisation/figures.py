@@ -84,6 +84,12 @@ def over_time(found: Found, groups: dict[str, list[str]]) -> Figure:
             panel.set_axis_off()
         panels[0, 0].set_ylim(0, 1.03)
         steps_to(panels, last)
+        ticks = [
+            0,
+            *(t for t in (1, 10, 100) if 20 * t < last),
+            last,
+        ]  # as many as a small panel holds
+        panels[0, 0].set_xticks(ticks, [f"{t:,}" for t in ticks])
         for panel in panels.flat:
             panel.tick_params(labelsize=7)
         for panel in panels.flat[len(arms) - columns : len(arms)]:
