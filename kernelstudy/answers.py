@@ -98,7 +98,7 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers to six digits: more than their intervals allow, and the same on any machine."""
     numbers = table.select_dtypes("float")
     return table.assign(
-        **{name: numbers[name].map(lambda v: float(f"{v:.6g}")) for name in numbers}
+        **{str(name): of.map(lambda v: float(f"{v:.6g}")) for name, of in numbers.items()}
     )
 
 
@@ -140,7 +140,7 @@ def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, 
             ("Versions", provenance["versions"]),
         ],
         headline=[
-            f"Hypothesis {row.hypothesis}: {row.verdict}{by_place(answer.parts, row.hypothesis)}. "
+            f"Hypothesis {row.hypothesis}: {row.verdict}{by_place(answer.parts, int(str(row.hypothesis)))}. "
             f"{row.text} ({row.hold} of {row.parts} parts hold, {row.fail} fail, {row.open} open"
             + (f", {row.not_run} not run)" if row.not_run else ")")
             for row in judged.itertuples()

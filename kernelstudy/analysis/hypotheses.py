@@ -93,13 +93,14 @@ def _of_rung(claim: str, rung, decide, level: float) -> Outcome:
     verdict = decide(found and rung.diff > 0, found and rung.diff < 0)
     if np.isnan(rung.q):
         verdict = OPEN
-    ends = (float(v) for v in (rung.diff, rung.ci_low, rung.ci_high, rung.p, rung.q))
-    return Outcome(claim, int(rung.n), *ends, verdict)
+    diff, low, high, p, q = map(float, (rung.diff, rung.ci_low, rung.ci_high, rung.p, rung.q))
+    return Outcome(claim, int(rung.n), diff, low, high, p, q, verdict)
 
 
 def missing(claim: str) -> Outcome:
     """A claim whose networks are not there."""
-    return Outcome(claim, 0, *[np.nan] * 5, MISSING)
+    nan = np.nan
+    return Outcome(claim, 0, nan, nan, nan, nan, nan, MISSING)
 
 
 def overall(verdicts: Iterable[str]) -> str:
