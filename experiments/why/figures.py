@@ -41,7 +41,8 @@ def update(found: Found, inputs: Sequence[str], name: Name) -> Figure:
             panels[0].plot([], [], "D", ms=6, color=colour, label=f"{labels} labels")
         panels[0].plot([], [], "s", ms=7, mfc="none", mec="black", ls="", label="N3")
         panels[0].fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        handles = panels[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=4 if len(sets) > 1 else 2)
         figure.suptitle(f"{LABELS[metric]}: update W − W₀", x=0.01, ha="left")
     return figure
 

@@ -194,7 +194,7 @@ def steps_to(axes: np.ndarray, last: int) -> None:
     """Steps on the logarithmic x axis that all of a figure's `axes` share, with a place for 0."""
     first = axes.flat[0]
     first.set_xscale("symlog", linthresh=1, linscale=0.4)
-    ticks = [0, *(10**e for e in range(12) if 10**e < last * 0.7), last]
+    ticks = [0, *(10**e for e in range(12) if 10**e < last * 0.35), last]
     first.set_xticks(ticks, [f"{t:,}" for t in ticks])
     first.set_xlim(-0.1, last * 1.15)
     for axis in axes.flat:
