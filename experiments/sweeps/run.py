@@ -74,7 +74,10 @@ def generate(place: Path, sides: int) -> int:
     template = place.with_name("template")
     analysis = study.measure(base, STUDY.bank.kernels)
     verdicts = study.verdicts(base, STUDY.bank.kernels, [vars(arm) for arm in STUDY.arms])
-    facts = {"name": "made", "sha256": "0" * 64}
+    facts = {
+        **{"name": "made", "source": "made", "sha256": "0" * 64, "classes": 10},
+        **{"train": 1, "val": 0, "test": 1, "image_shape": [28, 28, 1]},
+    }
     provenance = {"command": "made", "device": "none", "data": facts, **runs.environment()}
     settings = runs.result_settings(STUDY)
     write_texts(template, settings, provenance)
