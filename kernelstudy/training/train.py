@@ -149,14 +149,17 @@ def make_train(study: Study, data: Images) -> Train:
         model = nnx.merge(graph, state.params, state.statistics)
         count = len(task.test_labels)
         chunk = min(count, 32 if on_cpu else study.batch_size)  # bounds memory, too
-        spare = -count % chunk
-        images = jnp.pad(task.test_images[net.input_row], ((0, spare), (0, 0), (0, 0), (0, 0)))
-        labels = jnp.pad(task.test_labels, (0, spare), constant_values=-1)  # never predicted
 
         def add(index, correct):
-            rows = index * chunk + jnp.arange(chunk)
-            hits = model(images[rows], table).argmax(-1) == labels[rows]
-            return correct + (hits & (rows < examples)).sum()
+            start = jnp.minimum(index * chunk, count - chunk)  # the last may overlap the one before
+            rows = start + jnp.arange(chunk)
+            here = (net.input_row, start, 0, 0, 0)
+            images = lax.dynamic_slice(
+                task.test_images, here, (1, chunk, *task.test_images.shape[2:])
+            )[0]
+            labels = lax.dynamic_slice(task.test_labels, (start,), (chunk,))
+            counts = (rows >= index * chunk) & (rows < examples)
+            return correct + (counts & (model(images, table).argmax(-1) == labels)).sum()
 
         return lax.fori_loop(0, (examples + chunk - 1) // chunk, add, 0) / examples
 

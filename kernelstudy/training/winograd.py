@@ -116,13 +116,15 @@ def conv_pool(x: Array, kernel: Array) -> Array:
     Returns:
         (cout, H // 2, W // 2, N).
     """
-    return _forward(x, kernel)[0]
+    # Where no gradient is asked for, nothing keeps what the layer before has computed.
+    return _forward(*materialised(x), kernel)[0]
 
 
 @jax.custom_vjp
 def conv(x: Array, kernel: Array) -> Array:
     """The convolution alone, of (cin, H, W, N): (cout, H, W, N)."""
     _, h, w, n = x.shape
+    (x,) = materialised(x)
     even = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)))  # as SAME padding would
     y = _tiles_of_outputs(_transformed_input(even), kernel, (*even.shape[1:3], n))
     rows = [jnp.stack(row, 3) for row in y]  # (cout, p, q, 2, N)
