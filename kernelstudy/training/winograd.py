@@ -117,7 +117,7 @@ def conv_pool(x: Array, kernel: Array) -> Array:
         (cout, H // 2, W // 2, N).
     """
     # Where no gradient is asked for, nothing keeps what the layer before has computed.
-    return _forward(*materialised(x), kernel)[0]
+    return _forward(materialised(x)[0], kernel)[0]
 
 
 @jax.custom_vjp
