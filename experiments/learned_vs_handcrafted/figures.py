@@ -12,9 +12,9 @@ from kernelstudy.reporting import style
 MARKS = "os^vDP"
 
 
-def accuracy(nets: pd.DataFrame, arms: Sequence[str], widths: Sequence[int]) -> Figure:
+def accuracy(nets: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """A panel a width, a line an arm, against the size of the training set."""
-    sizes = sorted(nets["size"].unique())
+    sizes, widths = sorted(nets["size"].unique()), sorted(nets["width"].unique())
     with style.styled():
         figure, panels = _panels(widths, sizes)
         for panel, width in zip(panels, widths, strict=True):
@@ -31,9 +31,9 @@ def accuracy(nets: pd.DataFrame, arms: Sequence[str], widths: Sequence[int]) -> 
     return figure
 
 
-def differences(grid: pd.DataFrame, arms: Sequence[str], widths: Sequence[int]) -> Figure:
+def differences(grid: pd.DataFrame, arms: Sequence[str]) -> Figure:
     """A panel a width, a line an arm: points above or below the learned first layer."""
-    sizes = sorted(grid["size"].unique())
+    sizes, widths = sorted(grid["size"].unique()), sorted(grid["width"].unique())
     with style.styled():
         figure, panels = _panels(widths, sizes)
         for panel, width in zip(panels, widths, strict=True):
@@ -49,8 +49,8 @@ def differences(grid: pd.DataFrame, arms: Sequence[str], widths: Sequence[int]) 
 
 
 def _panels(widths: Sequence[int], sizes: Sequence[int]):
-    figure = Figure(figsize=(9.6, 4.0))
-    panels = figure.subplots(1, len(widths), sharey=True)
+    figure = Figure(figsize=(max(2.4 + 2.4 * len(widths), 6.0), 4.0))
+    panels = figure.subplots(1, len(widths), sharey=True, squeeze=False)[0]
     for panel, width in zip(panels, widths, strict=True):
         panel.set(title=f"width {width}", xlabel="training images")
         panel.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
@@ -79,6 +79,6 @@ def _legend(figure: Figure, panels, arms: Sequence[str], first: int = 0) -> None
     for number, arm in list(enumerate(arms))[first:]:
         label = names.get(arm, arm.replace("/", ", "))
         panels[0].plot([], [], MARKS[number], color=style.colour_of(number), label=label)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7.5
-    )
+    handles = panels[0].get_legend_handles_labels()
+    columns = 6 if len(panels) > 2 else 3
+    figure.legend(*handles, loc="outside lower center", ncols=columns, fontsize=7.5)

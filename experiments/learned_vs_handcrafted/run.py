@@ -37,13 +37,13 @@ def answer(found: Found) -> Answer:
                 "accuracy",
                 "Test accuracy against training-set size, width by width",
                 "Means over networks with Student's 95% interval, all 10,000 test images, step 800.",
-                accuracy(nets, (*CONVOLUTIONS, DENSE), WIDTHS),
+                accuracy(nets, (*CONVOLUTIONS, DENSE)),
             ),
             Drawn(
                 "differences",
                 "Accuracy less that of the learned first layer, paired by seed",
                 "Percentage points with Student's 95% interval; above 0: better than learned.",
-                differences(grid[grid["reference"] == LEARNED], (*CONVOLUTIONS, DENSE), WIDTHS),
+                differences(grid[grid["reference"] == LEARNED], (*CONVOLUTIONS, DENSE)),
             ),
         ],
         [
