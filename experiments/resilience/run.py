@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, help="default: results/resilience")
     given = parser.parse_args()
+    # A shell's background jobs have it ignored, and with them whatever they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if given.tiny:
         given.kills, given.inputs, given.processes = 1, 40, 2
     out = given.out or ROOT / "results/resilience"
