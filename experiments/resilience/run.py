@@ -49,6 +49,8 @@ def main() -> int:
         counts, wrong = bad_input.fuzz(given.inputs, Path(place))
         separate = processes(given.processes, Path(place))
     table = pd.DataFrame(found)
+    # of what was said, what is not of this machine
+    table["told"] = table["told"].str.replace(r"\S*/kernelstudy-faults-[^/]*/", "", regex=True)
     table.to_csv(out / "tables" / "faults.csv", index=False)
     odd = pd.DataFrame(
         [(" ".join(case.words), answer.status, "; ".join(what)) for case, answer, what in wrong],
@@ -123,9 +125,8 @@ def figure(table: pd.DataFrame, lasted: float, path: Path) -> None:
         axes.set_ylim(-0.7, len(hit) + 0.6)
         axes.set_xlim(0)
         axes.set_xlabel("seconds from the start of the process to the signal")
-        axes.legend(
-            loc="upper center", bbox_to_anchor=(0.35, -0.12), ncols=3, frameon=False, fontsize=8
-        )
+        handles = axes.get_legend_handles_labels()
+        drawn.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
         for suffix in (".png", ".svg"):
             drawn.savefig(path.with_suffix(suffix), dpi=160)
         plt.close(drawn)
