@@ -153,6 +153,7 @@ class Study:
     # Where and on what it runs; none of it changes the result.
     runs_dir: str = "results/runs"
     log: str | None = None
+    report: bool = True
     devices: int | None = None
     memory_gib: float = 8.0
     distributed: bool = False
@@ -184,7 +185,7 @@ NEUTRAL = {
     "probe_mib": 200.0,
 }
 NOT_IN_ID = (
-    *("runs_dir", "log", "devices", "memory_gib", "distributed", "data.in_memory_gib"),
+    *("runs_dir", "log", "report", "devices", "memory_gib", "distributed", "data.in_memory_gib"),
     *("checkpoint_seconds", "allow_stale"),
 )
 

@@ -56,11 +56,14 @@ def run(study: Study) -> Path:
             with _held(place):
                 _accept(study, place)
                 runs.tidy(place)
-                if launched.in_sweep() and _is_reported(place):  # which does only what is missing
-                    print(f"report: {place / 'report.html'}", flush=True)
+                if launched.in_sweep() and _is_measured(
+                    study, place
+                ):  # which does only what is missing
+                    print(_made(study, place), flush=True)
                 else:
-                    print(f"run: {place} is finished; making its report again", flush=True)
-                    _report(place)
+                    again = "making its report" if study.report else "measuring it"
+                    print(f"run: {place} is finished; {again} again", flush=True)
+                    _measure(study, place)
         else:
             _train(study, place, stop)
     return place
@@ -85,11 +88,16 @@ def _accept(study: Study, place: Path) -> None:
         )
 
 
-def _is_reported(place: Path) -> bool:
-    """Whether a finished run has its report, of this trajectory and version."""
+def _is_measured(study: Study, place: Path) -> bool:
+    """Whether a finished run has its measures, and its report if asked for, of this trajectory and version."""
     from kernelstudy import measured
 
-    return (place / "report.html").is_file() and measured.is_current(place)
+    made = place / ("report.html" if study.report else "tables")
+    return made.exists() and measured.is_current(place)
+
+
+def _made(study: Study, place: Path) -> str:
+    return f"report: {place / 'report.html'}" if study.report else f"tables: {place / 'tables'}"
 
 
 def _leads(study: Study) -> bool:
@@ -98,15 +106,18 @@ def _leads(study: Study) -> bool:
     return start(study.devices, distributed=True).leads
 
 
-def _report(place: Path) -> None:
-    from kernelstudy import report  # takes as long to import as JAX, and is needed only now
-
+def _measure(study: Study, place: Path) -> None:
+    # What these import takes as long as JAX, and is needed only now.
+    if study.report:
+        from kernelstudy.report import build as make
+    else:
+        from kernelstudy.measuring import measure as make
     try:
-        with Console(stderr=True).status("measuring and drawing"):  # silent without a terminal
-            page = report.build(place)
+        with Console(stderr=True).status("measuring"):  # silent without a terminal
+            make(place)
     except Stopped as stopped:
         raise Stopped(stopped.number, "its report") from stopped
-    print(f"report: {page}", flush=True)
+    print(_made(study, place), flush=True)
 
 
 def _train(study: Study, place: Path, stop: Stop) -> None:
@@ -154,7 +165,7 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
                 with suppress(OSError):  # where the disk is full, say that
                     runs.write_text(place / runs.FAILED, traceback.format_exc())
                 raise
-        _report(place)
+        _measure(study, place)
 
 
 def _train_and_write(

@@ -1,7 +1,6 @@
 """python -m kernelstudy.report RUN [RUN ...] [--out DIR]: a run's report, or one over many. Needs no JAX."""
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -10,8 +9,8 @@ import pandas as pd
 import xarray as xr
 from rich.console import Console
 
-from kernelstudy import measured, runs, sweeps, untrusted
-from kernelstudy.analysis import study, tables
+from kernelstudy import measuring, runs, sweeps
+from kernelstudy.analysis import study
 from kernelstudy.reporting import (
     answer,
     curves,
@@ -81,9 +80,7 @@ def combine(places: list[Path], *, out: Path | None = None, allow_mixed: bool = 
 
 
 def build(run: Path, *, out: Path | None = None) -> Path:
-    """Measure a finished run and write tables/, figures/, report.md and report.html into `out`.
-
-    Into the run's own directory (the default) also analysis.zarr, elsewhere provenance.json.
+    """`measuring.measure` a finished run, and add figures/, report.md and report.html, all in `out`.
 
     Returns:
         The path of report.html.
@@ -92,32 +89,11 @@ def build(run: Path, *, out: Path | None = None) -> Path:
         RunError: where `run` cannot be read.
     """
     out = run if out is None else out
-    trajectory = runs.read_trajectory(run)
-    untrusted.check_places(out, "tables", "figures")
-    settings, provenance = runs.read_facts(run, trajectory.sizes["arm"])
+    found = measuring.measure(run, out=out)
+    trajectory, settings, provenance, analysis, verdicts, deep, made = found
     bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
-
-    analysis = study.measure(trajectory, bank)
-    verdicts = study.verdicts(trajectory, bank, settings["arms"])
-    deep = deeper.measure(trajectory, settings["arms"])
-    if out == run:
-        of_layers = [] if deep is None else [deep.channels, deep.layers]
-        whole = xr.merge([analysis, *of_layers])
-        runs.write_dataset(out / runs.ANALYSIS, measured.seal(whole, run, verdicts, metric))
-    else:  # a report on its own still says where it comes from
-        runs.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-    found = {
-        "summary": tables.summary(analysis),
-        "tests": tables.tests(analysis),
-        "ladder": tables.ladder(verdicts),
-        "growth": tables.growth(analysis),
-        "kernels": tables.kernels(trajectory, bank),
-        **({} if deep is None else deeper.tables(deep)),
-    }
-    for name, table in found.items():
-        runs.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
     draw(trajectory, analysis, bank, metric, out / "figures")
-    composed = compose(analysis, verdicts, found, settings, provenance)
+    composed = compose(analysis, verdicts, made, settings, provenance)
     if deep is not None:
         deeper.draw(trajectory, deep, settings["model"], out / "figures")
         deeper.add_to(composed, deep)

@@ -24,6 +24,7 @@ TINY = (
     "arms=[{init: he_normal}]",
     "probe_seeds=0",
     "name=swept",
+    "report=false",
 )
 
 
@@ -55,7 +56,7 @@ def content(run: Path) -> dict[str, bytes]:
 
 def finished(place: Path) -> dict[str, dict[str, bytes]]:
     found = sorted((place / "results" / "runs" / "swept").glob("[!.]*"))
-    assert all(runs.is_done(run) and (run / "report.html").is_file() for run in found)
+    assert all(runs.is_done(run) and (run / "tables").is_dir() for run in found)
     return {run.name: content(run) for run in found}
 
 

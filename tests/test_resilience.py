@@ -16,7 +16,7 @@ PLACE = Path(__file__).parents[1] / "experiments" / "resilience"
 WORDS = (
     *("+exp=mnist", "+debug=tiny", "name=fault", "seeds=1", "steps=64", "log_points=4"),
     # What is watched of deeper layers goes through test_checkpoints.py; this is of whole processes.
-    *("arms=[{init: sobel}]", "checkpoint_seconds=0", "probe_seeds=0"),
+    *("arms=[{init: sobel}]", "checkpoint_seconds=0", "probe_seeds=0", "report=false"),
 )
 
 

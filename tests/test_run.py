@@ -118,6 +118,29 @@ def test_a_sweep_goes_on_after_a_bad_job(swept):
     assert sorted(p.name for p in place.iterdir()) == ["results"]
 
 
+def test_without_a_report(swept):
+    """Tables and the analysis alone; the report can be made later, and then is that of this run."""
+    place, _ = swept
+    words = ("-m", *SMALL, "name=bare", "seeds=[0]", "report=false")
+    bare = run(place, *words)
+    assert bare.returncode == 0, bare.stderr
+    found = run_of(place, "bare")
+    assert bare.stdout.splitlines()[-1] == f"tables: {found.relative_to(place) / 'tables'}"
+    expected = {
+        "config.yaml",
+        "provenance.json",
+        "metrics.jsonl",
+        "trajectory.zarr",
+        "analysis.zarr",
+    }
+    assert {p.name for p in found.iterdir()} == expected | {"tables", "DONE"}
+    again = run(place, *words)  # nothing is missing
+    assert again.stdout.splitlines() == bare.stdout.splitlines()[-1:]
+    asked = run(place, *words[:-1])
+    assert "making its report again" in asked.stdout
+    assert (found / "report.html").is_file()
+
+
 def test_a_sweep_again_does_what_is_missing(swept):
     """Here one report."""
     place, told = swept
