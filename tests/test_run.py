@@ -47,9 +47,9 @@ def _process(environment, place, *words):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, process):
+def done(tmp_path_factory):
     place = tmp_path_factory.mktemp("tiny")
-    return place, process(place, *TINY)
+    return place, run(place, *TINY)
 
 
 def run_of(place, name="mnist"):
@@ -234,9 +234,9 @@ def test_a_directory_that_is_read_only(tmp_path, within):
 
 
 def test_a_full_disk_is_one_sentence(tmp_path):
-    """A file system of 64 kB, mounted for this process alone."""
-    mount = f"mkdir small && mount -t tmpfs -o size=64k tmpfs small && exec {sys.executable}"
-    words = [*TINY, "seeds=1", "steps=2", ONE_ARM, "runs_dir=small"]
+    """A file system of 32 kB, mounted for this process alone."""
+    mount = f"mkdir small && mount -t tmpfs -o size=32k tmpfs small && exec {sys.executable}"
+    words = [*SMALL, "seeds=1", "runs_dir=small"]
     command = f"{mount} -m kernelstudy.run {shlex.join(words)}"
     process = subprocess.run(
         ["unshare", "--mount", "--map-root-user", "sh", "-c", command],

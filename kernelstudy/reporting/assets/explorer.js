@@ -301,7 +301,7 @@ async function explore(data) {
     const column = state.part === "W" ? 0 : 1;
     const scores = data.arms.map((arm, i) => line(
       arm, data.steps.map((_, s) => arrays.lines.at(i, state.seed, s, column)),
-      { line: { color: data.colours[i], width: i === state.arm ? 3 : 1.2, dash: dashes[i % 5] } },
+      { line: { color: data.colours[i], width: i === state.arm ? 3 : 1.8, dash: dashes[i % 5] } },
     ));
     scores.push(line("chance", data.steps.map(() => data.chance[data.metric]), { line: { color: style("--soft"), dash: "dot" } }));
     Plotly.react("scores", scores, overSteps({ title: { text: data.metric }, range: [0, 1] }, scores.length), options);
