@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
 
-from kernelstudy import config, files, launched, locks, runs, stopping
+from kernelstudy import checks, files, launched, locks, runs, stopping
 from kernelstudy.config import ConfigError, Study
 from kernelstudy.stopping import Stop, Stopped
 
@@ -38,7 +38,7 @@ def run(study: Study) -> Path:
         Stopped: a signal asked for it.
         OSError: the run's directory cannot be written; told before anything is loaded.
     """
-    config.check(study)
+    checks.check(study)
     place = runs.run_dir(study)
     if not study.distributed:  # where only the first process writes
         files.check_writable(place)
@@ -135,7 +135,7 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
         data = load(study.data)
     except DataError as error:
         raise ConfigError(str(error)) from error
-    config.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)
+    checks.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)
     from kernelstudy.training.start import start
 
     started = start(study.devices, distributed=study.distributed)

@@ -55,7 +55,8 @@ def _of_directory(folder: Path) -> tuple[np.ndarray, str]:
 
 
 def _of_data_set(name: str) -> tuple[np.ndarray, str]:
-    from kernelstudy.config import DATA_SETS, near_miss
+    from kernelstudy.checks import near_miss
+    from kernelstudy.config import DATA_SETS
 
     if name not in DATA_SETS:
         raise ValueError(

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from kernelstudy.config import ConfigError, Data, check_data, near_miss
+from kernelstudy.checks import check_data, near_miss
+from kernelstudy.config import ConfigError, Data
 from kernelstudy.data import DataError, data_dir
 from kernelstudy.data.decoded import SizesDifferError
 from kernelstudy.data.images import load

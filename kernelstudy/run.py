@@ -12,7 +12,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from kernelstudy import config, launched, locks, runs, stopping
+from kernelstudy import composing, launched, locks, runs, stopping
 from kernelstudy.config import ConfigError
 from kernelstudy.job import run
 from kernelstudy.stopping import Stopped
@@ -29,7 +29,7 @@ def main() -> None:
     """Run the command; exit status 0 done, 1 failed, 2 wrong input, 130 and 143 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     same = shlex.join(["python", "-m", "kernelstudy.run", *sys.argv[1:]])
-    config.register()
+    composing.register()
     launched.accept_presets()
     with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place, stopping.signals():
         sys.argv[1:] = _arranged(sys.argv[1:], place)
@@ -48,7 +48,7 @@ def main() -> None:
             how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
             sys.exit(_tell(f"interrupted{how}: {same}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
-            said = launched.lacking(error) or config.explain(error, sys.argv[1:])
+            said = launched.lacking(error) or composing.explain(error, sys.argv[1:])
             sys.exit(_tell(said, 2))
 
 
@@ -89,7 +89,7 @@ def _job(settings: DictConfig) -> None:
     """One job: a single run, or one of a sweep, which goes on to its other jobs if this one fails."""
     try:
         launched.settle()
-        run(config.from_hydra(settings))
+        run(composing.from_hydra(settings))
     except (ConfigError, runs.RunError, locks.HeldError) as error:
         status = _tell(str(error), 2)
     except OSError as error:  # a directory that cannot be written; a full disk

@@ -79,18 +79,18 @@ def wanted(overrides: list[str]) -> list[Path]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from kernelstudy import config
+    from kernelstudy import composing
     from kernelstudy.run import conf_dir, in_order
 
-    config.register()
+    composing.register()
     own = [word for word in in_order(overrides) if not word.startswith(("hydra.", "hydra/"))]
     try:
         parsed = OverridesParser.create().parse_overrides(own)
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
         with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-            studies = [config.from_hydra(compose("config", list(job))) for job in jobs]
+            studies = [composing.from_hydra(compose("config", list(job))) for job in jobs]
     except Exception as error:  # anything of Hydra's
-        raise ValueError(config.explain(error)) from error
+        raise ValueError(composing.explain(error)) from error
     return [runs.run_dir(study) for study in studies]
 
 

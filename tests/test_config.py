@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelstudy import config, run, runs
+from kernelstudy import checks, composing, config, run, runs
 from kernelstudy.config import Arm, Bank, ConfigError, Data, Model, Optim, Study
 
 EXPERIMENTS = sorted(path.stem for path in (run.conf_dir() / "exp").glob("*.yaml"))
@@ -21,9 +21,9 @@ def study(**changes) -> Study:
 
 
 def composed(*overrides: str) -> Study:
-    config.register()
+    composing.register()
     with initialize_config_dir(str(run.conf_dir().absolute()), version_base="1.3"):
-        return config.from_hydra(compose("config", list(overrides)))
+        return composing.from_hydra(compose("config", list(overrides)))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -143,16 +143,16 @@ def test_log_steps_are_log_spaced():
 )
 def test_what_cannot_be_run(changes, said):
     with pytest.raises(ConfigError, match=said):
-        config.check(study(**changes))
+        checks.check(study(**changes))
 
 
 def test_what_the_data_cannot_serve():
     wide = study(model=Model(kernel_size=9))
-    config.check_against_data(wide, examples=128, image_shape=(9, 9, 1))
+    checks.check_against_data(wide, examples=128, image_shape=(9, 9, 1))
     with pytest.raises(ConfigError, match="batch_size: 128 is more than the 127"):
-        config.check_against_data(wide, examples=127, image_shape=(9, 9, 1))
+        checks.check_against_data(wide, examples=127, image_shape=(9, 9, 1))
     with pytest.raises(ConfigError, match=r"model.kernel_size: 9 is larger .* 8 x 28"):
-        config.check_against_data(wide, examples=128, image_shape=(8, 28, 1))
+        checks.check_against_data(wide, examples=128, image_shape=(8, 28, 1))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_the_data_cannot_serve():
 def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
     with pytest.raises(Exception) as raised:  # noqa: PT011 (of Hydra's, OmegaConf's or our own)
         composed("+exp=mnist", override)
-    sentence = config.explain(raised.value)
+    sentence = composing.explain(raised.value)
     assert "\n" not in sentence
 
     assert re.search(said, sentence), sentence

@@ -18,7 +18,7 @@ import pandas as pd
 from flax import nnx
 from hydra import compose, initialize_config_dir
 
-from kernelstudy import config, runs
+from kernelstudy import composing, config, runs
 from kernelstudy.data import feed, images
 from kernelstudy.run import conf_dir
 from kernelstudy.training import ops, population, train
@@ -33,10 +33,10 @@ TESTED = 500  # test images at a time
 
 def study_of(*changes: str) -> config.Study:
     """The study's own settings with `changes`, and the one arm this is: he_normal, learned."""
-    config.register()
+    composing.register()
     with initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
         words = [f"+exp={STUDY}", "arms=[{init: he_normal}]", *changes]
-        return config.from_hydra(compose("config", words))
+        return composing.from_hydra(compose("config", words))
 
 
 class DenseFirst(nnx.Module):

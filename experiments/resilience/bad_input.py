@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from kernelstudy import config
+from kernelstudy import composing
 
 BASE = ("+exp=mnist", "+debug=tiny")
-KEYS = [key for key in config.known_keys() if key not in ("arms", "data", "model", "optim", "bank")]
+KEYS = [
+    key for key in composing.known_keys() if key not in ("arms", "data", "model", "optim", "bank")
+]
 GROUPS = ("data", "model", "optim", "bank", "exp", "debug")
 ODD = (
     *(

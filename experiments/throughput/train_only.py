@@ -12,14 +12,14 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from kernelstudy import config
+from kernelstudy import composing
 from kernelstudy.data.images import load
 from kernelstudy.run import conf_dir
 from kernelstudy.training.start import start
 
-config.register()
+composing.register()
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-    study = config.from_hydra(compose("config", ["+exp=mnist", *sys.argv[1:]]))
+    study = composing.from_hydra(compose("config", ["+exp=mnist", *sys.argv[1:]]))
 data = load(study.data)
 start(study.devices)
 

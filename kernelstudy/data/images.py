@@ -72,7 +72,8 @@ def load(data: "Data | str") -> Images:
         DataError: where the set is not prepared or cannot be read, or does not serve the options.
     """
     if isinstance(data, str):
-        from kernelstudy.config import Data, check_data
+        from kernelstudy.checks import check_data
+        from kernelstudy.config import Data
 
         data = Data(name=data)
         check_data(data)
