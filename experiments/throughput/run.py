@@ -60,10 +60,8 @@ def start(out: Path, *, tiny: bool) -> None:
 
 
 def logging(out: Path, *, tiny: bool) -> None:
-    """What evaluation, logging and checkpoints cost; a third of the networks watched (by default 3 of 10)."""
-    share = logging_share(
-        [*TINY, "steps=40"] if tiny else ["seeds=3", "probe_seeds=1"], 1 if tiny else 2
-    )
+    """What evaluation, logging and checkpoints cost the main job, as it is by default."""
+    share = logging_share([*TINY, "steps=40"] if tiny else [], 1)
     write_text(out / "logging.json", json.dumps(share) + "\n")
 
 
