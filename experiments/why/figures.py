@@ -100,7 +100,7 @@ def profile(profiles: pd.DataFrame, inputs: Sequence[str], name: Name) -> Figure
                             )
                 panel.set_title(f"{data}, {kind.replace('_', '-')}")
             panels[row, 0].set_ylabel("share of energy")
-        panels[0, 0].set(yscale="log", ylim=(1e-4, 1.3))
+        panels[0, 0].set(yscale="log", ylim=(1e-3, 1.3))
         panels[0, 0].set_xticks(range(1, 10))
         for panel in panels[-1]:
             panel.set_xlabel("principal axis of the patches")
