@@ -170,8 +170,8 @@ def _why(results: Results) -> Iterator[Finding]:
     )
     yield Finding(
         f"Gaussian kernels with the layer's own energies on the patches' axes (N3) differ from the update by "
-        f"{n3['diff'].min():+.2f} to {n3['diff'].max():+.2f} in R² over {len(n3)} arms; those energies follow "
-        f"a linear network's closed form with nothing fitted ({said}).",
+        f"{n3['diff'].min():+.2f} to {n3['diff'].max():+.2f} in R² over {len(n3)} arms; how those energies "
+        f"fall off correlates with a linear network's closed form, nothing fitted, at {said}.",
         "",
         "why/tables/linear_theory.csv",
     )
@@ -242,13 +242,17 @@ def answer(results: Results) -> list[str]:
             f"{value(kernels)}, and move by {moved['mean']:.0%} of their norm."
         )
     if arms is not None:
-        data = arms["data"].iloc[0]
-        mine = arms[(arms["data"] == data) & (arms["measure"] == "update")].set_index("arm")["mean"]
+        update = arms[arms["measure"] == "update"].set_index(["data", "arm"])["mean"]
+        ends = []
+        for data in dict.fromkeys(arms["data"]):
+            natural, *others = (
+                f"{update[data, f'{SMALL}{change}']:.2f}"
+                for change in ("", "/shuffled", "/phase_scrambled", "/iid")
+            )
+            ends.append(f"{natural} on {data} ({', '.join(others)})")
         said.append(
-            f"From a small start the update reaches {mine[SMALL]:.2f} on {data}, "
-            f"{mine[f'{SMALL}/shuffled']:.2f} with shuffled labels, "
-            f"{mine[f'{SMALL}/phase_scrambled']:.2f} with scrambled phases and "
-            f"{mine[f'{SMALL}/iid']:.2f} with independent pixels."
+            f"From a small start the update reaches {' and '.join(ends)}; in brackets with shuffled labels, "
+            "with scrambled phases and with independent pixels."
         )
     if grid is not None:
         mine = grid[(grid["size"] == grid["size"].max()) & (grid["width"] == 16)].set_index("arm")
