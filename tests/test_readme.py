@@ -34,7 +34,8 @@ def test_one_screen():
 
 
 def test_links_and_pictures_exist():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    in_markdown = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    for target in in_markdown + re.findall(r'(?:href|src)="([^"]+)"', README):
         assert (ROOT / target).exists(), target
 
 

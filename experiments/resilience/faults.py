@@ -192,27 +192,36 @@ def kills(
     return found, lasted
 
 
+def pair(place: Path) -> list[subprocess.Popen[str]]:
+    """The command in two processes that share a run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [
+        start(place, (*WORDS, "distributed=true"), os.environ | told | {"JAX_PROCESS_ID": number})
+        for number in "01"
+    ]
+
+
+def again_as_two(place: Path, words, environment) -> subprocess.CompletedProcess[str]:
+    """`again` in two processes; what the first says."""
+    first, second = pair(place)
+    out, err = first.communicate(timeout=900)
+    second.communicate(timeout=900)
+    return subprocess.CompletedProcess(first.args, first.returncode or second.returncode, out, err)
+
+
 def together(place: Path, reference: Path) -> list[Outcome]:
-    """Two processes share a run; both are killed, or one is asked to end; a single one goes on with it."""
+    """Two processes share a run; both are killed, or one is asked to end; one or two go on with it."""
     found = []
-    for name, number in (("killed", signal.SIGKILL), ("one of them asked to end", signal.SIGTERM)):
-        here = place / f"together{number}"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-        both = [
-            start(
-                here,
-                (*WORDS, "distributed=true"),
-                os.environ
-                | {
-                    "JAX_COORDINATOR_ADDRESS": address,
-                    "JAX_NUM_PROCESSES": "2",
-                    "JAX_PROCESS_ID": str(index),
-                },
-            )
-            for index in (0, 1)
-        ]
+    for name, number, rerun in (
+        ("killed, one goes on", signal.SIGKILL, again),
+        ("killed, two go on", signal.SIGKILL, again_as_two),
+        ("one of them asked to end, one goes on", signal.SIGTERM, again),
+    ):
+        here = place / f"together{len(found)}"
+        both = pair(here)
         began = time.perf_counter()
         while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/3*")):
             time.sleep(0.005)
@@ -221,7 +230,9 @@ def together(place: Path, reference: Path) -> list[Outcome]:
             process.send_signal(number)
         told = [process.communicate(timeout=300)[1] for process in both]
         fault = f"two processes on one run, {name}"
-        found.append(resumed(here, reference, fault, after, both[1].returncode, told[0]))
+        found.append(
+            resumed(here, reference, fault, after, both[1].returncode, told[0], rerun=rerun)
+        )
     return found
 
 
