@@ -54,6 +54,9 @@ def _join() -> None:
     def number(variable: str) -> int | None:
         return int(os.environ[variable]) if variable in os.environ else None
 
+    # Its handler would take SIGTERM from ours (`stopping`), on which the processes agree (`agreement`).
+    with contextlib.suppress(AttributeError):  # where JAX has no such service
+        jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             os.environ.get("JAX_COORDINATOR_ADDRESS"),

@@ -30,6 +30,17 @@ for devices in map(int, sys.argv[2:]):
     print(hashlib.sha256(b"".join(found[n].values.tobytes() for n in names)).hexdigest())
 """
 
+SIGNALLED = """
+import os, signal
+from kernelstudy import stopping
+from kernelstudy.training.start import start
+with stopping.signals() as stop:
+    stop.waits = True
+    start(None, distributed=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(int(stop.number))
+"""
+
 
 def _started(words: list[str], **environment: str) -> subprocess.Popen[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NUM")}
@@ -42,6 +53,12 @@ def _started(words: list[str], **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def _address() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
 def _hashes(process: subprocess.Popen[str]) -> list[str]:
     out, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
@@ -51,9 +68,7 @@ def _hashes(process: subprocess.Popen[str]) -> list[str]:
 def test_devices_and_processes_give_the_same_bits():
     """1, 4 and 8 forced host devices, and two processes of two devices each; 6 networks, so that
     4 and 8 devices have copies to fill up. Two devices: test_population.py."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = _address()
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count="
     alone = _started(["alone", "1", "4", "8"], XLA_FLAGS=flags + "8")
     together = [
@@ -69,3 +84,17 @@ def test_devices_and_processes_give_the_same_bits():
     found = [_hashes(process) for process in (alone, *together)]
     assert [len(each) for each in found] == [3, 1, 1]
     assert len({digest for each in found for digest in each}) == 1
+
+
+def test_sigterm_is_still_ours_among_several_processes():
+    """JAX has a service that takes it for itself; a run must end with a checkpoint all the same."""
+    alone = {
+        "JAX_COORDINATOR_ADDRESS": _address(),
+        "JAX_NUM_PROCESSES": "1",
+        "JAX_PROCESS_ID": "0",
+    }
+    words = [sys.executable, "-c", SIGNALLED]
+    done = subprocess.run(
+        words, env=os.environ | alone, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.split() == ["15"], done.stderr
