@@ -164,8 +164,8 @@ def _why(results: Results) -> Iterator[Finding]:
         yield Finding(text, reached, "why/tables/arms.csv")
     n3 = ladder[(ladder["null"] == "N3") & (ladder["measure"] == METRIC)]
     natural = fits[fits["arm"] == SMALL].groupby("data")[["r", "r_without_first"]].mean()
-    said = "; ".join(
-        f"{row.Index} r = {row.r:.2f}, {row.r_without_first:.2f} without the first axis"
+    said = " and ".join(
+        f"r = {row.r:.2f} on {row.Index} ({row.r_without_first:.2f} without the first axis)"
         for row in natural.itertuples()
     )
     yield Finding(
