@@ -236,6 +236,17 @@ def test_hostile_directories_are_named_and_nothing_more(grid, finished, monkeypa
     ]
 
 
+@pytest.mark.parametrize("key", ["steps", "batch_size", "log_points", "eval_images", "impl"])
+def test_any_key_can_be_swept(tmp_path, finished, key):
+    """Those too that are called like a column of the networks' table."""
+    for value in ("lax", "gemm") if key == "impl" else (9, 12):
+        make(tmp_path / f"{value}", finished, **{key: value})
+    report.combine([tmp_path])
+    assert f"{key}: " in (tmp_path / "report" / "report.md").read_text()
+    table = pd.read_csv(tmp_path / "report" / "tables" / "networks.csv")
+    assert table[key].nunique() == 2
+
+
 def test_names_are_drawn_as_they_are(tmp_path, finished):
     for name in ("$x^$", "a" * 200):
         make(tmp_path / name[:3], finished, model=Model(activation=name))

@@ -46,7 +46,8 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
     rows = list(itertools.product(measures, _some(_combinations(sweep, rest))))
     arms = list(dict.fromkeys(sweep.networks["arm"]))
     values = sweep.keys[x].values
-    placed = sweep.networks.join(sweep.design, on="condition")
+    # Without its column of steps, which may be a swept key.
+    placed = sweep.networks.drop(columns="steps").join(sweep.design, on="condition")
     dots = len(placed) <= _MOST_DOTS
     points = {
         title: means(sweep.networks, name).join(sweep.design, on="condition")
