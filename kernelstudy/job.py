@@ -56,9 +56,8 @@ def run(study: Study) -> Path:
             with _held(place):
                 _accept(study, place)
                 runs.tidy(place)
-                if launched.in_sweep() and _is_measured(
-                    study, place
-                ):  # which does only what is missing
+                # A sweep does only what is missing.
+                if launched.in_sweep() and _is_measured(study, place):
                     print(_made(study, place), flush=True)
                 else:
                     again = "making its report" if study.report else "measuring it"
