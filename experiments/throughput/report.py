@@ -201,6 +201,9 @@ def draw_scaling(found: pd.DataFrame, jobs: pd.DataFrame) -> Figure:
             axes.set_ylim(0, 1.1 * rows["rate"].max())
         for axes, of in zip(grid[1], ("nets", "steps"), strict=False):
             rows = jobs[jobs["of"] == of]
+            if rows.empty:  # the tiny form grows networks alone
+                axes.remove()
+                continue
             grown = _grown(rows)
             axes.loglog(
                 rows["value"], rows["seconds"], "o-", color="#D55E00", label="whole training"
