@@ -25,8 +25,12 @@ GRID = {  # 12 jobs; the first three of them with --jobs 3
     "optim.learning_rate": ["1e-3", "2e-3"],
     "batch_size": ["32", "64"],
 }
-STUDY = ["+exp=mnist", "+debug=tiny", "name=cluster", "arms=[{init: he_normal}]"]
+STUDY = [
+    *("+exp=mnist", "+debug=tiny", "name=cluster", "arms=[{init: he_normal}]"),
+    *("probe_seeds=0", "report=false"),  # trajectories are what is compared
+]
 TASK = b"ray::_run_job"  # what Ray calls a process that has a job
+STARTED = b"Ray runtime started"  # what a node says when it is
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "XLA_FLAGS")} | {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
@@ -46,39 +50,34 @@ class Cluster:
     """A head without cores and two workers with one each, in processes of their own."""
 
     def __init__(self, place: Path):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        port = self.address.rpartition(":")[2]
-        self.log = (place / "ray.log").open("wb")
         # Sockets' paths are short, so not in `place`.
-        self.place = tempfile.TemporaryDirectory(
+        self.sockets = tempfile.TemporaryDirectory(
             prefix="ray-", dir="/tmp", ignore_cleanup_errors=True
         )
-        head = ["--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={self.place.name}"]
-        self.nodes = [self._node(*head, "--include-dashboard=false")]
-        self._wait_for(port)
-        self.nodes += [self._node(f"--address={self.address}", "--num-cpus=1") for _ in range(2)]
+        self.place, self.nodes = place, []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        head = ["--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={self.sockets.name}"]
+        self._start(*head, "--include-dashboard=false")
+        for _ in range(2):
+            self._start(f"--address={self.address}", "--num-cpus=1")
 
-    def _node(self, *words: str) -> subprocess.Popen:
-        ray = Path(sys.executable).with_name("ray")
-        memory = f"--object-store-memory={100 * 2**20}"
-        return subprocess.Popen(
-            [str(ray), "start", "--block", "--node-ip-address=127.0.0.1", memory, *words],
-            env=ENVIRONMENT,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-        )
-
-    def _wait_for(self, port: str) -> None:
-        for _ in range(600):
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", int(port)), 1),
-            ):
-                return
+    def _start(self, *words: str, seconds: float = 120) -> None:
+        """A node, waited for: two that start at once on one machine may choose the same port."""
+        log = self.place / f"node_{len(self.nodes)}.log"
+        command = [Path(sys.executable).with_name("ray"), "start", "--block", *words]
+        command += ["--node-ip-address=127.0.0.1", f"--object-store-memory={100 * 2**20}"]
+        with log.open("wb") as out:
+            node = subprocess.Popen(command, env=ENVIRONMENT, stdout=out, stderr=subprocess.STDOUT)
+        self.nodes.append(node)
+        deadline = time.monotonic() + seconds
+        while STARTED not in log.read_bytes():
+            if node.poll() is not None or time.monotonic() > deadline:
+                self.close()
+                raise RuntimeError(f"a node of Ray did not start: {log.read_text()[-2000:]}")
             time.sleep(0.2)
-        raise TimeoutError("Ray's head did not start")
 
     def tasks(self, worker: int) -> set[int]:
         """Processes that have a job of the sweep on worker 1 or 2."""
@@ -96,11 +95,10 @@ class Cluster:
         self.nodes[node].wait()
 
     def close(self) -> None:
-        for node in (2, 1, 0):
-            if len(self.nodes) > node and self.nodes[node].poll() is None:
+        for node in reversed(range(len(self.nodes))):
+            if self.nodes[node].poll() is None:
                 self.kill(node)
-        self.log.close()
-        self.place.cleanup()
+        self.sockets.cleanup()
 
 
 def descendants(pid: int) -> list[int]:
@@ -156,7 +154,7 @@ def experiment(place: Path, jobs: int, seconds: float) -> dict:
                 for pid in cluster.tasks(worker):
                     started[worker - 1].add(pid)
                     first_seen.setdefault(pid, time.monotonic())
-            if not killed and len(done(place / "on_ray")) >= jobs // 3:
+            if not killed and len(done(place / "on_ray")) >= jobs // 4:
                 at_work = [
                     p for p in cluster.tasks(2) if time.monotonic() - first_seen.get(p, 1e9) > 3
                 ]
