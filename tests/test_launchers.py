@@ -4,6 +4,7 @@ Each launcher is an extra; where it is not installed its tests are skipped.
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def needs(launcher: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(absent, reason=f"the launcher {launcher} is not installed")
 
 
-def sweep(place, environment, *words):
+def sweep(place, *words, environment=None):
     return subprocess.run(
         [sys.executable, "-m", "kernelstudy.run", "-m", *TINY, *words],
         cwd=place,
@@ -61,10 +62,10 @@ def finished(place: Path) -> dict[str, dict[str, bytes]]:
 
 
 @pytest.fixture(scope="module")
-def basic(tmp_path_factory, command_environment):
+def basic(tmp_path_factory):
     """The sweep as one process does it: id -> its trajectory's files."""
     place = tmp_path_factory.mktemp("basic")
-    done = sweep(place, command_environment, "model.kernel_size=3,5")
+    done = sweep(place, "model.kernel_size=3,5")
     assert done.returncode == 0, done.stderr
     return finished(place)
 
@@ -90,13 +91,10 @@ def test_presets_keep_jobs_apart():
 
 
 @needs("joblib")
-def test_joblib_shares_out_the_cores_and_goes_on_after_a_bad_job(
-    tmp_path, basic, command_environment
-):
-    command_environment = {
-        k: v for k, v in command_environment.items() if k != "JAX_NUM_CPU_DEVICES"
-    }
-    swept = sweep(tmp_path, command_environment, "hydra/launcher=joblib", "model.kernel_size=4,3,5")
+def test_joblib_shares_out_the_cores_and_goes_on_after_a_bad_job(tmp_path, basic):
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
+    words = ("hydra/launcher=joblib", "model.kernel_size=4,3,5")
+    swept = sweep(tmp_path, *words, environment=environment)
     assert swept.returncode == 2
     assert "model.kernel_size: 4" in swept.stderr
     assert "Traceback" not in swept.stderr
@@ -107,24 +105,24 @@ def test_joblib_shares_out_the_cores_and_goes_on_after_a_bad_job(
 
 
 @needs("submitit")
-def test_submitit_on_this_machine(tmp_path, basic, command_environment):
+def test_submitit_on_this_machine(tmp_path, basic):
     words = ("hydra/launcher=submitit_local", "model.kernel_size=3,5")
-    swept = sweep(tmp_path, command_environment, *words)
+    swept = sweep(tmp_path, *words)
     assert swept.returncode == 0, swept.stderr
     assert finished(tmp_path) == basic
 
 
 @needs("submitit")
-def test_what_slurm_is_asked_for(tmp_path, command_environment):
+def test_what_slurm_is_asked_for(tmp_path):
     """`sbatch` keeps the script and takes no job: there is no cluster here."""
     tools = tmp_path / "bin"
     tools.mkdir()
     for name, text in {"sbatch": 'cp "$1" script.sh; exit 1', "srun": "exit 1"}.items():
         (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755)
-    environment = command_environment | {"PATH": f"{tools}:{command_environment['PATH']}"}
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"}
     words = ("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu")
-    told = sweep(tmp_path, environment, *words, "model.kernel_size=3,5,7")
+    told = sweep(tmp_path, *words, "model.kernel_size=3,5,7", environment=environment)
     assert told.returncode == 2
     assert "Traceback" not in told.stderr
     script = (tmp_path / "script.sh").read_text()
@@ -141,12 +139,11 @@ def test_what_slurm_is_asked_for(tmp_path, command_environment):
 
 
 @needs("ray")
-def test_ray_when_a_machine_dies(tmp_path, command_environment):
+def test_ray_when_a_machine_dies(tmp_path):
     """Three jobs on two workers, one of which is killed: its exit status says whether all is as it was."""
     script = ROOT / "experiments" / "resilience" / "ray_cluster.py"
     done = subprocess.run(
         [sys.executable, str(script), "--jobs", "3", "--seconds", "500", "--out", str(tmp_path)],
-        env=command_environment,
         capture_output=True,
         text=True,
         check=False,

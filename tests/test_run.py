@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -26,24 +25,6 @@ SWEPT = (*SMALL, "name=swept", "seeds=[0],[1]", "model.kernel_size=4,3")
 
 def run(place, *words):
     return run_here(place, "kernelstudy.run", *words)
-
-
-@pytest.fixture(scope="module")
-def process(command_environment):
-    """The command in a process of its own, with JAX as users have it."""
-    return partial(_process, command_environment)
-
-
-def _process(environment, place, *words):
-    return subprocess.run(
-        [sys.executable, "-m", "kernelstudy.run", *words],
-        cwd=place,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=280,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -193,8 +174,15 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(tmp_path, words, said):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_ends_with_the_status_and_the_sentence(tmp_path, process):
-    told = process(tmp_path, *TINY, "model.kernel_size=4")
+def test_a_process_ends_with_the_status_and_the_sentence(tmp_path):
+    told = subprocess.run(
+        [sys.executable, "-m", "kernelstudy.run", *TINY, "model.kernel_size=4"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert told.returncode == 2
     assert len(told.stderr.splitlines()) == 1
     assert "model.kernel_size: 4" in told.stderr
