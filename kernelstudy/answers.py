@@ -5,7 +5,6 @@ A study's script (experiments/<study>/run.py) gives `main` a function from `ques
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import sys
@@ -17,6 +16,7 @@ import matplotlib.figure
 import pandas as pd
 
 from kernelstudy import questions, runs
+from kernelstudy.commandline import InputError, Parser
 from kernelstudy.questions import PLACE, Found
 from kernelstudy.reporting import page, style
 from kernelstudy.reporting.page import Figure, Page
@@ -50,19 +50,19 @@ def main(
     """The command of a study's script (its __file__): runs in, results/<study> out; 0 done, 2 wrong input."""
     place = Path(script).resolve().parent
     root, name = place.parents[1], place.name
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python experiments/{name}/run.py", description=f"Report on the study {name}."
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs, or directories of")
     parser.add_argument("--out", type=Path, default=root / "results" / name, metavar="DIR")
-    given = parser.parse_args(words)
     try:
+        given = parser.parse_args(words)
         plan = questions.plan_of(place / "README.md", root / "conf" / "exp" / f"{name}.yaml")
         found = questions.read(given.runs, plan)
         shown = [_shown(path) for path in given.runs]
         command = shlex.join(["python", f"experiments/{name}/run.py", *shown])
         written = write(answer(found), given.out, command)
-    except runs.RunError as error:
+    except (InputError, runs.RunError) as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
     print(f"report: {written}")

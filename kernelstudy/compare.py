@@ -5,15 +5,18 @@ In a notebook, `kernelstudy.compare(kernels_or_module_or_path)`: this module can
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import shlex
 import sys
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from kernelstudy.commandline import InputError, Parser
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from kernelstudy.comparison import Comparison
 
 # What is looked for unless --bank says otherwise: the bank of conf/bank/classical.yaml.
@@ -79,7 +82,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         given = _parser().parse_args(words)
         if not 0 < given.max_gib < 1e6:
-            raise _InputError(f"--max-gib: {given.max_gib:g} must be above 0")
+            raise InputError(f"--max-gib: {given.max_gib:g} must be above 0")
         sources = [given.weights, *([given.against] if given.against else [])]
         if given.list:
             return _list(sources, given)
@@ -109,17 +112,8 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-class _InputError(ValueError):
-    """The command line is wrong; the message is one sentence."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise _InputError(message)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m kernelstudy.compare",
         description="Hold any network's first layer against hand-crafted kernels and against chance.",
     )
@@ -151,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list(sources: list[str], given: argparse.Namespace) -> int:
+def _list(sources: list[str], given: Namespace) -> int:
     from kernelstudy import weights
 
     for source in sources:
@@ -164,7 +158,7 @@ def _list(sources: list[str], given: argparse.Namespace) -> int:
 def _writable(out: Path | None) -> None:
     """Tell before measuring that the report cannot be written."""
     if out is not None and out.exists() and not out.is_dir():
-        raise _InputError(f"--out {out} is a file: name a directory")
+        raise InputError(f"--out {out} is a file: name a directory")
 
 
 def _file_name(sources: list[str]) -> str:

@@ -1,16 +1,15 @@
 """python -m kernelstudy.filter IMAGE [--bank NAME] [--out PNG]: feature maps of an image."""
 
-import argparse
 import sys
 import warnings
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from kernelstudy.commandline import InputError, Parser
 from kernelstudy.handcrafted import bank
 from kernelstudy.handcrafted.linear import PADDINGS, Padding, check_padding
 from kernelstudy.handcrafted.stencils import Kernel
@@ -20,10 +19,6 @@ LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, item 3.2
 SHOWN = 640  # longest side of a map in the figure, pixels
 LIMIT = Image.MAX_IMAGE_PIXELS or 2**26
 FORMATS = (".png", ".pdf", ".svg")
-
-
-class InputError(ValueError):
-    """What the user gave cannot be used; the message is one sentence."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,13 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m kernelstudy.filter",
         description="Feature maps of an image under hand-crafted kernels, in one figure.",
     )

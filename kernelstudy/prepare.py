@@ -1,6 +1,5 @@
 """python -m kernelstudy.prepare NAME [--from DIR]: fetch and prepare a data set once; runs never download."""
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from kernelstudy.checks import check_data, near_miss
+from kernelstudy.commandline import InputError, Parser
 from kernelstudy.config import ConfigError, Data
 from kernelstudy.data import DataError, data_dir
 from kernelstudy.data.decoded import SizesDifferError
@@ -20,7 +20,7 @@ from kernelstudy.data.store import obtain
 def main(words: list[str] | None = None) -> int:
     """Run the command; exit status 0 prepared, 1 out of memory or the like, 2 wrong input, 130 interrupted."""
     own = ", ".join(name for name in SETS if name != TFDS)
-    parser = argparse.ArgumentParser(prog="python -m kernelstudy.prepare", description=__doc__)
+    parser = Parser(prog="python -m kernelstudy.prepare", description=__doc__)
     parser.add_argument("name", metavar="NAME", help=f"{own}, or any set of TFDS, such as cifar10")
     parser.add_argument(
         "--from",
@@ -28,11 +28,11 @@ def main(words: list[str] | None = None) -> int:
         metavar="DIR",
         help="take the files of mnist or fashion_mnist from a directory, or from a mirror's address",
     )
-    given = parser.parse_args(words)
     try:
+        given = parser.parse_args(words)
         for data in _wanted(given.name, given.source):
             prepare(data, given.source)
-    except (DataError, ConfigError) as error:
+    except (InputError, DataError, ConfigError) as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

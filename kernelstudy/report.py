@@ -1,6 +1,5 @@
 """python -m kernelstudy.report RUN [RUN ...] [--out DIR]: a run's report, or one over many. Needs no JAX."""
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from kernelstudy import measuring, runs, sweeps
 from kernelstudy.analysis import study
+from kernelstudy.commandline import InputError, Parser
 from kernelstudy.reporting import (
     answer,
     curves,
@@ -28,7 +28,7 @@ from kernelstudy.reporting.page import Figure, Page
 
 def main(words: list[str] | None = None) -> int:
     """Run the command; exit status 0 done, 2 wrong input."""
-    parser = argparse.ArgumentParser(prog="python -m kernelstudy.report", description=__doc__)
+    parser = Parser(prog="python -m kernelstudy.report", description=__doc__)
     parser.add_argument(
         "runs",
         type=Path,
@@ -47,11 +47,11 @@ def main(words: list[str] | None = None) -> int:
         action="store_true",
         help="report on runs together though their versions or data differ",
     )
-    given = parser.parse_args(words)
     try:
+        given = parser.parse_args(words)
         with Console(stderr=True).status("measuring and drawing"):
             written = combine(given.runs, out=given.out, allow_mixed=given.allow_mixed)
-    except runs.RunError as error:
+    except (InputError, runs.RunError) as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
     except OSError as error:
