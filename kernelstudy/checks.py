@@ -197,7 +197,9 @@ def near_miss(word: str, allowed: Iterable[str]) -> str:
 
 
 def short(value: Any) -> str:
-    text = repr(value)
+    """A value as it was typed, where that prints; not too much of it."""
+    plain = isinstance(value, str) and value.isprintable() and "'" not in value
+    text = f"'{value}'" if plain else repr(value)
     return text if len(text) < 80 else f"{text[:76]} ..."
 
 

@@ -48,9 +48,11 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
     """One sentence for an error of Hydra, OmegaConf or our own; `words`: the command line."""
     if isinstance(error, ConfigError):
         return str(error)
+    if keyless := [word for word in words if word.lstrip("+~").startswith("=")]:
+        return f"{short(keyless[0])} names no key; settings are key=value"
     if isinstance(error, OverrideParseException):
         key, word = error.override.partition("=")[0], short(error.override)
-        return f"{key or word}: {word} is not a setting that can be read; quote values with signs in them"
+        return f"{key}: {word} is not a setting that can be read; quote values with signs in them"
     outer = _one_line(error)
     found = re.search(r"Could not (?:override|append(?: value)?(?: to config)?) '([^'=]+)", outer)
     key = found[1].strip("+~") if found else ""

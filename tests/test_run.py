@@ -163,6 +163,7 @@ def test_the_same_command_again_only_reports(swept):
         ((*TINY, "devices=99999", "arms.0.init=he"), "arms[0].init: 'he'"),
         ((*TINY, "memory_gib=1e-9"), "memory_gib: 1e-09 does not hold"),
         ((*TINY, "--frobnicate"), "--frobnicate: no such option"),
+        ((*TINY, r"=a\b"), r"'=a\b' names no key"),
         (("-m", "+exp=mnist", "model.kernl_size=3,5"), "model.kernl_size: no such key"),
     ],
 )
