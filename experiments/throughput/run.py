@@ -65,6 +65,14 @@ def logging(out: Path, *, tiny: bool) -> None:
     write_text(out / "logging.json", json.dumps(share) + "\n")
 
 
+def more_logging(out: Path, rounds: int) -> None:
+    """Further rounds of `logging`, beside those that are there: one lasts five minutes and says little."""
+    found = json.loads((out / "logging.json").read_text())
+    more = logging_share([], rounds)
+    whole = {kind: found[kind] + more[kind] for kind in found}
+    write_text(out / "logging.json", json.dumps(whole) + "\n")
+
+
 def job(out: Path, *, tiny: bool) -> None:
     """The whole main job with half of its seeds, beside plain PyTorch."""
     with tempfile.TemporaryDirectory() as place:
@@ -116,11 +124,14 @@ def main() -> None:
         choices=PARTS,
         help="measure these parts and keep the tables of the others; none: write the report again",
     )
+    parser.add_argument(
+        "--more-logging", type=int, default=0, metavar="N", help="add N rounds to those of logging"
+    )
     given = parser.parse_args()
     chosen = given.only
     if chosen is None:
-        # the tests run the whole command, so that the smallest form need not
-        chosen = ["rates", "logging", "scaling"] if given.tiny else TABLE
+        # start and job are whole commands, which the tests run; logging trains as scaling does
+        chosen = ["rates", "scaling"] if given.tiny else TABLE
     out = Path(tempfile.mkdtemp()) if given.tiny else ROOT / "results" / "throughput"
     out.mkdir(parents=True, exist_ok=True)
     known = out / "provenance.json"
@@ -131,6 +142,8 @@ def main() -> None:
         PARTS[name](out, tiny=given.tiny)
         facts[name] = {"seconds": round(time.perf_counter() - began, 1), **environment()}
         write_text(known, json.dumps(facts, indent=2) + "\n")
+    if given.more_logging:
+        more_logging(out, given.more_logging)
     print(f"report: {report.write(out, facts)}")
 
 

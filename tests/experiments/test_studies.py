@@ -1,7 +1,5 @@
 """One study's report made again from a small run, and what studies decide, by closed forms."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +9,11 @@ import pytest
 from kernelstudy import questions, runs
 from kernelstudy.analysis.hypotheses import FAILS, HOLDS, above
 from kernelstudy.answers import Part
+from tests.experiments.scripts import script
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
 RUNS, EXPECTED = HERE / "runs" / "why", HERE / "expected" / "why"
 STUDIES = ("initialisation", "why", "learned_vs_handcrafted")
-
-
-def script(place: str, name: str = "run"):
-    """A module of experiments/, with those beside it that it imports."""
-    folder = ROOT / "experiments" / place
-    spec = importlib.util.spec_from_file_location(f"{place}_{name}", folder / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(folder))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-        for file in folder.glob("*.py"):  # another study's have the same names
-            sys.modules.pop(file.stem, None)
-    return module
 
 
 @pytest.fixture(scope="module")
