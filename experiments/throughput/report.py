@@ -185,8 +185,12 @@ def draw_rates(rates: dict[str, pd.DataFrame]) -> Figure:
             colours = ["#0072B2" if name == OURS else "#9aa0a6" for name in rows.index]
             spread = [rows["median"] - rows["lower"], rows["upper"] - rows["median"]]
             axes.barh(rows.index, rows["median"], color=colours, xerr=spread, ecolor="#333333")
-            axes.set_title(TITLES[work], fontsize=9)
+            axes.set_title(
+                TITLES[work].removesuffix(" first layer").replace(": ", "\n"), fontsize=9
+            )
             axes.set_xlabel("net-images/s")
+            axes.locator_params(axis="x", nbins=4)
+            axes.set_axisbelow(True)
             axes.tick_params(labelsize=7)
         return figure
 
