@@ -147,7 +147,7 @@ class Study:
     devices: int | None = None
     memory_gib: float = 8.0
     distributed: bool = False
-    checkpoint_seconds: float = 5.0
+    checkpoint_seconds: float = 10.0
     allow_stale: bool = False
 
     @property

@@ -73,11 +73,17 @@ def without(trick: str) -> None:
                 else gemm.pool(gemm.conv(x, k))
             )
         )
+    elif trick == "layout":
+        gemm_table = ops.GEMM._replace(enter=lambda images: images.transpose(3, 1, 2, 0))
     else:
         gemm_table = ops.GEMM
     ops.GEMM = ops.IMPLS["gemm"] = gemm_table
     if trick == "materialised":
         winograd.materialised = lambda *values: values
+    if trick == "apart":
+        ops.lax = _Lax(optimization_barrier=lambda value: value)
+    if trick == "order":
+        parallel.IN_TURN = None
     if trick == "iota":
         winograd.to_first = gemm.to_first = lambda first, dy, axis: jnp.stack(
             [jnp.where(first == place, dy, 0) for place in range(4)], axis
@@ -85,18 +91,17 @@ def without(trick: str) -> None:
     if trick == "chunks":
         train.chunk_size = lambda batch: batch
     if trick == "map":  # networks by vmap, as on a GPU
-        parallel.lax = _Vmapped()
+        parallel.lax = _Lax(map=lambda function, values: jax.vmap(function)(values))
 
 
-class _Vmapped:
-    """`jax.lax` with `map` replaced by `vmap`."""
+class _Lax:
+    """`jax.lax` with some of its functions replaced."""
+
+    def __init__(self, **replaced):
+        self.__dict__ |= replaced
 
     def __getattr__(self, name):
         return getattr(jax.lax, name)
-
-    @staticmethod
-    def map(function, values):
-        return jax.vmap(function)(values)
 
 
 def count(work: str) -> dict[str, float]:

@@ -45,7 +45,7 @@ def rates(out: Path, *, tiny: bool) -> None:
 def ablation(out: Path, *, tiny: bool) -> None:
     """One trick taken away at a time."""
     tricks = {k: [line] for k, line in ABLATION.items() if not tiny or k == OURS}
-    for work in ["mnist"] if tiny else ["mnist", "seven"]:
+    for work in ["mnist"] if tiny else WORKS:
         save(turns(work, tricks, 1 if tiny else 3), out / f"ablation_{work}.csv")
 
 

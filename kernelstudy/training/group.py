@@ -18,7 +18,7 @@ from kernelstudy.training import watch
 from kernelstudy.training.checkpoints import Saved
 from kernelstudy.training.journal import Journal
 from kernelstudy.training.networks import initial, mixed, nets_of, task_of
-from kernelstudy.training.parallel import Population, compiling, shapes_of_one
+from kernelstudy.training.parallel import Population, compiling, in_background, shapes_of_one
 from kernelstudy.training.train import STEPS_A_CALL, Order, State, Task
 from kernelstudy.training.trajectory import mean_loss
 from kernelstudy.training.watching import watching_of
@@ -114,7 +114,9 @@ def train_group(
     @cache
     def showing() -> Future[Any]:
         assert watching is not None
-        return compiling(population.watch, *watching.shapes(shapes))
+        like = watching.shapes(shapes)
+        # Traced in the background, too, for here the devices would stand still meanwhile.
+        return in_background(lambda: population.watch.lower(*like).compile())
 
     def answer() -> None:
         while watching and asked:

@@ -72,7 +72,8 @@ def _gemm_dense(x: Array, kernel: Array) -> Array:
     c, h, w, n = x.shape
     # The weights change order, for they are few; the activations stay as they lie.
     rows = kernel.reshape(h, w, c, -1).transpose(3, 2, 0, 1).reshape(-1, c * h * w)
-    return jnp.matmul(rows, x.reshape(-1, n)).T
+    # Kept apart from its transpose, which XLA would fold in: the product is then three times as slow.
+    return lax.optimization_barrier(jnp.matmul(rows, x.reshape(-1, n))).T
 
 
 LAX = Ops(
@@ -85,7 +86,8 @@ LAX = Ops(
     dense=_lax_dense,
 )
 GEMM = Ops(
-    enter=partial(jnp.transpose, axes=(3, 1, 2, 0)),
+    # Laid out anew once: XLA would do it again in each of the slices that the first layer takes.
+    enter=lambda images: gemm.materialised(images.transpose(3, 1, 2, 0))[0],
     leave=partial(jnp.transpose, axes=(3, 1, 2, 0)),
     conv=lambda x, kernel: (winograd if _suits_winograd(kernel) else gemm).conv(x, kernel),
     pool=gemm.pool,

@@ -27,7 +27,7 @@ from kernelstudy.training.ops import Ops
 PROBES = 8  # the first half training images
 EXAMPLES = 256  # test images
 TOP = 6  # of them, those that excite a channel most
-CHUNK = 64
+CHUNK = 32
 MAP_SIDE, MAP_CHANNELS = 32, 64  # of a stored map, the most
 _GRATINGS = stimuli.ORIENTATIONS * len(stimuli.FREQUENCIES) * stimuli.PHASES
 _FLOAT16 = float(np.finfo(np.float16).max)
