@@ -137,27 +137,35 @@ def whole_job(overrides: list[str], place: Path) -> dict[str, float]:
     return seconds | {f"ours: {name}": value for name, value in spent.items()}
 
 
-def logging_share(overrides: list[str], rounds: int) -> dict[str, list[float]]:
-    """Seconds from the first dispatch to the last of `+exp=mnist`, with its log points and checkpoints, and
-    with two log points, nothing watched and no checkpoint."""
-    found: dict[str, list[float]] = {"logged": [], "not logged": []}
+def logging_share(overrides: list[str], rounds: int) -> list[dict[str, float]]:
+    """A row a round. `logged` is `+exp=mnist` with its log points and checkpoints, `bare` has two log points,
+    nothing watched and no checkpoint: seconds a step of each, and seconds of `logged` in and between its
+    training dispatches."""
     bare = ["log_points=2", "probe_seeds=0", "checkpoint_seconds=1e6"]
+    rows = []
     for _ in range(rounds):
-        for name, setting in (("logged", []), ("not logged", bare)):
-            words = [sys.executable, str(HERE / "train_only.py"), *overrides, *setting]
-            told = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
-            found[name].append(float(told.stdout.split()[0]))
-    return found
+        seconds, between, steps, *_ = _train_only([*overrides])
+        alone, _, of_alone, *_ = _train_only([*overrides, *bare])
+        inside = {"training": seconds - between, "between": between}
+        rows.append({"logged": seconds / steps, "bare": alone / of_alone, **inside})
+    return rows
+
+
+def _train_only(words: list[str], **environment: str) -> list[float]:
+    told = subprocess.run(
+        [sys.executable, str(HERE / "train_only.py"), *words],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [float(number) for number in told.stdout.split()]
 
 
 def training_job(overrides: list[str]) -> dict[str, float]:
     """One training in a process of its own: wall seconds, those of compilation, peak memory (GiB)."""
-    words = [sys.executable, str(HERE / "train_only.py"), *overrides]
-    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"}
     start = time.perf_counter()
-    told = subprocess.run(
-        words, cwd=ROOT, env=environment, check=True, capture_output=True, text=True
-    )
+    *_, compiling, peak = _train_only(overrides, JAX_ENABLE_COMPILATION_CACHE="false")
     seconds = time.perf_counter() - start
-    _, compiling, peak = map(float, told.stdout.split())
     return {"seconds": seconds, "compiling": compiling, "peak_gib": peak}

@@ -61,16 +61,14 @@ def start(out: Path, *, tiny: bool) -> None:
 
 def logging(out: Path, *, tiny: bool) -> None:
     """What evaluation, logging and checkpoints cost the main job, as it is by default."""
-    share = logging_share([*TINY, "steps=40"] if tiny else [], 1)
-    write_text(out / "logging.json", json.dumps(share) + "\n")
+    rows = logging_share([*TINY, "steps=40"] if tiny else [], 1)
+    save(pd.DataFrame(rows), out / "logging.csv", index=False)
 
 
 def more_logging(out: Path, rounds: int) -> None:
-    """Further rounds of `logging`, beside those that are there: one lasts five minutes and says little."""
-    found = json.loads((out / "logging.json").read_text())
-    more = logging_share([], rounds)
-    whole = {kind: found[kind] + more[kind] for kind in found}
-    write_text(out / "logging.json", json.dumps(whole) + "\n")
+    """Further rounds of `logging`, beside those that are there: each lasts five minutes."""
+    whole = [pd.read_csv(out / "logging.csv"), pd.DataFrame(logging_share([], rounds))]
+    save(pd.concat(whole), out / "logging.csv", index=False)
 
 
 def job(out: Path, *, tiny: bool) -> None:

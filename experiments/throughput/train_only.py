@@ -1,7 +1,8 @@
 """python train_only.py key=value ...: `+exp=mnist` up to the end of training, checkpoints included.
 
-Prints the seconds from the end of the first dispatch to the last, those that XLA compiled (by JAX's own
-events; programs that compile at the same time count each), and the peak memory in GiB.
+Prints, from the end of the first dispatch to that of the last, the seconds, those of them in which no
+dispatch was under way (evaluation, logging, watching, checkpoints) and the steps; then the seconds that XLA
+compiled (by JAX's own events; programs that compile at the same time count each), and the peak memory in GiB.
 """
 
 import resource
@@ -25,18 +26,47 @@ start(study.devices)
 
 import jax  # noqa: E402 (after it has been told of its devices)
 
+from kernelstudy.training import parallel, population  # noqa: E402
 from kernelstudy.training.checkpoints import Store  # noqa: E402
-from kernelstudy.training.population import train_population  # noqa: E402
 
+
+class Timed:
+    """A program on its way through `lower` and `compile`, whose runs are then timed to their end."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def lower(self, *args):
+        return Timed(self.program.lower(*args))
+
+    def compile(self):
+        return Timed(self.program.compile())
+
+    def __call__(self, *args):
+        start = time.perf_counter()
+        found = jax.block_until_ready(self.program(*args))
+        training.append(time.perf_counter() - start)
+        return found
+
+
+def make_population(*args):
+    made = parallel.make_population(*args)
+    return made._replace(advance=Timed(made.advance))
+
+
+population.make_population = make_population
+training: list[float] = []  # seconds of every dispatch
 compiled: list[float] = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, seconds, **_: compiled.append(seconds) if "backend_compile" in event else None
 )
-began: list[float] = []
+ended: list[tuple[float, int]] = []  # when a dispatch had ended, and the steps done
 with tempfile.TemporaryDirectory() as place:
     store = Store(Path(place), seconds=study.checkpoint_seconds, versions={})
-    train_population(
-        study, data, store=store, on_step=lambda step, accuracy: began.append(time.perf_counter())
+    population.train_population(
+        study, data, store=store, on_step=lambda step, _: ended.append((time.perf_counter(), step))
     )
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
-print(began[-1] - began[0], sum(compiled), peak)
+(first, before), (last, after) = ended[0], ended[-1]
+seconds = last - first
+print(seconds, seconds - sum(training[1:]), after - before, sum(compiled), peak)
