@@ -95,7 +95,7 @@ def floors(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
         floor, goal = {"cold": (12, 6), "warm": (12, 4)}[kind]
         row(label, floor, goal, float(np.median(seconds)), "median", " s")
     columns = ["work", "floor", "goal", "measured", "", "how"]
-    return ["## The floors", "", markdown(pd.DataFrame(rows, columns=columns)), ""]
+    return ["## The floors", "", markdown(pd.DataFrame(rows, columns=columns)), "", LOGGED, ""]
 
 
 def _told(out: Path, name: str) -> dict:
@@ -278,6 +278,9 @@ networks x images, forward, backward and Adam, batch 128. All contenders of a ta
 by round, in an order drawn anew, each in a process of its own; rates are medians, ratios are medians of
 the ratios within rounds. Every number is read from the tables beside this file.
 """
+LOGGED = """What logging costs is the time between training dispatches over the time in them, of the same run,
+up to the last dispatch. Runs beside it that log nothing are compared by seconds a step: that holds what works in
+the background (a checkpoint's writing, compilation), and what the machine does differently a minute later."""
 ABLATED = """Each row is the package with one thing replaced by the obvious alternative, measured in turn
 with the whole. 'Networks by vmap' is what a GPU gets. The last row is no trick but a cost: every seed has
 its own order of the data, so no two seeds can share what is made of a batch."""

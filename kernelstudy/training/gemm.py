@@ -95,7 +95,8 @@ def materialised(*values: Array) -> tuple[Array, ...]:
 
     XLA's CPU fusion otherwise computes a value anew inside each of its consumers, and whatever that
     value came from with it. An optimisation barrier does not stop it (it is gone before fusion), a
-    branch does: this one is taken unless the first number is NaN, which the compiler cannot know.
+    branch does: this one is taken unless the first number is NaN, which the compiler cannot know
+    (of an array that begins with padding it can).
     """
 
     def as_nan(v: Array) -> Array:
