@@ -279,11 +279,12 @@ by round, in an order drawn anew, each in a process of its own; rates are median
 the ratios within rounds. Every number is read from the tables beside this file.
 """
 LOGGED = """What logging costs is the time between training dispatches over the time in them, of the same run,
-up to the last dispatch. Runs beside it that log nothing are compared by seconds a step: that holds what works in
-the background (a checkpoint's writing, compilation), and what the machine does differently a minute later."""
+up to the last dispatch. Runs beside it that log nothing are compared by seconds a step: that holds what works
+in the background (a checkpoint's writing, compilation), and what the machine does differently later."""
 ABLATED = """Each row is the package with one thing replaced by the obvious alternative, measured in turn
 with the whole. 'Networks by vmap' is what a GPU gets. The last row is no trick but a cost: every seed has
-its own order of the data, so no two seeds can share what is made of a batch."""
+its own order of the data, so no two seeds can share what is made of a batch. Of three rounds each:
+differences of a tenth and less are within the noise."""
 ROOFLINE = """FLOP and bytes are XLA's own count of the compiled step (bytes: what operations read and
 write, in cache or in memory), so the intensity is that of the program, not of the problem. The slope is what
 copying 256 MiB a core reaches on all cores; a point above it is served by caches."""
