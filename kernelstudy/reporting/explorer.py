@@ -153,8 +153,10 @@ def _deep(
         tuned = shown[f"grating_{i}"].transpose(*net, c, "frequency", "orientation").values
         arrays[f"gratings_{i}"] = pack(to_bytes(tuned.astype(np.float32), axes=(2, 4, 5))[0])
         top = shown[f"top_example_{i}"].transpose(*net, c, "rank").values
+        value = shown[f"top_value_{i}"].transpose(*net, c, "rank").values
         place = shown[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
         arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
+        arrays[f"top_value_{i}"] = pack(value.astype(np.float32))
         if i > 1:
             values, inputs = _deeper_kernels(shown, i)
             arrays[f"kernels_{i}"], arrays[f"inputs_{i}"] = pack(values), pack(inputs)
@@ -165,6 +167,7 @@ def _deep(
                 "shown": small.shape[4],
                 "height": small.shape[5],
                 "width": small.shape[6],
+                "kernel": int(trajectory.sizes[f"ky_{i}"] if i > 1 else trajectory.sizes["ky"]),
                 "field": list(field),
             }
         )

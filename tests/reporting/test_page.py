@@ -215,6 +215,9 @@ def test_a_channels_history(opened, trajectory):
     image = trajectory["example_image"].values[example].mean(-1)
     grey = np.round((image - image.min()) / np.ptp(image) * 255)
     assert shown.shape == (8, 8, 3)
+    said = opened.find_elements("css selector", "#history-patches figcaption")
+    values = trajectory["top_value_2"].values[1, 0, 3, :, 1].astype(float)
+    np.testing.assert_allclose([float(e.text) for e in said], values, rtol=0.05)
     start = -3  # a 3 x 3 kernel after a pool after a 3 x 3 kernel: 8 pixels from 2 i - 3 on
     inside = [(i, j) for i in range(8) for j in range(8)]
     seen = 0
@@ -224,6 +227,30 @@ def test_a_channels_history(opened, trajectory):
             assert abs(shown[i, j, 0] - grey[row, column]) <= 1
             seen += 1
     assert seen >= 16
+
+
+def test_deeper_kernels_have_their_own_size(opened, tmp_path):
+    """First kernels of 5 x 5 over deeper ones of 3 x 3."""
+    place = make_run(tmp_path / "run", arms=("he_normal", "sobel/frozen"), size=5)
+    address = opened.current_url
+    try:
+        opened.get(report.build(place).as_uri())
+        waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
+        choose(opened, arm=0, seed=0, step=3, layer=1)
+        kernels = runs.read_trajectory(place)["kernel_2"].values[0, 0, ..., 0].astype(float)
+        first = np.argmax((kernels[-1] ** 2).sum((0, 1)))
+        shown = pixels(opened, "#history-kernels > .row figure:last-child canvas")
+        strongest = np.argsort(-(kernels[-1] ** 2).sum((0, 1)))[:4]
+        weights = kernels[-1, ..., first] / np.abs(kernels[..., strongest]).max()
+        byte = np.round(127.5 + 127.5 * weights).astype(int)
+        near = [lut(opened, "lut_diverging")[byte + d] for d in (-2, -1, 0, 1, 2)]
+        assert shown.shape == (3, 3, 3)
+        assert np.abs(shown - np.array(near)).min(0).max() <= 3
+        choose(opened, layer=0)
+        assert pixels(opened, "#history-kernels figure canvas").shape == (5, 5, 3)
+    finally:
+        opened.get(address)
+        waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -377,11 +377,11 @@ async function explore(data) {
     };
     const inputs = [...arrays[`inputs_${layer}`].at(state.arm, state.seed, channel)];
     const values = inputs.flatMap((_, input) => data.strip.flatMap((_, i) => at(input, i)));
-    const largest = Math.max(...values.map(Math.abs));
+    const largest = Math.max(...values.map(Math.abs)), side = data.layers[layer - 1].kernel;
     byId("history-kernels").replaceChildren(...inputs.map((number, input) => {
       const place = make("div", { className: "row" });
       row(place, data.strip, (canvas, step) =>
-        paint(canvas, at(input, data.strip.indexOf(step)), size, size, signed(largest)));
+        paint(canvas, at(input, data.strip.indexOf(step)), side, side, signed(largest)));
       place.prepend(make("span", { className: "input", textContent: `channel ${number}` }));
       return place;
     }));
@@ -409,10 +409,13 @@ async function explore(data) {
         patch[i] = r < 0 || c < 0 || r >= height || c >= width ? -1 : values[r * width + c];
       }
       const canvas = make("canvas", { className: "large" });
+      const value = format(arrays[`top_value_${layer}`].at(state.arm, state.seed, state.step, channel, rank), 2);
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", `patch of test image ${example} at row ${y}, column ${x}`);
+      canvas.setAttribute("aria-label", `patch of test image ${example} at row ${y}, column ${x}: activation ${value}`);
       paint(canvas, patch, side, side, grey);
-      return canvas;
+      const one = make("figure");
+      one.append(canvas, make("figcaption", { textContent: value }));
+      return one;
     }));
   }
 
