@@ -178,7 +178,10 @@ def _provenance(found: Found, command: str) -> dict[str, Any]:
     done = [member for member in found.sweep.members if not member.reason]
     facts = [member.provenance["data"] for member in done]
     versions = [
-        ", ".join(f"{name} {version}" for name, version in m.provenance["packages"].items())
+        ", ".join(
+            f"{name} {version}"
+            for name, version in (m.provenance.get("packages") or {"packages": "not said"}).items()
+        )
         for m in done
     ]
     return {

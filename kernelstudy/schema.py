@@ -39,6 +39,10 @@ OF_LAYERS = {
     "top_example_{i}": (*_WATCHED, "rank", "channel_{i}"),
     "top_place_{i}": (*_WATCHED, "rank", "axis", "channel_{i}"),
 }
+# Of layer {i} from the second on.
+OF_DEEPER_LAYERS = {
+    "kernel_{i}": (*_WATCHED, "ky_{i}", "kx_{i}", "channel_{before}", "channel_{i}"),
+}
 WITH_LAYERS = {
     "probe_image": ("[arm]", "probe", "row", "column", "colour"),
     "probe_label": ("probe",),
@@ -95,10 +99,12 @@ def _check_layers(found: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
     if "feature_1" not in found.data_vars:
         return
     layers = [i for i in range(1, 6) if f"feature_{i}" in found.data_vars]
+    if layers != list(range(1, len(layers) + 1)):
+        raise refuse("a layer between others was not watched")
     wanted = WITH_LAYERS | {
-        name.format(i=i): tuple(dim.format(i=i) for dim in dims)
+        name.format(i=i): tuple(dim.format(i=i, before=i - 1) for dim in dims)
         for i in layers
-        for name, dims in OF_LAYERS.items()
+        for name, dims in (OF_LAYERS | (OF_DEEPER_LAYERS if i > 1 else {})).items()
     }
     for name, dims in wanted.items():
         must = {dim for dim in dims if not dim.startswith("[")}
@@ -118,6 +124,8 @@ def _check_layers(found: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
     if len(set(found["example_label"].values.tolist())) < 2:
         raise refuse("its examples are of one class")
     for i in layers:
+        if i > 1 and sizes[f"ky_{i}"] != sizes[f"kx_{i}"]:
+            raise refuse(f"kernel_{i} is not square")
         top, place = found[f"top_example_{i}"].values, found[f"top_place_{i}"].values
         if top.dtype.kind != "i" or not ((top >= 0) & (top < sizes["example"])).all():
             raise refuse(f"top_example_{i} names no examples")
@@ -149,7 +157,7 @@ def check_settings(settings: dict[str, Any], where: Path) -> None:
                 isinstance(v, list)
                 and all(
                     isinstance(arm, dict)
-                    and {"init", "labels"} <= arm.keys()
+                    and {"init", "labels", "first_layer"} <= arm.keys()
                     and all(isinstance(k, str) and isinstance(e, plain) for k, e in arm.items())
                     for arm in v
                 )
@@ -170,6 +178,10 @@ def check_provenance(provenance: dict[str, Any], where: Path) -> None:
             **{key: lambda v: isinstance(v, str) for key in text},
             **dict.fromkeys(counts, _count),
             "data.image_shape": lambda v: isinstance(v, list) and all(map(_count, v)),
+            "packages": lambda v: (
+                v is None
+                or (isinstance(v, dict) and all(isinstance(version, str) for version in v.values()))
+            ),
         },
     )
 

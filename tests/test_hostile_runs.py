@@ -233,6 +233,9 @@ SPOILED_FOR_REPORTS = [
     _provenance(command="python '"),
     _provenance(data=None),
     _provenance(device=[1]),
+    _provenance(packages=["jax"]),
+    _provenance(packages={"jax": 1}),
+    _config("  first_layer: learned\n", ""),
 ]
 
 

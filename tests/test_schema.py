@@ -19,6 +19,13 @@ def test_what_runs_write_passes():
     ("change", "said"),
     [
         (lambda t: t.drop_vars("grating_2"), "grating_2 is not there"),
+        (lambda t: t.drop_vars("kernel_2"), "kernel_2 is not there"),
+        (lambda t: t.assign(kernel_2=t["kernel_2"][0]), "kernel_2 is not there, or has other"),
+        (
+            lambda t: t.drop_vars("kernel_2").assign(kernel_2=t["kernel_2"].isel(kx_2=[0, 1])),
+            "kernel_2 is not square",
+        ),
+        (lambda t: t.rename(feature_2="feature_3"), "between others"),
         (lambda t: t.drop_vars("stimulus_kind"), "stimulus_kind is not there"),
         (lambda t: t.assign(top_example_1=t["top_example_1"] + 1000), "names no examples"),
         (lambda t: t.assign(top_example_1=t["top_example_1"] - 1000), "names no examples"),
