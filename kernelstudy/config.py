@@ -14,7 +14,8 @@ from kernelstudy.data.registry import SETS
 
 # The names of what the other rooms implement, so that a config is checked without importing JAX;
 # the tests hold each list to its implementation.
-INITS = (
+# Drawn at random, from nothing that is known of images or of hand-crafted kernels ...
+RANDOM_INITS = (
     "lecun_normal",
     "lecun_uniform",
     "he_normal",
@@ -24,6 +25,9 @@ INITS = (
     "orthogonal",
     "delta_orthogonal",
     "sparse",
+)
+# ... and those that are not.
+STRUCTURED_INITS = (
     "sobel",
     "prewitt",
     "sobel_prewitt",
@@ -34,6 +38,7 @@ INITS = (
     "patch_pca",
     "patch_gaussian",
 )
+INITS = (*RANDOM_INITS, *STRUCTURED_INITS)
 DATA_SETS = tuple(SETS)
 INPUTS = ("natural", "phase_scrambled", "iid", "permuted", "whitened")
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity")

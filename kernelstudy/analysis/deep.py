@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from . import labels as rules
@@ -31,7 +32,6 @@ from .units import class_selectivity, dead
 
 NET = ("arm", "probe_seed", "step")
 SPOTS = ("blob", "impulse")
-BANKS = ("sobel", "prewitt", "gabor")  # initialisers that are no random kernels
 
 
 def layers_of(trajectory: xr.Dataset) -> list[int]:
@@ -40,24 +40,24 @@ def layers_of(trajectory: xr.Dataset) -> list[int]:
     return sorted(int(n) for n in found if n.isdigit())
 
 
-def measure_channels(trajectory: xr.Dataset, arms: list[dict]) -> xr.Dataset:
+def measure_channels(trajectory: xr.Dataset, random: ArrayLike) -> xr.Dataset:
     """Tuning and labels of every channel: <measure>_<layer> (arm, probe_seed, step, channel_<layer>).
 
     osi and selectivity (1 - circular variance) at the best frequency, orientation (degrees; of the mean
     of the resultants over all frequencies, edges and bars), frequency (cycles a pixel), on_off,
     class_selectivity, dead, label; and threshold_channels (layer), how many untrained channels the
-    rule of the labels rests on: those of the arms that start from random kernels. `arms`: the arms'
-    settings, in the trajectory's order.
+    rule of the labels rests on: those of the arms that start from random kernels, as `random` (arm,) says
+    of each; where there is none, those of all arms (attribute `random_starts`: 1, or 0 for all).
     """
     angles = np.deg2rad(trajectory["orientation"].values)
-    random = np.array([arm["init"] not in BANKS for arm in arms])
-    random = random if random.any() else ~random
+    random = np.asarray(random, dtype=bool)
+    resting_on = random if random.any() else ~random
     found: dict[str, tuple] = {}
     resting = []
     for layer in layers_of(trajectory):
         dims = (*NET, f"channel_{layer}")
         channel, indices, bar = _channels(trajectory, layer, angles)
-        start = indices[random, :, 0][~channel["dead"][random, :, 0]]
+        start = indices[resting_on, :, 0][~channel["dead"][resting_on, :, 0]]
         chance = rules.threshold(start)
         resting.append(chance.channels)
         channel["label"] = rules.label(
@@ -66,7 +66,7 @@ def measure_channels(trajectory: xr.Dataset, arms: list[dict]) -> xr.Dataset:
         found |= {f"{name}_{layer}": (dims, values) for name, values in channel.items()}
     found["threshold_channels"] = ("layer", resting)
     coords = {name: trajectory[name] for name in NET} | {"layer": layers_of(trajectory)}
-    return xr.Dataset(found, coords=coords)
+    return xr.Dataset(found, coords=coords, attrs={"random_starts": int(random.any())})
 
 
 def _channels(

@@ -12,6 +12,7 @@ import xarray as xr
 from kernelstudy.analysis import deep, labels, t_interval
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_layers
+from kernelstudy.config import RANDOM_INITS
 from kernelstudy.reporting import deep_figures, galleries, style
 from kernelstudy.reporting.page import Figure, Page
 
@@ -38,7 +39,8 @@ def measure(trajectory: xr.Dataset, arms: list[dict]) -> Deeper | None:
     """The measures of `analysis.deep`; None where nothing was watched."""
     if not deep.layers_of(trajectory):
         return None
-    channels = deep.measure_channels(trajectory, arms)
+    random = [arm["init"] in RANDOM_INITS for arm in arms]
+    channels = deep.measure_channels(trajectory, random)
     layers = deep.measure_layers(trajectory)
     return Deeper(channels, layers, deep.label_agreement(trajectory, channels))
 
@@ -96,10 +98,15 @@ def add_to(page: Page, found: Deeper) -> None:
         f"{int(n)} in layer {int(i)}"
         for i, n in zip(found.layers["layer"], found.channels["threshold_channels"], strict=True)
     )
+    starts = (
+        "in arms that start from random kernels"
+        if found.channels.attrs["random_starts"]
+        else "in all arms, for none of them starts from random kernels"
+    )
     tuned = (
         "What channels detect",
         "A channel is called unselective unless it prefers an orientation, a corner or a blob more than "
-        f"{labels.RATE:.0%} of the untrained channels of its layer do, in arms that start from random kernels "
+        f"{labels.RATE:.0%} of the untrained channels of its layer do, {starts} "
         f"({rested}). So {1 - labels.RATE:.0%} of theirs have a label before any training, and only what "
         "an arm gains over its own start is learned.",
         [

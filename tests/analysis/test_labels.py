@@ -97,7 +97,7 @@ def measured():
             "stimulus_polarity": ("stimulus", list(polarities)),
         },
     )
-    return trajectory, deep.measure_channels(trajectory, [{"init": "he_normal"}, {"init": "sobel"}])
+    return trajectory, deep.measure_channels(trajectory, [True, False])
 
 
 def test_planted_detectors_get_their_labels(measured):
@@ -112,6 +112,18 @@ def test_planted_detectors_get_their_labels(measured):
     np.testing.assert_allclose(got["orientation_2"][0], 90, atol=3)
     assert min(got["orientation_2"][1] % 180, 180 - got["orientation_2"][1] % 180) < 3
     assert got["on_off_2"][3] == 1
+
+
+def test_without_a_random_start_all_arms_serve_and_it_is_said(measured):
+    trajectory, found = measured
+    assert found.attrs["random_starts"] == 1
+    arms, channels = trajectory.sizes["arm"], found["threshold_channels"].item()
+    without = deep.measure_channels(trajectory, [False, False])
+    assert without.attrs["random_starts"] == 0
+    assert arms == 2
+    assert without["threshold_channels"].item() > channels
+    every = deep.measure_channels(trajectory, [True, True])
+    np.testing.assert_array_equal(without["label_2"], every["label_2"])
 
 
 def test_silent_channels_are_dead(measured):
