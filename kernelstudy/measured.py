@@ -114,7 +114,7 @@ def read(run: Path, settings: dict[str, Any], metric: str) -> tuple[Measured, xr
     try:
         bank, arms = settings["bank"]["kernels"], settings["arms"]
         analysis = study.measure(trajectory, bank)
-        verdicts = study.verdicts(trajectory, bank, arms)
+        verdicts = study.verdicts(trajectory, arms)
         return _parsed(summary(analysis, verdicts, metric)), analysis
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0]

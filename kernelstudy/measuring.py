@@ -41,7 +41,7 @@ def measure(run: Path, *, out: Path | None = None) -> Found:
     bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
 
     analysis = study.measure(trajectory, bank)
-    verdicts = study.verdicts(trajectory, bank, settings["arms"])
+    verdicts = study.verdicts(trajectory, settings["arms"])
     deep = deeper.measure(trajectory, settings["arms"])
     if out == run:
         of_layers = [] if deep is None else [deep.channels, deep.layers]

@@ -129,7 +129,7 @@ def _ladder(member: Member) -> pd.DataFrame:
         found = pd.read_csv(table)
     else:
         trajectory, settings = runs.read_trajectory(member.path), member.settings
-        verdicts = study.verdicts(trajectory, settings["bank"]["kernels"], settings["arms"])
+        verdicts = study.verdicts(trajectory, settings["arms"])
         found = tables.ladder(verdicts)
     return found.assign(**dict(zip(PLACE, _place(member), strict=True)))
 

@@ -30,7 +30,7 @@ def finished(tmp_path_factory):
     runs.start(place, BASE)
     runs.finish(place, made, PROVENANCE | VERSIONS)
     analysis = study.measure(made, settings["bank"]["kernels"])
-    verdicts = study.verdicts(made, settings["bank"]["kernels"], settings["arms"])
+    verdicts = study.verdicts(made, settings["arms"])
     runs.write_dataset(
         place / runs.ANALYSIS, measured.seal(analysis, place, verdicts, BASE.bank.metric)
     )

@@ -73,7 +73,7 @@ def generate(place: Path, sides: int) -> int:
     base = trajectory(rng)
     template = place.with_name("template")
     analysis = study.measure(base, STUDY.bank.kernels)
-    verdicts = study.verdicts(base, STUDY.bank.kernels, [vars(arm) for arm in STUDY.arms])
+    verdicts = study.verdicts(base, [vars(arm) for arm in STUDY.arms])
     facts = {
         **{"name": "made", "source": "made", "sha256": "0" * 64, "classes": 10},
         **{"train": 1, "val": 0, "test": 1, "image_shape": [28, 28, 1]},

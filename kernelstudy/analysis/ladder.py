@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import as_bank, as_kernels, rows, unit_rows
-from .gradients import gradient_moments
 from .inference import FEWEST, sign_flip_test
 from .intervals import bootstrap_t_interval
 from .nulls import permute_taps
-from .similarity import cosine
 
 _AT_ONCE = 8192  # permuted kernels in memory: enough to keep NumPy's calls few
 
@@ -117,30 +114,6 @@ def against_draws(
         nets = drawn[: len(drawn) // count * count].reshape(-1, count)
         chance[counts == count] = np.nanmean(summary(nets, np.ones_like(nets, dtype=bool)))
     return compare("N3", measure, summary(values, live), chance, level)
-
-
-def _purity(kernels: np.ndarray) -> np.ndarray:
-    """The purity of `derivative_fit` alone: this runs on thousands of drawn kernels."""
-    z, trace = gradient_moments(kernels)
-    return 0.5 + np.abs(z) / (2 * np.where(trace > 0, trace, np.inf))
-
-
-def n3_details(
-    kernels: np.ndarray,
-    drawn: np.ndarray,
-    live: np.ndarray,
-    bank: Mapping[str, ArrayLike] | None,
-    level: float,
-) -> list[Rung]:
-    """Purity (3x3) and best |cos| over a bank against N3."""
-    found = []
-    if kernels.shape[-1] == 3:
-        mine, theirs = (_purity(k) for k in (kernels, drawn))
-        found.append(against_draws("purity", mine, theirs, live, level))
-    if bank:
-        mine, theirs = (np.abs(cosine(k, bank)).max(axis=-1) for k in (kernels, drawn))
-        found.append(against_draws("best_abs_cos", mine, theirs, live, level))
-    return found
 
 
 def no_rung(null: str, measure: str) -> Rung:

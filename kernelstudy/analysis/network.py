@@ -123,7 +123,6 @@ def measure(of: Subject, bank: Bank, *, level: float = 0.05, seed: int = 0) -> M
         start=of.start,
         patch_basis=of.patch_basis,
         plane=plane,
-        bank=bank or None,
         level=level,
         seed=seed,
     )

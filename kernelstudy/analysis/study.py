@@ -200,9 +200,7 @@ def measure(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Dataset:
     return xr.merge([xr.Dataset(found, coords=coords), chance(size, channels, bank)])
 
 
-def verdicts(
-    trajectory: xr.Dataset, bank_names: list[str], arms: list[dict]
-) -> dict[tuple[str, str], Verdict]:
+def verdicts(trajectory: xr.Dataset, arms: list[dict]) -> dict[tuple[str, str], Verdict]:
     """`judge` at the final step: (arm, 'W') and (arm, 'update') -> its verdict.
 
     `arms`: the arms' settings, in the trajectory's order. N4 is held against the arm that differs in
@@ -212,7 +210,6 @@ def verdicts(
     kept = ~trajectory["diverged"].values
     kernels = np.where(kept[:, :, None, None, None, None], kernels, np.nan)
     final, start = kernels[:, :, -1], kernels[:, :, 0]
-    bank = usable_bank(bank_names, kernels.shape[-1])
     found = {}
     for row, arm in enumerate(trajectory["arm"].values):
         control = _control_of(row, arms)
@@ -225,7 +222,6 @@ def verdicts(
                 start=start[row] if part == "W" else None,
                 controls=None if control is None else values[control],
                 patch_basis=_patch_axes(_of_arm(trajectory, row)),
-                bank=bank,
             )
     return found
 

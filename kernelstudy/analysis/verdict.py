@@ -6,7 +6,6 @@ the calibration that measures how often it is wrong. `wording.claims` puts its a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from .ladder import (
     compare,
     gradient_plane,
     live_mean,
-    n3_details,
     no_rung,
     permutation_p,
     permuted_mean,
@@ -39,8 +37,7 @@ UNRESOLVED = "unresolved"
 class Verdict(NamedTuple):
     """What may be said of a layer (of all networks of an arm at a step).
 
-    `rungs`: N0, N1, N2, N3, N4, those that could be asked. `details`: further measures against N3,
-    for the reader; they decide nothing. `tier`: the highest of `TIERS` reached without a gap, or
+    `rungs`: N0, N1, N2, N3, N4, those that could be asked. `tier`: the highest of `TIERS` reached without a gap, or
     'unresolved'. `derivative_like`: at least 'spatially structured'; None if it cannot be decided.
     `operator`: a name of `gradients.OPERATORS`, or 'unresolved', with `reason`. `a`: None unless
     3x3. `a_images`: the a that the layer's energies on the images' own axes would give (NaN without
@@ -51,7 +48,6 @@ class Verdict(NamedTuple):
     """
 
     rungs: tuple[Rung, ...]
-    details: tuple[Rung, ...]
     tier: str
     derivative_like: bool | None
     operator: str
@@ -75,7 +71,6 @@ def judge(
     patch_basis: ArrayLike | None = None,
     controls: ArrayLike | None = None,
     plane: tuple[ArrayLike, ArrayLike] | None = None,
-    bank: Mapping[str, ArrayLike] | None = None,
     level: float = 0.05,
     draws: int = 8192,
     seed: int = 0,
@@ -85,7 +80,7 @@ def judge(
     kernels: (net, channel, k, k), trained W or updates W - W0. `start`: the same networks at step 0
     (leave it out for updates, which start at 0). `patch_basis`: (k*k, k*k) of the images
     (`patch_pca`). `controls`: the same seeds trained on control data. `plane`: gx, gy of the
-    declared derivative, `gradient_plane` otherwise. `bank`: only for the detail 'best_abs_cos'.
+    declared derivative, `gradient_plane` otherwise.
 
     The measure is the steered R2 of each live kernel (norm at least 1% of its network's largest),
     averaged within the network; a network is one observation. Each rung asks whether the networks'
@@ -138,7 +133,6 @@ def judge(
         before = live_mean(plane_r2(start, axes), live_kernels(start))
         rungs.append(compare("N1", "r2", value, before, level))
     rungs.append(compare("N2", "r2", value, live_mean(permuted_mean(kernels, axes), live), level))
-    details: list[Rung] = []
     a_images = float("nan")
     if patch_basis is not None:
         basis = as_basis(patch_basis, kernels.shape)
@@ -146,7 +140,6 @@ def judge(
         if live.any():
             drawn = covariance_matched(kernels[live], basis, draws, seed, match="share")
             rungs[-1] = against_draws("concentration", r2, plane_r2(drawn, axes), live, level)
-            details = n3_details(kernels, drawn, live, bank, level)
             if size == 3:
                 a_images = a_pca(np.mean((rows(kernels[live]) @ basis.T) ** 2, axis=0), basis)
     if controls is not None:
@@ -162,22 +155,21 @@ def judge(
         q_permuted = benjamini_hochberg(permutation_p(kernels[live], gx, gy, seed=seed))
         permuted = int(np.sum(q_permuted <= level))
     return Verdict(
-        tuple(rungs),
-        tuple(details),
-        tier,
-        derivative_like,
-        operator,
-        reason,
-        a,
-        a_images,
-        len(kernels),
-        excluded,
-        r2.size,
-        int(live.sum()),
-        int(np.sum(q <= level)),
-        permuted,
-        float(np.nanmean(r2)) if np.isfinite(r2).any() else float("nan"),
-        level,
+        rungs=tuple(rungs),
+        tier=tier,
+        derivative_like=derivative_like,
+        operator=operator,
+        reason=reason,
+        a=a,
+        a_images=a_images,
+        networks=len(kernels),
+        excluded=excluded,
+        kernels=r2.size,
+        live=int(live.sum()),
+        significant=int(np.sum(q <= level)),
+        significant_permuted=permuted,
+        r2_all=float(np.nanmean(r2)) if np.isfinite(r2).any() else float("nan"),
+        level=level,
     )
 
 

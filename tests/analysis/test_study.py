@@ -135,7 +135,7 @@ def test_verdicts(made):
         {"init": "he_normal", "first_layer": "learned", "labels": "true"},
         {"init": "sobel", "first_layer": "frozen", "labels": "true"},
     ]
-    found = study.verdicts(made, BANK, arms)
+    found = study.verdicts(made, arms)
     assert set(found) == {("he_normal", "W"), ("he_normal", "update"), ("sobel/frozen", "W")}
     assert found["he_normal", "W"].derivative_like
     assert not found["sobel/frozen", "W"].derivative_like  # noise that never moved

@@ -16,7 +16,7 @@ ARMS = [
 
 def told(made):
     measured = study.measure(made, BANK)
-    verdicts = study.verdicts(made, BANK, ARMS)
+    verdicts = study.verdicts(made, ARMS)
     lines = answer.sentences(
         measured, tables.summary(measured), tables.tests(measured), verdicts, "r2_sobel_centered"
     )

@@ -84,7 +84,7 @@ def test_patch_statistics_and_probes_are_those_of_the_arms_own_inputs(trained):
 def test_reports_measure_arms_by_their_own_images(trained):
     arms = [dataclasses.asdict(arm) for arm in STUDY.arms]
     assert np.isfinite(study.measure(trained, ["sobel_x"])["a_pca"])
-    assert study.verdicts(trained, ["sobel_x"], arms)
+    assert study.verdicts(trained, arms)
 
 
 def test_streamed_training_has_the_same_bits(trained):
