@@ -7,12 +7,12 @@ no JAX.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from kernelstudy.system.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from kernelstudy.compare import compare
     from kernelstudy.conv import apply_bank, convolve, correlate
-    from kernelstudy.devices import spread
+    from kernelstudy.conv.bands import spread
     from kernelstudy.handcrafted import bank, family, info, kernel, names, steer
     from kernelstudy.handcrafted.linear import as_matrix
 
@@ -20,7 +20,7 @@ _PLACES = {
     "kernelstudy.handcrafted": ("bank", "family", "info", "kernel", "names", "steer"),
     "kernelstudy.handcrafted.linear": ("as_matrix",),
     "kernelstudy.conv": ("apply_bank", "convolve", "correlate"),
-    "kernelstudy.devices": ("spread",),
+    "kernelstudy.conv.bands": ("spread",),
     "kernelstudy.compare": ("compare",),
 }
 _PLACE_OF = {name: module for module, found in _PLACES.items() for name in found}

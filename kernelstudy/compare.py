@@ -12,19 +12,14 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelstudy.commandline import InputError, Parser
+from kernelstudy.system.commandline import Parser
+from kernelstudy.system.errors import InputError, printable
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from kernelstudy.comparison import Comparison
+    from kernelstudy.comparison.report import Comparison
 
-# What is looked for unless --bank says otherwise: the bank of conf/bank/classical.yaml.
-CLASSICAL = (
-    *("sobel_x", "sobel_y", "prewitt_x", "prewitt_y", "scharr_x", "scharr_y"),
-    *("laplacian4", "laplacian8"),
-)
-LAYOUTS = ("auto", "hwio", "oihw", "ohwi")
 MAX_GIB = 2.0
 
 
@@ -62,9 +57,9 @@ def compare(
     Raises:
         ValueError: the weights or another argument cannot be used; the message is one sentence.
     """
-    from kernelstudy import comparison
+    from kernelstudy.comparison import report
 
-    return comparison.compare(
+    return report.compare(
         [weights] if against is None else [weights, against],
         layer=layer,
         layout=layout,
@@ -97,7 +92,7 @@ def main(words: list[str] | None = None) -> int:
             max_gib=given.max_gib,
         )
         for line in found.introduction:
-            print(_printable(line), flush=True)
+            print(printable(line), flush=True)
         command = shlex.join(["python", "-m", "kernelstudy.compare", *words])
         page = found.save(given.out or Path(f"compare-{_file_name(sources)}"), command=command)
     except ValueError as error:
@@ -107,7 +102,7 @@ def main(words: list[str] | None = None) -> int:
     except MemoryError:
         return _tell(f"{given.weights} needs more memory than there is")
     for line in found.sentences:
-        print(_printable(line))
+        print(printable(line))
     print(f"report: {page}")
     return 0
 
@@ -126,7 +121,10 @@ def _parser() -> Parser:
     parser.add_argument("--layer", metavar="NAME", help="default: the first convolution")
     parser.add_argument("--list", action="store_true", help="list the layers and exit")
     parser.add_argument(
-        "--layout", default="auto", choices=LAYOUTS, help="needed for .npy and .npz"
+        "--layout",
+        default="auto",
+        choices=("auto", "hwio", "oihw", "ohwi"),
+        help="needed for .npy and .npz",
     )
     parser.add_argument(
         "--bank", metavar="NAME", help="default: the derivatives and the Laplacians"
@@ -147,11 +145,12 @@ def _parser() -> Parser:
 
 def _list(sources: list[str], given: Namespace) -> int:
     from kernelstudy import weights
+    from kernelstudy.comparison import opening
 
     for source in sources:
         limits = weights.Limits(int(given.max_gib * 2**30))
-        for line in weights.listing(source, limits, given.layout):
-            print(_printable(line))
+        for line in opening.listing(source, limits, given.layout):
+            print(printable(line))
     return 0
 
 
@@ -166,13 +165,8 @@ def _file_name(sources: list[str]) -> str:
     return "-".join("".join(c if c.isalnum() or c in "._-" else "_" for c in s) for s in stems)
 
 
-def _printable(text: str) -> str:
-    """Names come from files: nothing in them may steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
 def _tell(message: str) -> int:
-    print(f"kernelstudy.compare: {_printable(message)[:1000]}", file=sys.stderr)
+    print(f"kernelstudy.compare: {printable(message)[:1000]}", file=sys.stderr)
     return 2
 
 

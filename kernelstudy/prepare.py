@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from kernelstudy.checks import check_data, near_miss
-from kernelstudy.commandline import InputError, Parser
-from kernelstudy.config import ConfigError, Data
 from kernelstudy.data import DataError, data_dir
+from kernelstudy.data.checks import check_data
 from kernelstudy.data.decoded import SizesDifferError
 from kernelstudy.data.images import load
+from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS, TFDS
 from kernelstudy.data.store import obtain
+from kernelstudy.system.commandline import Parser
+from kernelstudy.system.errors import ConfigError, InputError, near_miss
 
 
 def main(words: list[str] | None = None) -> int:

@@ -6,32 +6,27 @@ import shlex
 import sys
 import tempfile
 import traceback
-from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from kernelstudy import composing, launched, locks, runs, stopping
-from kernelstudy.config import ConfigError
-from kernelstudy.job import run
-from kernelstudy.stopping import Stopped
-
-
-def conf_dir() -> Path:
-    """conf/ of the installed package, or of the checkout it runs from."""
-    package = Path(__file__).parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
+from kernelstudy.config import compose
+from kernelstudy.jobs import launchers
+from kernelstudy.jobs.job import run
+from kernelstudy.runs import lock
+from kernelstudy.system import signals
+from kernelstudy.system.errors import ConfigError, RunError
+from kernelstudy.system.signals import Stopped
 
 
 def main() -> None:
     """Run the command; exit status 0 done, 1 failed, 2 wrong input, 130 and 143 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     same = shlex.join(["python", "-m", "kernelstudy.run", *sys.argv[1:]])
-    composing.register()
-    launched.accept_presets()
-    with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place, stopping.signals():
+    compose.register()
+    launchers.accept_presets()
+    with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place, signals.handled():
         sys.argv[1:] = _arranged(sys.argv[1:], place)
         parser = get_args_parser()
         # pyright: ignore[reportAttributeAccessIssue]
@@ -39,7 +34,9 @@ def main() -> None:
         unknown = parser.parse_known_args()[1]
         if unknown:
             sys.exit(_tell(f"{unknown[0]}: no such option; --help lists what can be set", 2))
-        command = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+        command = hydra.main(
+            version_base="1.3", config_path=str(compose.conf_dir()), config_name="config"
+        )
         try:
             command(_job)()
         except _Told as told:
@@ -48,7 +45,7 @@ def main() -> None:
             how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
             sys.exit(_tell(f"interrupted{how}: {same}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
-            said = launched.lacking(error) or composing.explain(error, sys.argv[1:])
+            said = launchers.lacking(error) or compose.explain(error, sys.argv[1:])
             sys.exit(_tell(said, 2))
 
 
@@ -60,17 +57,7 @@ def _arranged(words: list[str], place: str) -> list[str]:
     options = [w for w in words if w not in overrides]
     if not any(w.startswith("hydra.sweep.dir=") for w in overrides):
         overrides.append(f"hydra.sweep.dir={place}")
-    return options + in_order(overrides)
-
-
-def in_order(overrides: list[str]) -> list[str]:
-    """Overrides in the order that Hydra needs: experiment, debug, the rest.
-
-    What a debug config sets wins over the experiment's own, wherever it stands.
-    """
-    experiment = [w for w in overrides if w.startswith(("+exp=", "++exp="))]
-    debug = [w for w in overrides if w.startswith(("+debug=", "++debug="))]
-    return experiment + debug + [w for w in overrides if w not in experiment + debug]
+    return options + compose.in_order(overrides)
 
 
 class _Told(Exception):  # noqa: N818 (no error: the user knows already)
@@ -88,9 +75,9 @@ def _tell(message: str, status: int) -> int:
 def _job(settings: DictConfig) -> None:
     """One job: a single run, or one of a sweep, which goes on to its other jobs if this one fails."""
     try:
-        launched.settle()
-        run(composing.from_hydra(settings))
-    except (ConfigError, runs.RunError, locks.HeldError) as error:
+        launchers.settle()
+        run(compose.from_hydra(settings))
+    except (ConfigError, RunError, lock.HeldError) as error:
         status = _tell(str(error), 2)
     except OSError as error:  # a directory that cannot be written; a full disk
         wrong = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -101,7 +88,7 @@ def _job(settings: DictConfig) -> None:
         status = _tell(f"failed: {type(error).__name__}", 1)
     else:
         return
-    if launched.in_sweep():
+    if launchers.in_sweep():
         raise _Told(status)
     sys.exit(status)
 

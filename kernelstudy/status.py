@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kernelstudy import locks, runs, untrusted
-from kernelstudy.runs import RunError
+from kernelstudy import runs
+from kernelstudy.runs import lock, untrusted
+from kernelstudy.system.errors import RunError, printable
 
 DONE, RUNNING, FAILED, INTERRUPTED, MISSING = "done", "running", "failed", "interrupted", "missing"
 STATES = (DONE, RUNNING, FAILED, INTERRUPTED, MISSING)
@@ -48,7 +49,7 @@ def main(words: list[str] | None = None) -> int:
     try:
         found = [of_run(run) for run in _named(words)]
     except (OSError, ValueError) as error:
-        print(f"kernelstudy.status: {_printable(str(error))}", file=sys.stderr)
+        print(f"kernelstudy.status: {printable(str(error))}", file=sys.stderr)
         return 2
     for line in table(found):
         print(line)
@@ -75,22 +76,23 @@ def _named(words: list[str]) -> list[Path]:
 
 def wanted(overrides: list[str]) -> list[Path]:
     """The run directories of a command's jobs; ConfigError for what cannot be run."""
-    from hydra import compose, initialize_config_dir
+    import hydra
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from kernelstudy import composing
-    from kernelstudy.run import conf_dir, in_order
+    from kernelstudy.config import compose
 
-    composing.register()
-    own = [word for word in in_order(overrides) if not word.startswith(("hydra.", "hydra/"))]
+    compose.register()
+    own = [
+        word for word in compose.in_order(overrides) if not word.startswith(("hydra.", "hydra/"))
+    ]
     try:
         parsed = OverridesParser.create().parse_overrides(own)
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
-        with initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
-            studies = [composing.from_hydra(compose("config", list(job))) for job in jobs]
+        with hydra.initialize_config_dir(str(compose.conf_dir().absolute()), version_base="1.3"):
+            studies = [compose.from_hydra(hydra.compose("config", list(job))) for job in jobs]
     except Exception as error:  # anything of Hydra's
-        raise ValueError(composing.explain(error)) from error
+        raise ValueError(compose.explain(error)) from error
     return [runs.run_dir(study) for study in studies]
 
 
@@ -118,7 +120,7 @@ def of_run(run: Path) -> Status:
         steps, rate, logged = _progress(run)
     except (RunError, OSError) as error:
         return Status(run, FAILED, why=str(error))
-    holder = locks.holder(run)
+    holder = lock.holder(run)
     if holder is not None:
         now = _now(steps, rate, logged)
         left = (steps[1] - now) / rate if steps and rate else None
@@ -198,7 +200,7 @@ def table(found: list[Status]) -> list[str]:
         done = f"{one.steps[0]:,} of {one.steps[1]:,}" if one.steps else ""
         left = "" if one.left is None else duration(one.left)
         rows.append((str(one.run), one.state, done, left, one.why))
-    rows = [tuple(_printable(cell) for cell in row) for row in rows]
+    rows = [tuple(printable(cell) for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -219,11 +221,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60:,} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
-
-
-def _printable(text: str) -> str:
-    """Names come from files: nothing in them may steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 if __name__ == "__main__":

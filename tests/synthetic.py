@@ -1,9 +1,14 @@
-"""A small made-up trajectory with known kernels, so that reports are tested without training."""
+"""Small made-up trajectories and runs with known kernels, so that reports are tested without training."""
+
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from kernelstudy.analysis import patch_pca, stimuli
+from kernelstudy import runs
+from kernelstudy.analysis import patch_pca
+from kernelstudy.config import Arm, Bank, Study
+from kernelstudy.data import stimuli
 from kernelstudy.handcrafted import kernel
 
 STEPS = (0, 1, 4, 9)
@@ -99,3 +104,28 @@ def watched(arms, seeds: int, cin: int, channels: int = 4, examples: int = 20) -
         "stimulus_polarity": ("stimulus", list(polarities)),
     }
     return xr.Dataset(found, coords=coords)
+
+
+PROVENANCE = {
+    "command": "python -m kernelstudy.run +exp=demo 'arms=[{init: he_normal}]'",
+    "device": "2 x cpu",
+    "data": {
+        "name": "made",
+        "source": "made up",
+        "train": 100,
+        "test": 10,
+        "image_shape": [12, 12, 1],
+        "classes": 3,
+        "sha256": "0" * 64,
+    },
+}
+ARMS = [Arm("he_normal"), Arm("sobel", first_layer="frozen")]
+BANK = Bank(["sobel_x", "sobel_y", "prewitt_x", "laplacian4"])
+
+
+def make_run(place: Path, **kwargs) -> Path:
+    study = Study(name="demo", arms=ARMS, seeds=kwargs.get("seeds", 7), steps=9, bank=BANK)
+    study.model.kernel_size = kwargs.get("size", 3)
+    runs.start(place, study)
+    runs.finish(place, trajectory(**kwargs), PROVENANCE)
+    return place

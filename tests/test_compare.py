@@ -17,12 +17,13 @@ from PIL import Image
 import kernelstudy
 from kernelstudy import compare as command
 from kernelstudy import runs
-from kernelstudy.analysis import network
-from kernelstudy.analysis.network import PER_KERNEL_COLUMNS
 from kernelstudy.analysis.tables import KERNELS_COLUMNS
-from kernelstudy.weights import run_directory
+from kernelstudy.comparison import measure as network
+from kernelstudy.comparison import run_directory
+from kernelstudy.comparison.measure import PER_KERNEL_COLUMNS
+from kernelstudy.comparison.report import CLASSICAL
 from tests import synthetic
-from tests.test_report import make_run
+from tests.synthetic import make_run
 from tests.weights import files
 
 DATA = Path(__file__).parent / "weights" / "data"
@@ -338,7 +339,7 @@ def test_what_a_run_does_not_have(trained, capsys, parts, match):
 def test_the_default_bank_is_the_studies_own():
     root = Path(kernelstudy.__file__).parents[1]
     text = (root / "conf" / "bank" / "classical.yaml").read_text()
-    assert list(command.CLASSICAL) == yaml.safe_load(text)["kernels"]
+    assert list(CLASSICAL) == yaml.safe_load(text)["kernels"]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kernelstudy.data.image_files import read_image
 from matplotlib import image as mpl_image
 from PIL import Image
 from skimage import color, data
 
 from kernelstudy.conv import apply_bank
-from kernelstudy.filter import InputError, main, read
+from kernelstudy.filter import InputError, main
 from kernelstudy.handcrafted import bank
 from kernelstudy.reporting import maps
 
@@ -38,12 +39,12 @@ def said(capsys, *words):
 def test_grey_and_colour_8_bit(tmp_path, name):
     tolerance = 0.03 if name.endswith("jpg") else 1e-6
     options = {"quality": 98} if name.endswith("jpg") else {}
-    found = read(saved(tmp_path, name, GREY, **options))
+    found = read_image(saved(tmp_path, name, GREY, **options))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, GREY / 255, atol=tolerance)
     luma = COLOUR @ np.array([0.2126, 0.7152, 0.0722]) / 255
     np.testing.assert_allclose(
-        read(saved(tmp_path, name, COLOUR, **options)), luma, atol=2 * tolerance
+        read_image(saved(tmp_path, name, COLOUR, **options)), luma, atol=2 * tolerance
     )
     # scikit-image rounds the same weights to 0.2125, 0.7154, 0.0721.
     np.testing.assert_allclose(luma, color.rgb2gray(COLOUR), atol=1e-3)
@@ -52,32 +53,32 @@ def test_grey_and_colour_8_bit(tmp_path, name):
 def test_16_bit(tmp_path):
     deep = (GREY.astype(np.uint16) << 8) + 37
     for name in ("a.png", "a.tif"):
-        np.testing.assert_allclose(read(saved(tmp_path, name, deep)), deep / 65535, atol=1e-6)
+        np.testing.assert_allclose(read_image(saved(tmp_path, name, deep)), deep / 65535, atol=1e-6)
     tifffile = pytest.importorskip("tifffile")
     colours = (COLOUR.astype(np.uint16) << 8) + 37
     for layout, pixels in {"contig": colours, "separate": np.moveaxis(colours, -1, 0)}.items():
         path = tmp_path / f"{layout}.tif"
         tifffile.imwrite(path, pixels, photometric="rgb", planarconfig=layout)
         wanted = colours @ np.array([0.2126, 0.7152, 0.0722]) / 65535
-        np.testing.assert_allclose(read(path), wanted, atol=1e-5)
+        np.testing.assert_allclose(read_image(path), wanted, atol=1e-5)
 
 
 def test_transparency_is_laid_over_white_and_palettes_are_looked_up(tmp_path):
     clear = np.dstack([COLOUR, np.zeros(COLOUR.shape[:2], np.uint8)])
-    np.testing.assert_allclose(read(saved(tmp_path, "clear.png", clear)), 1, atol=1e-6)
+    np.testing.assert_allclose(read_image(saved(tmp_path, "clear.png", clear)), 1, atol=1e-6)
     Image.fromarray(GREY).convert("P").save(tmp_path / "palette.png")
-    np.testing.assert_allclose(read(tmp_path / "palette.png"), GREY / 255, atol=1e-6)
+    np.testing.assert_allclose(read_image(tmp_path / "palette.png"), GREY / 255, atol=1e-6)
     Image.fromarray(GREY > 128).save(tmp_path / "bits.png")
-    np.testing.assert_allclose(read(tmp_path / "bits.png"), GREY > 128, atol=1e-6)
+    np.testing.assert_allclose(read_image(tmp_path / "bits.png"), GREY > 128, atol=1e-6)
     values = (GREY / 300).astype(np.float32)
-    np.testing.assert_array_equal(read(saved(tmp_path, "float.tif", values)), values)
+    np.testing.assert_array_equal(read_image(saved(tmp_path, "float.tif", values)), values)
 
 
 def test_the_orientation_tag_is_obeyed(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned clockwise by 90 degrees when shown
     path = saved(tmp_path, "turned.png", GREY[:, :40], exif=exif)
-    np.testing.assert_allclose(read(path), np.rot90(GREY[:, :40], -1) / 255, atol=1e-6)
+    np.testing.assert_allclose(read_image(path), np.rot90(GREY[:, :40], -1) / 255, atol=1e-6)
 
 
 def test_strongest_keeps_sign_and_one_place_for_a_pair():
@@ -114,7 +115,7 @@ def test_the_figure_shows_the_maps(monkeypatch, tmp_path):
     monkeypatch.setattr(maps, "feature_maps", spy)
     path = saved(tmp_path, "a.png", GREY)
     assert main([str(path), "--out", str(tmp_path / "o.png"), "--padding", "reflect"]) == 0
-    wanted = np.asarray(apply_bank(read(path), "derivative", padding="reflect"))
+    wanted = np.asarray(apply_bank(read_image(path), "derivative", padding="reflect"))
     for i, name in enumerate(bank("derivative")):
         np.testing.assert_allclose(drawn["shown"][name], wanted[..., i], atol=1e-5)
 
@@ -206,7 +207,7 @@ def test_bad_images_are_told_in_one_sentence(tmp_path, capsys):
         assert len(errors.splitlines()) == 1, errors
         assert not (tmp_path / "o.png").exists()
     with pytest.raises(InputError):
-        read(Path(tmp_path / "missing.png"))
+        read_image(Path(tmp_path / "missing.png"))
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_places_that_cannot_be_written(tmp_path, capsys):
         assert status == 2
         assert told in errors
         assert len(errors.splitlines()) == 1
-    assert read(image).shape == GREY.shape
+    assert read_image(image).shape == GREY.shape
 
 
 def test_as_a_program():

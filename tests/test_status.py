@@ -8,9 +8,12 @@ import time
 
 import pytest
 
-from kernelstudy import locks, runs, status
+from kernelstudy import runs, status
 from kernelstudy.config import Arm, Bank, Study
-from tests.test_report import make_run
+from kernelstudy.runs import lock
+from kernelstudy.system import files
+from kernelstudy.system.software import environment
+from tests.synthetic import make_run
 
 STUDY = Study(name="demo", arms=[Arm("he_normal")], seeds=4, steps=100, bank=Bank(["sobel_x"]))
 
@@ -29,10 +32,10 @@ def rows(capsys, *words):
 
 def test_a_table_of_all_states(tmp_path, capsys):
     finished = make_run(tmp_path / "demo" / "a", seeds=2)
-    provenance = runs.read_provenance(finished) | runs.environment()
-    runs.write_text(finished / runs.PROVENANCE, json.dumps(provenance))
+    provenance = runs.read_provenance(finished) | environment()
+    files.write_text(finished / runs.PROVENANCE, json.dumps(provenance))
     failed = begun(tmp_path / "demo" / "b", [{"step": 25, "seconds": 5.0}])
-    runs.write_text(failed / runs.FAILED, "Traceback ...\n  x\nValueError: too\n  many: words\n")
+    files.write_text(failed / runs.FAILED, "Traceback ...\n  x\nValueError: too\n  many: words\n")
     begun(tmp_path / "demo" / "c", [{"step": 0, "seconds": 0}, {"step": 50, "seconds": 2.0}])
     begun(tmp_path / "other" / "d")
     lines = rows(capsys, tmp_path)
@@ -46,17 +49,17 @@ def test_a_table_of_all_states(tmp_path, capsys):
 
 def test_a_finished_run_of_other_versions_says_so(tmp_path, capsys):
     finished = make_run(tmp_path / "a", seeds=2)
-    packages = runs.environment()["packages"] | {"jax": "0.1"}
-    text = json.dumps(runs.read_provenance(finished) | runs.environment() | {"packages": packages})
-    runs.write_text(finished / runs.PROVENANCE, text)
+    packages = environment()["packages"] | {"jax": "0.1"}
+    text = json.dumps(runs.read_provenance(finished) | environment() | {"packages": packages})
+    files.write_text(finished / runs.PROVENANCE, text)
     assert "jax 0.1 where" in rows(capsys, finished)[1]
 
 
 def test_progress_and_time_left_of_what_is_running(tmp_path, capsys):
     run = begun(tmp_path / "a", [{"step": 50, "seconds": 100.0}])
     code = (
-        "import sys, time, pathlib; from kernelstudy import locks\n"
-        "with locks.held(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+        "import sys, time, pathlib; from kernelstudy.runs import lock\n"
+        "with lock.held(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(run)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
@@ -72,7 +75,7 @@ def test_progress_and_time_left_of_what_is_running(tmp_path, capsys):
     assert found.left == pytest.approx(2 * (100 - 60), abs=5)
     assert f"process {holder.pid}" in found.why
     assert status.of_run(run).state == "interrupted"
-    assert locks.read(run) is not None
+    assert lock.read(run) is not None
 
 
 def test_groups_count_as_parts_of_the_run(tmp_path):

@@ -9,7 +9,7 @@ from figure import figure
 from words import STUDIES, Finding, Results, answer, findings
 
 from kernelstudy.reporting import style
-from kernelstudy.runs import write_text
+from kernelstudy.system.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 START, STOP = "<!-- findings: made by experiments/findings/run.py -->", "<!-- /findings -->"

@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from kernelstudy.questions import Found, by_seed, paired
 from kernelstudy.reporting import marks, style
 from kernelstudy.reporting.curves import LABELS, steps_to
+from kernelstudy.studies.plan import Found, by_seed, paired
 
 W, UPDATE = style.colour_of(0), style.colour_of(4)
 

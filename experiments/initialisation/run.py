@@ -7,18 +7,13 @@ import pandas as pd
 from figures import over_time, overview
 
 import kernelstudy
-from kernelstudy import answers, runs
+from kernelstudy import runs
 from kernelstudy.analysis import a_pca, population_a, steered_r2
-from kernelstudy.analysis.hypotheses import (
-    above,
-    above_chance,
-    below,
-    not_above_chance,
-    within,
-)
-from kernelstudy.analysis.study import spatial_kernels
-from kernelstudy.answers import Answer, Drawn, Part
-from kernelstudy.questions import Found, by_seed, paired, rung
+from kernelstudy.analysis.trajectory import spatial_kernels
+from kernelstudy.studies import plan_report
+from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance, within
+from kernelstudy.studies.plan import Found, by_seed, paired, rung
+from kernelstudy.studies.plan_report import Answer, Drawn, Part
 
 BASE = "he_normal"
 RANDOM = [
@@ -148,4 +143,4 @@ def drift(found: Found, data: str) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    sys.exit(answers.main(__file__, answer))
+    sys.exit(plan_report.main(__file__, answer))

@@ -10,21 +10,23 @@ import json
 import time
 from pathlib import Path
 
+import hydra
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
 from flax import nnx
-from hydra import compose, initialize_config_dir
 
-from kernelstudy import composing, config, runs
+from kernelstudy import config, runs
+from kernelstudy.config import compose
 from kernelstudy.data import feed, images
-from kernelstudy.run import conf_dir
+from kernelstudy.system import files
+from kernelstudy.system.software import environment
 from kernelstudy.training import ops, population, train
+from kernelstudy.training.backend import start
 from kernelstudy.training.model import CNN
 from kernelstudy.training.parallel import make_population
-from kernelstudy.training.start import start
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY, SIZES = "learned_vs_handcrafted", (100, 1000, 10000, 60000)
@@ -33,10 +35,10 @@ TESTED = 500  # test images at a time
 
 def study_of(*changes: str) -> config.Study:
     """The study's own settings with `changes`, and the one arm this is: he_normal, learned."""
-    composing.register()
-    with initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
+    compose.register()
+    with hydra.initialize_config_dir(str(compose.conf_dir().resolve()), version_base="1.3"):
         words = [f"+exp={STUDY}", "arms=[{init: he_normal}]", *changes]
-        return composing.from_hydra(compose("config", words))
+        return compose.from_hydra(hydra.compose("config", words))
 
 
 class DenseFirst(nnx.Module):
@@ -165,7 +167,7 @@ def main() -> None:
         data, began = images.load(study.data), time.perf_counter()
         found = accuracies(study, data).assign(size=size, width=study.model.width)
         seconds = round(time.perf_counter() - began, 1)
-        runs.write_text(table, found.to_csv(index=False))
+        files.write_text(table, found.to_csv(index=False))
         made = {
             "command": "python experiments/learned_vs_handcrafted/dense.py",
             "settings": runs.result_settings(study),
@@ -173,9 +175,9 @@ def main() -> None:
             "device": started.devices,
             "seconds": {"train": seconds},
             "net_images": len(found) * study.steps * study.batch_size,
-            **runs.environment(),
+            **environment(),
         }
-        runs.write_text(facts, json.dumps(made, indent=2) + "\n")
+        files.write_text(facts, json.dumps(made, indent=2) + "\n")
         print(f"{table}: {found['accuracy'].mean():.3f}, {seconds:.0f} s", flush=True)
 
 

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis import t_interval
-from kernelstudy.questions import by_seed
 from kernelstudy.reporting import style
+from kernelstudy.studies.plan import by_seed
 
 MARKS = "os^vDP"
 

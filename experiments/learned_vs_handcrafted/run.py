@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from figures import accuracy, differences
 
-from kernelstudy import answers
-from kernelstudy.analysis.hypotheses import Outcome, above, below, within
 from kernelstudy.analysis.inference import benjamini_hochberg
-from kernelstudy.answers import Answer, Drawn, Part
-from kernelstudy.questions import Found, paired
+from kernelstudy.studies import plan_report
+from kernelstudy.studies.hypotheses import Outcome, above, below, within
+from kernelstudy.studies.plan import Found, paired
+from kernelstudy.studies.plan_report import Answer, Drawn, Part
 
 SIZES, WIDTHS, FULL = (100, 1000, 10000, 60000), (4, 16, 64), 60000
 LEARNED, RANDOM, FROZEN = "he_normal", "he_normal/frozen", "sobel_prewitt/frozen"
@@ -151,4 +151,4 @@ def with_dense(found: Found) -> tuple[pd.DataFrame, list[str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(answers.main(__file__, answer))
+    sys.exit(plan_report.main(__file__, answer))

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-from kernelstudy import composing
+from kernelstudy.config import compose
 
 BASE = ("+exp=mnist", "+debug=tiny")
 KEYS = [
-    key for key in composing.known_keys() if key not in ("arms", "data", "model", "optim", "bank")
+    key for key in compose.known_keys() if key not in ("arms", "data", "model", "optim", "bank")
 ]
 GROUPS = ("data", "model", "optim", "bank", "exp", "debug")
 ODD = (

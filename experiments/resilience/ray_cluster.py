@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 
 from kernelstudy import runs
+from kernelstudy.system import files
+from kernelstudy.system.software import environment
 
 ROOT = Path(__file__).parents[2]
 GRID = {  # 12 jobs; the first three of them with --jobs 3
@@ -196,7 +198,7 @@ def experiment(place: Path, jobs: int, seconds: float) -> dict:
 def page(found: dict) -> str:
     import ray
 
-    environment = runs.environment()
+    made_by = environment()
     rows = [
         ("jobs", found["jobs"]),
         ("processes with a job on worker 1", found["started_on_worker_1"]),
@@ -221,8 +223,8 @@ def page(found: dict) -> str:
             "|---|---|",
             *(f"| {name} | {value} |" for name, value in rows),
             "",
-            f"Ray {ray.__version__}, JAX {environment['packages']['jax']}, Python {environment['python']}, "
-            f"{environment['machine']}. Made by `python experiments/resilience/ray_cluster.py`.",
+            f"Ray {ray.__version__}, JAX {made_by['packages']['jax']}, Python {made_by['python']}, "
+            f"{made_by['machine']}. Made by `python experiments/resilience/ray_cluster.py`.",
             "",
         ]
     )
@@ -240,7 +242,7 @@ def main() -> int:
     whole = found["jobs"] == found["done"] == found["bit_identical"] == found["expected"]
     if not (whole and found.get("jobs_lost_with_it") and found["exit_status"] == 0):
         return 1
-    runs.write_text(given.out / "ray.md", page(found))
+    files.write_text(given.out / "ray.md", page(found))
     return 0
 
 

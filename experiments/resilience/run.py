@@ -18,6 +18,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from kernelstudy.system.software import environment
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -91,12 +93,6 @@ def processes(count: int, place: Path) -> dict[str, int]:
         ended["traceback"] += b"Traceback" in done.stderr
         ended["left something"] += any(place.iterdir())
     return ended
-
-
-def environment() -> dict:
-    from kernelstudy import runs
-
-    return runs.environment()
 
 
 def figure(table: pd.DataFrame, lasted: float, path: Path) -> None:

@@ -22,9 +22,13 @@ import xarray as xr
 import yaml
 import zarr
 
-from kernelstudy import measured, runs
-from kernelstudy.analysis import patch_pca, study
+from kernelstudy import runs
+from kernelstudy.analysis import patch_pca
+from kernelstudy.analysis.trajectory import judge_arms, measure_trajectory
 from kernelstudy.config import Arm, Bank, Optim, Study
+from kernelstudy.runs import measures
+from kernelstudy.system import files
+from kernelstudy.system.software import environment
 
 ROOT = Path(__file__).parents[2]
 STUDY = Study(
@@ -72,18 +76,18 @@ def generate(place: Path, sides: int) -> int:
     rng = np.random.default_rng(0)
     base = trajectory(rng)
     template = place.with_name("template")
-    analysis = study.measure(base, STUDY.bank.kernels)
-    verdicts = study.verdicts(base, [vars(arm) for arm in STUDY.arms])
+    analysis = measure_trajectory(base, STUDY.bank.kernels)
+    verdicts = judge_arms(base, [vars(arm) for arm in STUDY.arms])
     facts = {
         **{"name": "made", "source": "made", "sha256": "0" * 64, "classes": 10},
         **{"train": 1, "val": 0, "test": 1, "image_shape": [28, 28, 1]},
     }
-    provenance = {"command": "made", "device": "none", "data": facts, **runs.environment()}
+    provenance = {"command": "made", "device": "none", "data": facts, **environment()}
     settings = runs.result_settings(STUDY)
     write_texts(template, settings, provenance)
     metric = STUDY.bank.metric
     runs.write_dataset(
-        template / runs.ANALYSIS, measured.seal(analysis, template, verdicts, metric)
+        template / runs.ANALYSIS, measures.seal(analysis, template, verdicts, metric)
     )
     name = f"delta_{metric}"
     shape = analysis[name].shape
@@ -99,7 +103,7 @@ def generate(place: Path, sides: int) -> int:
         group = zarr.open_group(run / runs.ANALYSIS, mode="r+", use_consolidated=False)
         group[name][...] = values
         changed = analysis.assign({name: (analysis[name].dims, values)})
-        sealed = measured.seal(changed, run, verdicts, metric).attrs
+        sealed = measures.seal(changed, run, verdicts, metric).attrs
         group.attrs.update(sealed)
     shutil.rmtree(template)
     return sides**3
@@ -139,7 +143,7 @@ def measure(place: Path, out: Path) -> dict:
 
 
 def page(count: int, found: dict) -> str:
-    environment = runs.environment()
+    made_by = environment()
     rows = [
         ("runs", f"{count:,}"),
         ("networks in the report", f"{found['networks']:,}"),
@@ -165,8 +169,8 @@ def page(count: int, found: dict) -> str:
             "|---|---|",
             *(f"| {name} | {value} |" for name, value in rows),
             "",
-            f"NumPy {environment['packages']['numpy']}, Python {environment['python']}, "
-            f"{environment['machine']}. Made by `python experiments/sweeps/run.py`.",
+            f"NumPy {made_by['packages']['numpy']}, Python {made_by['python']}, "
+            f"{made_by['machine']}. Made by `python experiments/sweeps/run.py`.",
             "",
         ]
     )
@@ -181,7 +185,7 @@ def main() -> None:
         count = generate(Path(place) / "runs", 3 if given.tiny else 10)
         found = measure(Path(place) / "runs", Path(place) / "report")
     print(json.dumps(found, indent=2))
-    runs.write_text(given.out / "scale.md", page(count, found))
+    files.write_text(given.out / "scale.md", page(count, found))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from worker import BATCH, CLASSES, DEEP_WIDTH, EXAMPLES, WORKS
 from kernelstudy.config import Arm, Bank, Model, Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import gemm, networks, ops, parallel, population, train, winograd
+from kernelstudy.training import gemm, inputs, ops, parallel, population, train, winograd
 
 
 def burst(work: str, options: dict[str, str]):
@@ -42,9 +42,9 @@ def burst(work: str, options: dict[str, str]):
     pairs = [(0, row) for row in range(nets)]
     pairs += pairs[-1:] * (-nets % len(devices))
     seen = feed.variants(data, study.data, ["natural"])
-    task = trained.share(networks.task_of(study, data, seen, seeds))
-    state = networks.initial(study, data, seen, trained)(pairs)
-    state, net = trained.place((state, networks.nets_of(study, seen, pairs)))
+    task = trained.share(inputs.task_of(study, data, seen, seeds))
+    state = inputs.initial(study, data, seen, trained)(pairs)
+    state, net = trained.place((state, inputs.nets_of(study, seen, pairs)))
     rows = np.stack(
         [rng.permutation(EXAMPLES)[:BATCH] for _ in range(nets * train.STEPS_A_CALL)]
     ).reshape(nets, train.STEPS_A_CALL, BATCH)
@@ -116,7 +116,7 @@ def count(work: str) -> dict[str, float]:
     shape_of_kernel = train.first_kernel_shape(study, data)
     state = trained.init(jax.random.key(0), jnp.zeros(shape_of_kernel))
     seen = feed.variants(data, study.data, ["natural"])
-    task = networks.task_of(study, data, seen, [0])
+    task = inputs.task_of(study, data, seen, [0])
     zero = jnp.zeros((), jnp.int32)
     net = train.Net(zero, zero, zero, jnp.zeros((), bool))
     rows = np.zeros((1, train.STEPS_A_CALL, 32), np.int32)

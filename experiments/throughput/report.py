@@ -14,7 +14,7 @@ from measure import OURS
 from worker import WORKS, flop_an_image
 
 from kernelstudy.reporting.style import ARM_COLOURS, styled
-from kernelstudy.runs import replacing, write_text
+from kernelstudy.system.files import replacing, write_text
 
 SGEMM = "sgemm (NumPy)"
 FLOORS = {"mnist": (1.4, 2.0), "colour": (1.15, 1.6), "seven": (1.15, 1.6)}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import report
+from kernelstudy.system.software import environment
 from measure import (
     ABLATION,
     CONTENDERS,
@@ -22,7 +23,7 @@ from measure import (
 )
 from worker import WORKS
 
-from kernelstudy.runs import environment, write_text
+from kernelstudy.system.files import write_text
 
 TINY = ["+debug=tiny", "seeds=1"]
 ONE_ARM = ["batch_size=32", "log_points=2", "arms=[{init: he_normal}]"]

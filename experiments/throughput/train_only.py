@@ -11,16 +11,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
+import hydra
 
-from kernelstudy import composing
+from kernelstudy.config import compose
 from kernelstudy.data.images import load
-from kernelstudy.run import conf_dir
-from kernelstudy.training.start import start
+from kernelstudy.training.backend import start
 
-composing.register()
-with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-    study = composing.from_hydra(compose("config", ["+exp=mnist", *sys.argv[1:]]))
+compose.register()
+with hydra.initialize_config_dir(str(compose.conf_dir()), version_base="1.3"):
+    study = compose.from_hydra(hydra.compose("config", ["+exp=mnist", *sys.argv[1:]]))
 data = load(study.data)
 start(study.devices)
 

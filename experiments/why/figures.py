@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kernelstudy.questions import Found, by_seed, rung
 from kernelstudy.reporting import marks, style
 from kernelstudy.reporting.curves import LABELS, steps_to
+from kernelstudy.studies.plan import Found, by_seed, rung
 
 LABELLED = {"true": style.colour_of(0), "shuffled": style.colour_of(1)}
 Name = Callable[[str, str], str]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
+from kernelstudy.analysis.kernels import network_measures
 
 from kernelstudy import handcrafted, runs
 from kernelstudy.analysis import (
@@ -17,8 +18,8 @@ from kernelstudy.analysis import (
 )
 from kernelstudy.analysis.ladder import against_draws
 from kernelstudy.analysis.sectors import SECTORS
-from kernelstudy.analysis.study import network_measures, spatial_kernels
-from kernelstudy.questions import PLACE, Found
+from kernelstudy.analysis.trajectory import spatial_kernels
+from kernelstudy.studies.plan import PLACE, Found
 
 METRIC = "r2_sobel_centered"
 DRAWS = 8192

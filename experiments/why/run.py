@@ -7,8 +7,8 @@ import pandas as pd
 from figures import derivative_share, profile, update
 from measures import METRIC, Theory, measured
 
-from kernelstudy import answers
-from kernelstudy.analysis.hypotheses import (
+from kernelstudy.studies import plan_report
+from kernelstudy.studies.hypotheses import (
     FAILS,
     HOLDS,
     above,
@@ -17,8 +17,8 @@ from kernelstudy.analysis.hypotheses import (
     not_from_chance,
     within,
 )
-from kernelstudy.answers import Answer, Drawn, Part
-from kernelstudy.questions import Found, paired, rung, with_q
+from kernelstudy.studies.plan import Found, paired, rung, with_q
+from kernelstudy.studies.plan_report import Answer, Drawn, Part
 
 DATA = ("mnist5k", "photo_patches")
 INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
@@ -158,4 +158,4 @@ def allowed_exception(parts: list[Part]) -> list[Part]:
 
 
 if __name__ == "__main__":
-    sys.exit(answers.main(__file__, answer))
+    sys.exit(plan_report.main(__file__, answer))

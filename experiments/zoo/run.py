@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 from report import figure, report
 
-from kernelstudy import comparison, weights
+from kernelstudy import weights
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.nulls import r2_distribution
 from kernelstudy.compare import compare
+from kernelstudy.comparison.report import Comparison
 from kernelstudy.reporting import style
-from kernelstudy.runs import environment, write_text
+from kernelstudy.system.files import write_text
+from kernelstudy.system.software import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PLATFORM = ["--only-binary=:all:", "--python-version=3.11", "--platform=manylinux2014_x86_64"]
@@ -47,7 +49,7 @@ def licence(archive: zipfile.ZipFile) -> str:
     return text.splitlines()[0][:60]
 
 
-def measured(row: pd.Series, place: Path) -> tuple[dict, comparison.Comparison, str]:
+def measured(row: pd.Series, place: Path) -> tuple[dict, Comparison, str]:
     """One network's line of the table, all that was measured, and the hash of its kernels."""
     with (
         zipfile.ZipFile(wheel(row.package, row.version, place)) as archive,

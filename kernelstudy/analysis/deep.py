@@ -31,6 +31,7 @@ from .tuning import (
 from .units import class_selectivity, dead
 
 NET = ("arm", "probe_seed", "step")
+OF_LAYERS = ("cka_final", "probe_accuracy", "effective_rank")  # measures over steps
 SPOTS = ("blob", "impulse")
 
 

@@ -8,7 +8,8 @@ import xarray as xr
 
 from .inference import FEWEST, benjamini_hochberg, sign_flip_test
 from .intervals import bootstrap_t_interval, t_interval
-from .study import DELTA, SHAPE_MEASURES, final_matches, support_of
+from .kernels import DELTA, SHAPE_MEASURES, support_of
+from .trajectory import final_matches
 from .verdict import Verdict
 
 SUMMARY_COLUMNS = ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]

@@ -37,14 +37,14 @@ UNRESOLVED = "unresolved"
 class Verdict(NamedTuple):
     """What may be said of a layer (of all networks of an arm at a step).
 
-    `rungs`: N0, N1, N2, N3, N4, those that could be asked. `tier`: the highest of `TIERS` reached without a gap, or
-    'unresolved'. `derivative_like`: at least 'spatially structured'; None if it cannot be decided.
-    `operator`: a name of `gradients.OPERATORS`, or 'unresolved', with `reason`. `a`: None unless
-    3x3. `a_images`: the a that the layer's energies on the images' own axes would give (NaN without
-    them). `kernels`, `live`: all kernels and those not dead. `significant`: live kernels above
-    isotropic chance and (only below 6 networks, else None) `significant_permuted` above their own
-    permuted taps, both at Benjamini-Hochberg q <= level over the live kernels. `r2_all`: the mean
-    R2 with the dead ones in. `excluded`: networks that are not finite.
+    `rungs`: N0, N1, N2, N3, N4, those that could be asked. `tier`: the highest of `TIERS` reached
+    without a gap, or 'unresolved'. `derivative_like`: at least 'spatially structured'; None if it
+    cannot be decided. `operator`: a name of `gradients.OPERATORS`, or 'unresolved', with `reason`.
+    `a`: None unless 3x3. `a_images`: the a that the layer's energies on the images' own axes would
+    give (NaN without them). `kernels`, `live`: all kernels and those not dead. `significant`: live
+    kernels above isotropic chance and (only below 6 networks, else None) `significant_permuted`
+    above their own permuted taps, both at Benjamini-Hochberg q <= level over the live kernels.
+    `r2_all`: the mean R2 with the dead ones in. `excluded`: networks that are not finite.
     """
 
     rungs: tuple[Rung, ...]

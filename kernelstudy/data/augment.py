@@ -1,20 +1,17 @@
 """Augmentation, off by default: images mirrored and moved at random, as their batches are drawn."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from kernelstudy.config import Data
+from kernelstudy.data.options import Data
 
 _AUGMENTATION = 2  # the stream of a seed's random numbers that is this one's
 
 
-def is_on(data: "Data") -> bool:
+def is_on(data: Data) -> bool:
     return data.flip or data.shift > 0
 
 
-def draw(data: "Data", seed: int, step: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
+def draw(data: Data, seed: int, step: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Which images of a seed's minibatch are mirrored (batch,), and where they move to (batch, 2).
 
     They depend on seed and step alone, so that arms are paired.

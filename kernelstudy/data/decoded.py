@@ -6,18 +6,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kernelstudy.data import DataError, Part, Parts
 from kernelstudy.data.idx import Progress
+from kernelstudy.data.options import Data
 from kernelstudy.data.packed import BLOCK, PlainSplit, Split, partial
 from kernelstudy.data.photos import luma
 from kernelstudy.data.registry import colour
-
-if TYPE_CHECKING:
-    from kernelstudy.config import Data
 
 FOLDER, FACTS = "decoded", "facts.json"
 
@@ -30,7 +28,7 @@ class Decoded(NamedTuple):
     facts: dict[str, Any]  # train, test, image_shape, classes, sha256, histogram of training pixels
 
 
-def path_of(place: Path, folder: str, data: "Data") -> Path:
+def path_of(place: Path, folder: str, data: Data) -> Path:
     """Where the decoded arrays of a set under these options are kept."""
     options = [
         colour(data) or "own",
@@ -76,7 +74,7 @@ def write(path: Path, found: Decoded) -> None:
         made.rename(path)
 
 
-def fitted(image: np.ndarray, data: "Data", where: str) -> np.ndarray:
+def fitted(image: np.ndarray, data: Data, where: str) -> np.ndarray:
     """An image (H, W, C) uint8 in the colours and the size that are asked for.
 
     First its central square of `crop` pixels; then, scaled to `resize` pixels (bilinear, with
@@ -125,7 +123,7 @@ class Arrays:
         yield from zip(*(array[rows.start : rows.stop] for array in self.part), strict=True)
 
 
-def blocks(split: Split | PlainSplit | Arrays, data: "Data", name: str) -> Iterator[Part]:
+def blocks(split: Split | PlainSplit | Arrays, data: Data, name: str) -> Iterator[Part]:
     """All of a split in blocks of examples, in the colours and the size that are asked for."""
     shapes: set[tuple[int, ...]] = set()
     for start in range(0, len(split), BLOCK):
@@ -143,7 +141,7 @@ def blocks(split: Split | PlainSplit | Arrays, data: "Data", name: str) -> Itera
 
 def decode(
     splits: Mapping[str, Any],
-    data: "Data",
+    data: Data,
     name: str,
     *,
     limit: float,

@@ -8,15 +8,13 @@ are the same.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from kernelstudy.data import augment, controls
 from kernelstudy.data.images import Images
-
-if TYPE_CHECKING:
-    from kernelstudy.config import Data
+from kernelstudy.data.options import Data
 
 ORDER = 0  # the stream of a seed's random numbers that is its order of examples
 READ_AHEAD = 2  # dispatches
@@ -44,7 +42,7 @@ class Dispatch(NamedTuple):
     order: np.ndarray  # (seeds, steps, batch) int32, into the labels
 
 
-def variants(images: Images, data: "Data", inputs: Sequence[str]) -> Variants:
+def variants(images: Images, data: Data, inputs: Sequence[str]) -> Variants:
     """The variants that arms with these `inputs` see. Controls are fitted on the sample for statistics."""
     names = tuple(dict.fromkeys(inputs))
     sample = images.sample()
@@ -85,7 +83,7 @@ def batches(seed: int, start: int, count: int, examples: int, batch: int) -> np.
 
 def feed(
     images: Images,
-    data: "Data",
+    data: Data,
     seen: Variants,
     *,
     seeds: Sequence[int],
@@ -116,7 +114,7 @@ class Buffers:
     """The dispatches of a training by number, images with them: a data source for Grain."""
 
     images: Images
-    data: "Data"
+    data: Data
     seen: Variants
     seeds: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]

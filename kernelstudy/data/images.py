@@ -3,17 +3,16 @@
 A run never downloads: `python -m kernelstudy.prepare` does, once.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kernelstudy.data import DataError
+from kernelstudy.data.checks import check_data
+from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS
 from kernelstudy.data.store import obtain
 from kernelstudy.data.stream import Streamed, look_up, open_stored
-
-if TYPE_CHECKING:
-    from kernelstudy.config import Data
 
 BLOCK = 1024
 STATISTICS = 5000  # images that statistics of patches and controls are taken from, evenly spaced
@@ -62,7 +61,7 @@ class Images(NamedTuple):
         return self.train_images[self.sample_rows()]
 
 
-def load(data: "Data | str") -> Images:
+def load(data: Data | str) -> Images:
     """A data set under the options of a config, or the one of that name under none.
 
     Pixels are standardised by the mean and standard deviation of all pixels of the training images
@@ -72,9 +71,6 @@ def load(data: "Data | str") -> Images:
         DataError: where the set is not prepared or cannot be read, or does not serve the options.
     """
     if isinstance(data, str):
-        from kernelstudy.checks import check_data
-        from kernelstudy.config import Data
-
         data = Data(name=data)
         check_data(data)
     found = obtain(data)
@@ -124,7 +120,7 @@ def load(data: "Data | str") -> Images:
     )
 
 
-def choose(labels: np.ndarray, data: "Data") -> tuple[np.ndarray, np.ndarray]:
+def choose(labels: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:
     """Rows (n,) to train on and rows (m,) to validate on, ascending and disjoint.
 
     Both are stratified. The rows to validate on do not depend on `subset`, and a larger subset holds

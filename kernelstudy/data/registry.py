@@ -5,14 +5,12 @@ The names that a config may give, the files of conf/data/ and what `prepare` off
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from kernelstudy.data import Parts, idx, packages
+from kernelstudy.data.options import Data
 from kernelstudy.data.oriented import oriented
 from kernelstudy.data.photos import photo_patches
-
-if TYPE_CHECKING:
-    from kernelstudy.config import Data
 
 
 class DataSet(NamedTuple):
@@ -20,7 +18,7 @@ class DataSet(NamedTuple):
     source: str
     licence: str
     colours: tuple[str, ...] = ("grey",)
-    make: "Callable[[Data], Parts] | None" = None  # for those that come with a package
+    make: Callable[[Data], Parts] | None = None  # for those that come with a package
     files: tuple[idx.File, ...] = ()  # for those that are downloaded, from `url`
     url: str = ""
     # Of training images and labels, test images and labels, as bytes in turn. None: not held to,
@@ -101,12 +99,12 @@ SETS = {
 }
 
 
-def colour(data: "Data") -> str | None:
+def colour(data: Data) -> str | None:
     """grey or rgb: what is asked for, else a set's first; None for TFDS' sets: as they are."""
     return data.colour or (None if data.name == TFDS else SETS[data.name].colours[0])
 
 
-def folder(data: "Data") -> str:
+def folder(data: Data) -> str:
     """The name of a set's directory: sets made with other options lie apart."""
     if data.name == TFDS:
         return str(data.dataset)

@@ -4,22 +4,20 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
 from kernelstudy.data import DataError, Parts, data_dir, decoded, idx, packed, stock
 from kernelstudy.data.decoded import Arrays, Decoded
+from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS, TFDS, folder
-
-if TYPE_CHECKING:
-    from kernelstudy.config import Data
 
 GIB = 2**30
 
 
 def obtain(
-    data: "Data",
+    data: Data,
     *,
     prepare: bool = False,
     source: str | None = None,
@@ -82,7 +80,7 @@ def _at_work(place: Path, name: str) -> Iterator[None]:
 
 
 def _splits(
-    data: "Data", place: Path, *, prepare: bool, source: str | None, progress: idx.Progress
+    data: Data, place: Path, *, prepare: bool, source: str | None, progress: idx.Progress
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The splits of a set to be decoded, prepared first where that is allowed; and facts of it."""
     name, entry = folder(data), SETS[data.name]
@@ -114,7 +112,7 @@ def _splits(
     return dict(zip(Parts._fields, map(Arrays, parts), strict=True)), {}
 
 
-def _decode(splits: Any, data: "Data", limit: float, progress: idx.Progress) -> Decoded:
+def _decode(splits: Any, data: Data, limit: float, progress: idx.Progress) -> Decoded:
     name, entry = folder(data), SETS[data.name]
     try:
         found = decoded.decode(splits, data, name, limit=limit, progress=progress)
@@ -151,7 +149,7 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _damaged(data: "Data", error: Exception) -> DataError:
+def _damaged(data: Data, error: Exception) -> DataError:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return DataError(
         f"data: {folder(data)} in {data_dir()} cannot be read ({line}); delete it there, then "

@@ -1,16 +1,13 @@
 """Training sets too large for memory: images by their rows, as TFDS' data source has them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kernelstudy.data import data_dir, packed, stock
 from kernelstudy.data.decoded import fitted
+from kernelstudy.data.options import Data
 from kernelstudy.data.registry import TFDS, folder
-
-if TYPE_CHECKING:
-    from kernelstudy.config import Data
 
 
 @dataclass(frozen=True)
@@ -18,7 +15,7 @@ class Stored:
     """The training images of a prepared set by row."""
 
     split: packed.Split | packed.PlainSplit
-    data: "Data"
+    data: Data
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """(n, H, W, C) uint8."""
@@ -51,7 +48,7 @@ class Streamed:
         return look_up(self.values, self.stored[self.rows[rows]])
 
 
-def open_stored(data: "Data") -> Stored:
+def open_stored(data: Data) -> Stored:
     """The training images of a prepared set, to be read by row."""
     name = folder(data)
     if data.name == TFDS:

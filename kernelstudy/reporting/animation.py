@@ -9,9 +9,9 @@ import numpy as np
 import xarray as xr
 from PIL import Image, ImageDraw, ImageFont
 
-from kernelstudy.analysis.study import spatial_kernels
+from kernelstudy.analysis.trajectory import spatial_kernels
 from kernelstudy.reporting.style import DIVERGING
-from kernelstudy.runs import replacing
+from kernelstudy.system.files import replacing
 
 CHANNELS, ARMS = 16, 8  # shown, the first
 SIDE, GAP, HEAD, LABEL = 36, 4, 26, 17  # pixels

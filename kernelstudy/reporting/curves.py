@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
-from kernelstudy.analysis.study import DELTA, support_of
+from kernelstudy.analysis.kernels import DELTA, support_of
 from kernelstudy.reporting.style import (
     CHANCE,
     COLUMN_MM,

@@ -16,10 +16,11 @@ import numpy as np
 import xarray as xr
 
 from kernelstudy.analysis.deep import layers_of
+from kernelstudy.analysis.deep_tables import Deeper
 from kernelstudy.analysis.fields import receptive_fields
+from kernelstudy.analysis.kernels import kernel_matches, usable_bank
 from kernelstudy.analysis.sectors import SECTORS
-from kernelstudy.analysis.study import matches, spatial_kernels, usable_bank
-from kernelstudy.reporting.deeper import Deeper
+from kernelstudy.analysis.trajectory import spatial_kernels
 from kernelstudy.reporting.style import (
     ARM_COLOURS,
     DIVERGING,
@@ -47,7 +48,7 @@ def payload(
     bank = usable_bank(settings["bank"]["kernels"], trajectory.sizes["ky"])
     metric, notes = settings["bank"]["metric"], []
     kernels, seeds = _kernels(trajectory, notes)
-    found = matches(np.nan_to_num(kernels), bank)
+    found = kernel_matches(np.nan_to_num(kernels), bank)
     names = list(bank)
     best = np.array(
         [names.index(n) if n in bank else -1 for n in found["best"].ravel().astype(str)]

@@ -16,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from kernelstudy.runs import write_text
+from kernelstudy.system.files import write_text
 
 VECTOR_BYTES = 2_500_000  # of all SVG in a page; further ones are beside it, in figures/
 

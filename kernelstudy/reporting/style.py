@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from kernelstudy.runs import replacing, write_text
+from kernelstudy.system.files import replacing, write_text
 
 # Okabe & Ito (2008): told apart with any colour vision.
 ARM_COLOURS = (

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernelstudy.runs import RunError
+from kernelstudy.system.errors import RunError
 from kernelstudy.training.journal import Journal, drop_pieces, read_pieces, write_piece
 
 KEPT = 2

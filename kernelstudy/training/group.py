@@ -14,14 +14,14 @@ import numpy as np
 from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import watch
+from kernelstudy.training import responses
 from kernelstudy.training.checkpoints import Saved
+from kernelstudy.training.inputs import initial, mixed, nets_of, task_of
 from kernelstudy.training.journal import Journal
-from kernelstudy.training.networks import initial, mixed, nets_of, task_of
 from kernelstudy.training.parallel import Population, compiling, in_background, shapes_of_one
+from kernelstudy.training.recorder import watching_of
 from kernelstudy.training.train import STEPS_A_CALL, Order, State, Task
 from kernelstudy.training.trajectory import mean_loss
-from kernelstudy.training.watching import watching_of
 
 
 class Common(NamedTuple):
@@ -30,7 +30,7 @@ class Common(NamedTuple):
     study: Study
     data: Images
     seen: feed.Variants
-    subjects: watch.Subjects
+    subjects: responses.Subjects
     watched: list[int]
     population: Population
     devices: int

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernelstudy import files
+from kernelstudy.system import files
 
 _NAME = re.compile(r"log-(\d+)-(\d+)-(\d+)-([0-9a-f]{16})\.npz")
 _LOSSES, _RECORDS, _POINT = "losses", "records", "point."

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from kernelstudy.config import ConfigError, Study
+from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.stopping import Stopped
-from kernelstudy.training import agreement, watch
+from kernelstudy.system.errors import ConfigError
+from kernelstudy.system.signals import Stopped
+from kernelstudy.training import processes, responses
 from kernelstudy.training.checkpoints import Position, Saved, Store
 from kernelstudy.training.group import Common, train_group
 from kernelstudy.training.journal import Journal
@@ -21,9 +22,9 @@ from kernelstudy.training.parallel import (
     make_population,
     shapes_of_one,
 )
+from kernelstudy.training.recorder import bytes_of_one
 from kernelstudy.training.train import State, make_train
 from kernelstudy.training.trajectory import Log, trajectory
-from kernelstudy.training.watching import bytes_of_one
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,10 +85,10 @@ def train_population(
     population = make_population(train, devices)
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
     one = shapes_of_one(population, study, data)
-    subjects = watch.subjects(data, seen)
+    subjects = responses.subjects(data, seen)
     size = bytes_of_one(study, data, train, one)
-    watched = study.seed_list[: watch.watched_seeds(study, size)]
-    on_start(watch.told(study, size))
+    watched = study.seed_list[: responses.watched_seeds(study, size)]
+    on_start(responses.told(study, size))
     common = Common(study, data, seen, subjects, watched, population, len(devices))
 
     def on_point(record: dict[str, Any], kernels: np.ndarray) -> None:
@@ -141,7 +142,7 @@ def _pause(
     """
     group, step = len(journals) - 1, len(journals[-1].losses)
     due = store is not None and step < study.steps and store.due()
-    number, due = agreement.most(signal(), due)
+    number, due = processes.most(signal(), due)
     position = Position(groups, group, step, seconds)
     if number or due:
         complete()
@@ -160,7 +161,7 @@ def _restored(study: Study, one: State, store: Store | None) -> Saved | None:
     """The checkpoint to go on from, the same in every process; `one`: shapes of one network's state."""
     abstract, arms = jax.tree.leaves(one), len(study.arms)
     found = store.restore(abstract, arms=arms, seeds=study.seed_list) if store else None
-    return agreement.leaders_checkpoint(found, abstract)
+    return processes.leaders_checkpoint(found, abstract)
 
 
 def _where(study: Study, position: Position) -> str:

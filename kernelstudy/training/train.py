@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
-from kernelstudy.training import ops, watch
+from kernelstudy.training import ops, responses
 from kernelstudy.training.model import CNN
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
@@ -164,9 +164,9 @@ def make_train(study: Study, data: Images) -> Train:
         return lax.fori_loop(0, (examples + chunk - 1) // chunk, add, 0) / examples
 
     def watched(params: Any, statistics: Any, input_row: Array, images: Array) -> dict[str, Array]:
-        model, probes = nnx.merge(graph, params, statistics), watch.probe_count(data)
-        found = watch.watch(model, table, images[input_row], probes)
-        return found | watch.deeper_kernels(params)
+        model, probes = nnx.merge(graph, params, statistics), responses.probe_count(data)
+        found = responses.watch(model, table, images[input_row], probes)
+        return found | responses.deeper_kernels(params)
 
     return Train(
         *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched))

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kernelstudy.analysis import patch_pca, stimuli
+from kernelstudy.analysis import patch_pca
 from kernelstudy.config import Study
-from kernelstudy.data import feed
+from kernelstudy.data import feed, stimuli
 from kernelstudy.data.images import Images
-from kernelstudy.training.watch import STATISTICS, WHAT, Subjects
+from kernelstudy.training.responses import STATISTICS, WHAT, Subjects
 
 if TYPE_CHECKING:
     import xarray as xr

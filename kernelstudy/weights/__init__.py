@@ -1,9 +1,8 @@
-"""Anybody's weights: files of many formats as named convolution layers, read safely. No JAX here."""
+"""Readers of files of many formats: named convolution layers, read safely. No JAX, nothing is executed."""
 
 from .choice import choose
 from .layer import LAYOUTS, Layer, Network, WeightsError, with_layout
 from .limits import Limits
-from .opening import Opened, listing, open_any
 from .recognise import FORMATS, read
 
 __all__ = [
@@ -12,11 +11,8 @@ __all__ = [
     "Layer",
     "Limits",
     "Network",
-    "Opened",
     "WeightsError",
     "choose",
-    "listing",
-    "open_any",
     "read",
     "with_layout",
 ]

@@ -6,7 +6,8 @@ import xarray as xr
 from scipy.stats import binom
 from sklearn.metrics import cohen_kappa_score
 
-from kernelstudy.analysis import deep, labels, stimuli
+from kernelstudy.analysis import deep, labels
+from kernelstudy.data import stimuli
 from kernelstudy.handcrafted import kernel
 
 SIDE, EXAMPLES, CHANNELS = 16, 40, 32

@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kernelstudy.analysis import bootstrap_t_interval, sector_energies, study, tables
+from kernelstudy.analysis import bootstrap_t_interval, sector_energies, tables
+from kernelstudy.analysis.sectors import SECTORS
+from kernelstudy.analysis.trajectory import measure_trajectory
 from tests.synthetic import trajectory
 
 BANK = ["sobel_x", "sobel_y", "laplacian4"]
@@ -18,7 +20,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def measured(made):
-    return study.measure(made, BANK)
+    return measure_trajectory(made, BANK)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def test_update_is_held_against_the_initial_kernels(measured, tested):
 
 
 def test_no_p_below_six_networks():
-    found = tables.tests(study.measure(trajectory(seeds=5), BANK))
+    found = tables.tests(measure_trajectory(trajectory(seeds=5), BANK))
     assert found["p"].isna().all()
     assert found["q"].isna().all()
     assert found["diff"].notna().all()
@@ -137,7 +139,7 @@ def test_what_cannot_be_measured_has_no_row(measured, tested):
 
 
 def test_an_interval_of_a_that_cannot_be_given_is_empty():
-    summary = tables.summary(study.measure(trajectory(seeds=2), BANK))
+    summary = tables.summary(measure_trajectory(trajectory(seeds=2), BANK))
     rows = summary[summary["measure"] == "a_pop"]
     assert rows[["ci_low", "ci_high"]].isna().all(axis=None)
     assert rows["mean"].notna().all()
@@ -181,7 +183,7 @@ def test_growth_adds_up_to_the_final_energy(made, measured):
     )
     energies = sector_energies(w.values).sum(axis=2)
     share = energies / (w.values[:, 0] ** 2).sum(axis=(1, 2, 3))[:, None, None]
-    for index, name in enumerate(study.SECTORS):
+    for index, name in enumerate(SECTORS):
         row = found.loc["he_normal", name]
         np.testing.assert_allclose(row["start"], share[:, 0, index].mean(), rtol=1e-5)
         np.testing.assert_allclose(row["end"], share[:, -1, index].mean(), rtol=1e-5)

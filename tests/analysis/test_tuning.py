@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from kernelstudy import handcrafted
-from kernelstudy.analysis import stimuli
 from kernelstudy.analysis.tuning import (
     circular_variance,
     kind_index,
@@ -14,6 +13,7 @@ from kernelstudy.analysis.tuning import (
     preferred_orientation,
     tuning_curve,
 )
+from kernelstudy.data import stimuli
 
 ANGLES = stimuli.angles()
 

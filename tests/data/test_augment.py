@@ -1,9 +1,9 @@
 """Augmentation against flips and rolls by hand."""
 
 import numpy as np
+from kernelstudy.data.options import Data
 from scipy.ndimage import shift
 
-from kernelstudy.config import Data
 from kernelstudy.data import augment
 
 IMAGES = np.random.default_rng(0).standard_normal((6, 7, 9, 2))

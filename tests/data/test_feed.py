@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from kernelstudy.data.options import Data
 
-from kernelstudy.config import Data
 from kernelstudy.data import augment, controls, feed, images, store
 
 SPANS = ((0, 1), (1, 4), (5, 3), (8, 4))

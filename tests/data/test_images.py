@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kernelstudy.data.options import Data
 
-from kernelstudy.config import Data
 from kernelstudy.data import (
     DataError,
     Part,

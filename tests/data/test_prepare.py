@@ -229,7 +229,7 @@ def test_stopped_half_way_nothing_is_left(where, small_fashion, place):
         if what.startswith(where):
             raise KeyboardInterrupt
 
-    from kernelstudy.config import Data
+    from kernelstudy.data.options import Data
 
     with pytest.raises(KeyboardInterrupt):
         store.obtain(Data("fashion_mnist"), prepare=True, source=str(small_fashion), progress=stop)

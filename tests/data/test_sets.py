@@ -9,8 +9,7 @@ from PIL import Image
 from scipy.special import i0, i1
 from sklearn.tree import DecisionTreeClassifier
 
-from kernelstudy import run
-from kernelstudy.config import DATA_SETS
+from kernelstudy.config import DATA_SETS, compose
 from kernelstudy.data import DataError, oriented, photos
 
 
@@ -20,7 +19,7 @@ def patches():
 
 
 def test_every_set_has_its_config():
-    files = {path.stem for path in (run.conf_dir() / "data").glob("*.yaml")}
+    files = {path.stem for path in (compose.conf_dir() / "data").glob("*.yaml")}
     assert files == set(DATA_SETS)
 
 

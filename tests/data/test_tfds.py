@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from kernelstudy.data.options import Data
 
 from kernelstudy import prepare
-from kernelstudy.config import Data
 from kernelstudy.data import DataError, images, packed, stock
 from tests.small_tfds import build, pictures
 

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernelstudy import questions, runs
-from kernelstudy.analysis.hypotheses import FAILS, HOLDS, above
-from kernelstudy.answers import Part
+from kernelstudy import runs
+from kernelstudy.studies.hypotheses import FAILS, HOLDS, above
+from kernelstudy.studies.plan import Member, _unplanned, paired, plan_of
+from kernelstudy.studies.plan_report import Part
+from kernelstudy.system.errors import RunError
 from tests.experiments.scripts import script
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
@@ -24,7 +26,7 @@ def why():
 @pytest.fixture(scope="module")
 def made(why, tmp_path_factory):
     out = tmp_path_factory.mktemp("why")
-    status = why.answers.main(why.__file__, why.answer, [str(RUNS), "--out", str(out)])
+    status = why.plan_report.main(why.__file__, why.answer, [str(RUNS), "--out", str(out)])
     assert status == 0
     return out
 
@@ -39,7 +41,7 @@ def test_the_tables_come_out_as_they_did(made):
 
 def test_the_report_says_what_it_is_made_of_and_what_was_planned(made):
     page = (made / "report.md").read_text(encoding="utf-8")
-    plan = questions.plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
+    plan = plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
     for text in plan.hypotheses.values():
         assert text in page
     assert "steps is 8 (planned: 2000), batch_size is 32 (planned: 64), seeds is 6" in page
@@ -55,7 +57,7 @@ def test_the_report_says_what_it_is_made_of_and_what_was_planned(made):
 
 def test_nothing_finished_is_one_sentence(why, tmp_path, capsys):
     (tmp_path / "config.yaml").write_text("name: why\n")
-    status = why.answers.main(
+    status = why.plan_report.main(
         why.__file__, why.answer, [str(tmp_path), "--out", str(tmp_path / "o")]
     )
     assert status == 2
@@ -65,7 +67,7 @@ def test_nothing_finished_is_one_sentence(why, tmp_path, capsys):
 
 @pytest.mark.parametrize(("study", "jobs"), list(zip(STUDIES, (2, 2, 12), strict=True)))
 def test_plans_are_read_from_what_was_committed(study, jobs):
-    plan = questions.plan_of(
+    plan = plan_of(
         ROOT / "experiments" / study / "README.md", ROOT / "conf" / "exp" / f"{study}.yaml"
     )
     assert len(plan.jobs) == jobs
@@ -74,24 +76,23 @@ def test_plans_are_read_from_what_was_committed(study, jobs):
 
 
 def test_runs_that_differ_in_what_was_not_planned_are_told_of():
-    plan = questions.plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
+    plan = plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
     settings = runs.read_config(next(RUNS.iterdir()))
     members = [
-        questions.Member(Path("a"), settings | {"eval_images": images}, {}, "", 0)
-        for images in (128, 256)
+        Member(Path("a"), settings | {"eval_images": images}, {}, "", 0) for images in (128, 256)
     ]
-    said = questions._unplanned(plan, members)
+    said = _unplanned(plan, members)
     assert said == ["eval_images is not the same in all runs: 128, 256."]
-    assert questions._unplanned(plan, members[:1] * 2) == []
+    assert _unplanned(plan, members[:1] * 2) == []
 
 
 def test_a_page_without_a_plan_is_refused(tmp_path):
     page = tmp_path / "README.md"
     page.write_text("# A study\n")
-    with pytest.raises(runs.RunError, match=r"has no part \*\*Hypotheses"):
-        questions.plan_of(page, ROOT / "conf" / "exp" / "why.yaml")
-    with pytest.raises(runs.RunError, match="cannot be read"):
-        questions.plan_of(tmp_path / "no.md", ROOT / "conf" / "exp" / "why.yaml")
+    with pytest.raises(RunError, match=r"has no part \*\*Hypotheses"):
+        plan_of(page, ROOT / "conf" / "exp" / "why.yaml")
+    with pytest.raises(RunError, match="cannot be read"):
+        plan_of(tmp_path / "no.md", ROOT / "conf" / "exp" / "why.yaml")
 
 
 def test_around_a_peak(why):
@@ -159,7 +160,7 @@ def test_accuracies_are_compared_seed_by_seed(grid):
 def test_a_network_that_diverged_pairs_with_none(grid):
     study, nets = grid
     broken = nets.assign(diverged=(nets["seed"] == 3) & (nets["arm"] == study.RANDOM))
-    found = questions.paired(broken, "accuracy", study.RANDOM, study.LEARNED, size=100, width=16)
+    found = paired(broken, "accuracy", study.RANDOM, study.LEARNED, size=100, width=16)
     assert sorted(found.index) == [0, 1, 2, 4, 5, 6, 7]
 
 

@@ -7,10 +7,12 @@ import time
 import numpy as np
 import pytest
 
-from kernelstudy import report, runs
-from kernelstudy.analysis import study
+from kernelstudy import runs
+from kernelstudy.analysis.sectors import SECTORS
+from kernelstudy.analysis.trajectory import final_matches, measure_trajectory, spatial_kernels
 from kernelstudy.reporting import explorer
-from tests.test_report import BANK, make_run
+from kernelstudy.runs.report import build
+from tests.synthetic import BANK, make_run
 
 BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
 DRIVER = shutil.which("chromedriver")
@@ -24,7 +26,7 @@ HOSTILE = "<img src=x onerror=alert(1)>&quot;</script>"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     place = make_run(tmp_path_factory.mktemp("page") / "run", arms=(HOSTILE, "sobel/frozen"))
-    report.build(place)
+    build(place)
     return place
 
 
@@ -114,7 +116,7 @@ def test_it_opens_without_network_and_without_complaint(opened, built):
 @pytest.mark.parametrize(("arm", "seed", "step"), [(0, 1, 2), (1, 0, 0), (0, 0, 3)])
 def test_the_slider_moves_kernels_and_maps_to_the_steps_values(opened, trajectory, arm, seed, step):
     choose(opened, arm=arm, seed=seed, step=step, probe=1)
-    kernels = study.spatial_kernels(trajectory)
+    kernels = spatial_kernels(trajectory)
     scale = np.abs(kernels).max()
     for channel in (0, 4):
         byte = np.round(127.5 + 127.5 * kernels[arm, seed, step, channel] / scale).astype(int)
@@ -124,8 +126,8 @@ def test_the_slider_moves_kernels_and_maps_to_the_steps_values(opened, trajector
     sectors = opened.execute_script(
         "return document.getElementById('sectors').data.map(t => t.y[arguments[0]])", step
     )
-    measured = study.measure(trajectory, BANK.kernels).isel(arm=arm, seed=seed, step=step)
-    np.testing.assert_allclose(sectors, [measured[s] for s in study.SECTORS], atol=1e-5)
+    measured = measure_trajectory(trajectory, BANK.kernels).isel(arm=arm, seed=seed, step=step)
+    np.testing.assert_allclose(sectors, [measured[s] for s in SECTORS], atol=1e-5)
     for layer in (1, 2):
         maps = trajectory[f"feature_map_{layer}"].values[arm, seed, :, :, :, :, 3].astype(float)
         probe = explorer._chosen(trajectory, [1, 2], [])[0][1]
@@ -143,7 +145,7 @@ def test_pointing_at_a_kernel_shows_its_p(opened, trajectory):
     tile = opened.find_element("css selector", "#kernels .tile:nth-child(3)")
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", tile)
     ActionChains(opened).move_to_element(tile).perform()
-    found = study.final_matches(trajectory, BANK.kernels, step=-1).isel(arm=0, seed=1, channel=2)
+    found = final_matches(trajectory, BANK.kernels, step=-1).isel(arm=0, seed=1, channel=2)
     assert float(opened.find_element("id", "hover-p").text) == pytest.approx(
         float(found["p_best"]), rel=5e-3
     )
@@ -234,7 +236,7 @@ def test_deeper_kernels_have_their_own_size(opened, tmp_path):
     place = make_run(tmp_path / "run", arms=("he_normal", "sobel/frozen"), size=5)
     address = opened.current_url
     try:
-        opened.get(report.build(place).as_uri())
+        opened.get(build(place).as_uri())
         waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
         choose(opened, arm=0, seed=0, step=3, layer=1)
         kernels = runs.read_trajectory(place)["kernel_2"].values[0, 0, ..., 0].astype(float)

@@ -7,20 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from kernelstudy.system.errors import ConfigError
 
-from kernelstudy.config import (
-    ACTIVATIONS,
-    OPTIMIZERS,
-    Arm,
-    Bank,
-    ConfigError,
-    Model,
-    Optim,
-    Study,
-)
+from kernelstudy.config import ACTIVATIONS, OPTIMIZERS, Arm, Bank, Model, Optim, Study
 from kernelstudy.data import feed
 from kernelstudy.data import images as data
-from kernelstudy.training import model, networks, population, train
+from kernelstudy.training import inputs, model, population, train
 
 ARMS = [
     Arm("he_normal"),
@@ -216,7 +208,7 @@ def test_precision_is_that_of_the_products(images, precision, said):
     study = dataclasses.replace(STUDY, precision=precision, impl="lax")
     built = train.make_train(study, images)
     kernel = np.zeros(train.first_kernel_shape(study, images), np.float32)
-    task = networks.task_of(study, images, feed.variants(images, study.data, ["natural"]), [0])
+    task = inputs.task_of(study, images, feed.variants(images, study.data, ["natural"]), [0])
     net = train.Net(*map(jnp.asarray, (0, 0, 0, False)))
     state = built.init(jax.random.key(0), kernel)
     text = str(jax.make_jaxpr(built.evaluate)(state, net, task, 2))

@@ -7,7 +7,7 @@ import sys
 
 SCRIPT = """
 import hashlib, sys
-from kernelstudy.training.start import start
+from kernelstudy.training.backend import start
 started = start(None, distributed=sys.argv[1] == "distributed")
 import dataclasses
 import numpy as np
@@ -32,9 +32,9 @@ for devices in map(int, sys.argv[2:]):
 
 SIGNALLED = """
 import os, signal
-from kernelstudy import stopping
-from kernelstudy.training.start import start
-with stopping.signals() as stop:
+from kernelstudy.system import signals
+from kernelstudy.training.backend import start
+with signals.handled() as stop:
     stop.waits = True
     start(None, distributed=True)
     os.kill(os.getpid(), signal.SIGTERM)

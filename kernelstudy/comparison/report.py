@@ -1,0 +1,266 @@
+"""A comparison: layers opened, measured, put in words, tables, a figure and a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kernelstudy import handcrafted, runs
+from kernelstudy.analysis.kernels import Bank, usable_bank
+from kernelstudy.comparison import opening
+from kernelstudy.comparison.figures import answer, fits, gallery, portrait
+from kernelstudy.comparison.measure import LayerMeasures, measure_layer, subject
+from kernelstudy.comparison.opening import Opened
+from kernelstudy.comparison.patches import patch_basis
+from kernelstudy.comparison.words import left_out, network_claims, what_one_cannot_tell
+from kernelstudy.reporting import page, style
+from kernelstudy.system import files
+from kernelstudy.system.software import environment
+from kernelstudy.weights import Limits, WeightsError
+
+# What is looked for unless --bank says otherwise: the bank of conf/bank/classical.yaml.
+CLASSICAL = (
+    *("sobel_x", "sobel_y", "prewitt_x", "prewitt_y", "scharr_x", "scharr_y"),
+    *("laplacian4", "laplacian8"),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `kernelstudy.compare` found.
+
+    `tables`: 'kernels' (a row a kernel), 'layer' (measures beside chance), 'ladder' (null models), with
+    a column `network` in front where two are compared; also as attributes. `figure`: every kernel and
+    the layer beside chance. `sentences`: the verdict in words. `measured`: all that was measured.
+    """
+
+    measured: list[LayerMeasures]
+    opened: list[Opened]
+    banks: list[Bank]
+    tables: dict[str, pd.DataFrame] = field(repr=False)
+    figure: Figure = field(repr=False)
+    images: str = ""
+
+    def __iter__(self) -> Iterator[Any]:
+        """`tables, figure = compare(...)`."""
+        return iter((self.tables, self.figure))
+
+    @property
+    def kernels(self) -> pd.DataFrame:
+        return self.tables["kernels"]
+
+    @property
+    def layer(self) -> pd.DataFrame:
+        return self.tables["layer"]
+
+    @property
+    def ladder(self) -> pd.DataFrame:
+        return self.tables["ladder"]
+
+    @property
+    def introduction(self) -> list[str]:
+        """Which layer this is, and what else was seen."""
+        return [
+            f"{name.lower()}: {value}"
+            for one in self.opened
+            for name, value in one.facts
+            if name in ("Weights", "Layer", "Others seen", "Run", "Networks", "Others")
+        ]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The verdict in plain words, what was left out, and what one network cannot tell."""
+        lines = []
+        for one in self.measured:
+            lead = f"{one.subject.name}: " if len(self.measured) > 1 else ""
+            lines += [lead + line for line in (*network_claims(one), left_out(one))]
+        lines.append(what_one_cannot_tell(self.measured[0]))
+        return [line for line in lines if line]
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+    def save(self, folder: Path | str, *, command: str = "") -> Path:
+        """Write tables/, figures/, provenance.json, report.md and report.html; the page's path."""
+        folder = Path(folder)
+        provenance = {
+            "command": command,
+            "weights": [one.provenance or {"name": one.name} for one in self.opened],
+            **environment(),
+        }
+        for name, table in self.tables.items():
+            files.write_text(folder / "tables" / f"{name}.csv", table.to_csv(index=False))
+        files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+        style.save(self.figure, folder / "figures", "answer")
+        composed = self._compose(
+            folder / "figures", command or "kernelstudy.compare(...)", provenance
+        )
+        return page.write(composed, folder)
+
+    def _compose(self, figures: Path, command: str, provenance: dict[str, Any]) -> page.Page:
+        names = [one.subject.name for one in self.measured]
+        used = sorted({name for bank in self.banks for name in bank})
+        facts = [fact for one in self.opened for fact in one.facts]
+        facts.append(("Bank", ", ".join(used) or "no hand-crafted kernel exists at this size"))
+        facts.append(("Image statistics", self.images or "none given (--images): N3 is not asked"))
+        claims = [network_claims(one) for one in self.measured]
+        two = len(names) > 1
+        return page.Page(
+            title=f"{' and '.join(names)}: do the kernels look hand-crafted?",
+            facts=facts,
+            headline=[
+                f"{name}: {line}" if two else line
+                for name, lines in zip(names, claims, strict=True)
+                for place, line in enumerate(lines)
+                if place == 0 or line.startswith(("The population", "a = "))
+            ],
+            answer=[
+                (name, [*lines, left_out(one), *opened.notes])
+                for name, lines, one, opened in zip(
+                    names, claims, self.measured, self.opened, strict=True
+                )
+            ],
+            notes=[note for note in (what_one_cannot_tell(self.measured[0]),) if note],
+            lead=page.Figure(
+                "answer",
+                "Every kernel and the layer beside chance",
+                "Left: each dot a kernel; filled, it is derivative-like beyond isotropic chance after "
+                "correction over the layer. Right: a kernel's energy divides exactly into these sectors; "
+                "chance is each sector's part of the dimensions (from 4 x 4 on, a sixth makes up the rest).",
+            ),
+            sections=self._draw(figures),
+            tables=[
+                ("The ladder of chance", self.ladder),
+                ("The layer", self.layer),
+                ("Every kernel", self.kernels),
+            ],
+            method=_METHOD,
+            reproduce=command,
+            provenance=provenance,
+            tables_note="",
+        )
+
+    def _draw(self, folder: Path) -> list[tuple[str, str, list[page.Figure]]]:
+        shown = []
+        for index, (one, bank) in enumerate(zip(self.measured, self.banks, strict=True)):
+            style.save(gallery(one, bank), folder, f"kernels_{index}")
+            shown.append(
+                page.Figure(
+                    f"kernels_{index}",
+                    f"Kernels of {one.subject.name} with their nearest hand-crafted kernels",
+                    "Below each its nearest hand-crafted kernel and |cos|; each picture has its own scale.",
+                )
+            )
+        sections = [
+            (
+                "Kernels and matches",
+                "A gallery of best matches proves nothing: the best of many random kernels looks good too. So "
+                "the best of as many random ones stand below.",
+                shown,
+            )
+        ]
+        small = [one for one in self.measured if one.subject.kernels.shape[-1] == 3]
+        large = [one for one in self.measured if one.subject.kernels.shape[-1] >= 5]
+        if small:
+            style.save(portrait(small), folder, "portrait")
+            figure = page.Figure(
+                "portrait",
+                "Orientation and a of every kernel",
+                "The larger the dot, the more gradient energy. a = 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 "
+                "Scharr. Shaded: the interval of the population's a, where there is one.",
+            )
+            sections.append(
+                ("Which operator", "Operators are lines: they exist at all orientations.", [figure])
+            )
+        if large:
+            style.save(fits(large), folder, "fits")
+            figure = page.Figure(
+                "fits",
+                "Parametric fits of every kernel",
+                "Filled: the fit is better than that of noise at q < .05. A flexible function fits noise well "
+                "too, so R² alone says little.",
+            )
+            sections.append(
+                ("Gaussian derivatives and Gabor functions", "Each with its own null.", [figure])
+            )
+        return sections
+
+
+def compare(
+    sources: list[Any],
+    *,
+    layer: str | None,
+    layout: str,
+    bank: str | None,
+    images: Any,
+    max_gib: float,
+    level: float,
+    seed: int,
+) -> Comparison:
+    """See `kernelstudy.compare`."""
+    limits = Limits(int(max_gib * 2**30))
+    # --layer names a layer of the first; the second may have none of that name
+    opened = [
+        _open(source, limits, layer, layout, fallback=index > 0)
+        for index, source in enumerate(sources)
+    ]
+    measured, banks, told = [], [], ""
+    for one in opened:
+        of = subject(one.name, one.kernels, rounding=one.rounding, **one.known)
+        size = of.kernels.shape[-1]
+        if images is not None:
+            basis, told = patch_basis(images, size)
+            of = replace(of, patch_basis=basis)
+        elif of.patch_basis is not None:
+            told = "the run's own training images"
+        used = usable_bank(list(CLASSICAL), size) if bank is None else handcrafted.bank(bank, size)
+        banks.append(used)
+        measured.append(measure_layer(of, used, level=level, seed=seed))
+    names = _distinct([one.name for one in opened])
+    tables = {}
+    for name in ("kernels", "layer", "ladder"):
+        parts = [getattr(one, name) for one in measured]
+        if len(parts) > 1:
+            parts = [part.assign(network=n) for part, n in zip(parts, names, strict=True)]
+            first = ["network", *[c for c in parts[0].columns if c != "network"]]
+            tables[name] = pd.concat(parts, ignore_index=True)
+            rest = [c for c in tables[name].columns if c not in first]
+            tables[name] = tables[name][[*first, *rest]]
+        else:
+            tables[name] = parts[0]
+    return Comparison(measured, opened, banks, tables, answer(measured), told)
+
+
+def _open(source: Any, limits: Limits, layer: str | None, layout: str, *, fallback: bool) -> Opened:
+    try:
+        return opening.open_any(source, limits, layer=layer, layout=layout)
+    except WeightsError:
+        if not (fallback and layer is not None):
+            raise
+        return opening.open_any(source, limits, layout=layout)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    return [f"{name} ({i + 1})" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+_METHOD = [
+    "The same measures as a run's report, of one finished layer. Of one network its kernels are the "
+    "observations: what is said holds for this network, not for others trained like it.",
+    "Per kernel: R² with the steered derivative pair (Sobel's at odd sizes), its p from the exact law under "
+    "isotropy and from the kernel's own permuted taps; best |cos| over the bank with the p of that maximum; q "
+    "is Benjamini and Hochberg's over the layer's live kernels.",
+    "Per layer: the mean over kernels among layers that each null draws, p = (1 + b)/(1 + B). N0: isotropic "
+    "kernels. N2: permuted taps. N3, where image statistics are given: Gaussian kernels with the layer's own "
+    "shares of energy on the images' principal patch axes; they share its odd part by construction, so "
+    "concentration (how purely gradient the kernels are in which the gradient lies) is what is compared.",
+    "a: the top eigenvector of the summed gradient matrices of all live kernels; its interval inverts the "
+    "sign-flip test over kernels. A network's overall scale and a batch norm folded into its filters change no "
+    "per-kernel measure; a filter's norm, and so whether it counts as dead, they do change.",
+]

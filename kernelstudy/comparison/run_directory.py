@@ -1,0 +1,94 @@
+"""Our own runs: RUN[:arm[:seed[:step]]] as kernels of one network or of all seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernelstudy.weights.layer import WeightsError
+
+
+class OfRun(NamedTuple):
+    """`kernels`, `start` (net, kh, kw, in, out) at the step and at step 0; `patch_basis` (d, d), grey."""
+
+    kernels: np.ndarray
+    start: np.ndarray | None
+    patch_basis: np.ndarray
+    seeds: tuple[int, ...]
+    arm: str
+    step: int
+    arms: tuple[str, ...]
+    steps: tuple[int, ...]
+
+
+def split(text: str) -> tuple[Path, list[str]]:
+    """A path that exists, and what follows it after colons (arm, seed, step)."""
+    if Path(text).exists() or ":" not in text:
+        return Path(text), []
+    words = text.split(":")
+    for count in range(len(words) - 1, 0, -1):
+        path = Path(":".join(words[:count]))
+        if path.exists():
+            return path, words[count:]
+    return Path(text), []
+
+
+def is_run(path: Path) -> bool:
+    return path.is_dir() and (path / "trajectory.zarr").is_dir()
+
+
+def read(path: Path, parts: list[str]) -> OfRun:
+    """The first layer of a run's arm (the first one, unless named), all seeds or one, at a step.
+
+    Raises:
+        WeightsError: no finished run, or an arm, seed or step that it does not have.
+    """
+    from kernelstudy import runs  # it brings the config's libraries along
+    from kernelstudy.system.errors import RunError
+
+    if len(parts) > 3:
+        raise WeightsError(
+            f"{path}: after the run come arm, seed and step, no more: {':'.join(parts)}"
+        )
+    try:
+        trajectory = runs.read_trajectory(path)
+    except RunError as error:
+        raise WeightsError(str(error)) from error
+    arms = [str(a) for a in trajectory["arm"].values]
+    arm = _one("arm", parts[0] if parts else "", arms, arms[0])
+    chosen = trajectory.sel(arm=arm)
+    kept = ~chosen["diverged"].values
+    seeds = [int(s) for s in chosen["seed"].values]
+    steps = [int(s) for s in chosen["step"].values]
+    seed = _one("seed", parts[1] if len(parts) > 1 else "", seeds, None)
+    step = _one("step", parts[2] if len(parts) > 2 else "", steps, steps[-1])
+    if seed is not None:
+        kept &= np.array([s == seed for s in seeds])
+    if not kept.any():
+        raise WeightsError(f"{path}: every network asked for diverged")
+    values = chosen["kernel"].transpose("seed", "step", "ky", "kx", "cin", "cout").values[kept]
+    # of the arm's own images, where arms see them in several variants
+    basis = chosen["patch_basis"].transpose("component", "ky", "kx").values
+    return OfRun(
+        values[:, steps.index(step)].astype(float),
+        values[:, 0].astype(float) if step != steps[0] else None,
+        basis.reshape(len(basis), -1),
+        tuple(s for s, keep in zip(seeds, kept, strict=True) if keep),
+        arm,
+        step,
+        tuple(arms),
+        tuple(steps),
+    )
+
+
+def _one(key: str, word: str, allowed: list, default: Any) -> Any:
+    """The entry of `allowed` that `word` writes; `default` for no word."""
+    if not word:
+        return default
+    for value in allowed:
+        if str(value) == word:
+            return value
+    shown = ", ".join(map(str, allowed[:12])) + (", ..." if len(allowed) > 12 else "")
+    raise WeightsError(f"the run has no {key} {word!r}; allowed are {shown}")

@@ -1,0 +1,107 @@
+"""One network by itself: its kernels are the observations, and nothing is said of other networks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernelstudy.analysis.gradients import a_of_phi, wrap_phi
+from kernelstudy.analysis.ladder import live_mean, permuted_mean, plane_axes, plane_r2
+from kernelstudy.analysis.nulls import as_basis, covariance_matched, permute_taps, r2_distribution
+from kernelstudy.analysis.population import PopulationInterval, population_a, population_a_interval
+
+# Of the null networks drawn: bounds memory at large kernels.
+NULL_NUMBERS = 20_000_000
+WITHIN_COLUMNS = ["null", "measure", "kernels", "value", "chance", "chance_low", "chance_high", "p"]
+Plane = tuple[ArrayLike, ArrayLike]
+
+
+def derivative_plane(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """First derivatives x and y smoothed by binomials, at any size from 2: Sobel's at 3, 5, ..."""
+    smooth, slope = np.ones(1), np.array([-1.0, 1.0])
+    for _ in range(size - 1):
+        smooth = np.convolve(smooth, [1.0, 1.0])
+    for _ in range(size - 2):
+        slope = np.convolve(slope, [1.0, 1.0])
+    gx = np.outer(smooth, slope)
+    return gx, gx.T
+
+
+def kernels_a(
+    kernels: np.ndarray,
+    rounding: np.ndarray,
+    *,
+    level: float = 0.05,
+    draws: int = 200,
+    seed: int = 0,
+) -> PopulationInterval:
+    """`population_a_interval` over the kernels (n, 3, 3) of one network; it speaks of no other.
+
+    `rounding` (n,): quantisation steps. The true weight lies within half a step of the stored one:
+    the spread of a over `draws` of such errors, of the law of their sum over input channels (normal
+    with step / sqrt(12)), widens the interval in quadrature.
+    """
+    if not len(kernels):
+        kernels = np.zeros((1, 3, 3))
+    a = population_a_interval(kernels[:, None], level=1 - level)
+    if not (a.resolved and rounding.any()):
+        return a
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((draws, *kernels.shape)) * (rounding / np.sqrt(12))[:, None, None]
+    turned = [float(wrap_phi(population_a(kernels + n).phi - a.phi)) for n in noise]
+    off = float(np.quantile(np.abs(turned), 1 - level))
+    low = a.phi - float(np.hypot(a.phi - a.phi_low, off))
+    high = a.phi + float(np.hypot(a.phi_high - a.phi, off))
+    if high - low >= np.pi / 2:
+        return a._replace(resolved=False, reason="rounding to so few levels leaves a open")
+    bounds = {"low": float(a_of_phi(low)), "high": float(a_of_phi(high))}
+    return a._replace(phi_low=low, phi_high=high, **bounds)
+
+
+def ladder_within(
+    kernels: np.ndarray,
+    plane: Plane,
+    patch_basis: np.ndarray | None,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[list[tuple], np.ndarray]:
+    """The ladder within one network: its mean over kernels among networks that the null draws.
+
+    p = (1 + b) / (1 + B), of the null that the kernels are so drawn. Also N2's p of each kernel.
+    """
+    n = len(kernels)
+    if not n:
+        return [], np.zeros(0)
+    axes = plane_axes(kernels, *plane)
+    r2 = plane_r2(kernels, axes)
+    rng = np.random.default_rng(seed)
+    law = r2_distribution(axes.shape[1], axes.shape[0])
+    drawn = law.rvs((10_000, min(n, 4096)), random_state=rng).mean(axis=1)
+    rungs = [_rung("N0", "r2", n, r2.mean(), law.mean(), drawn)]
+    count, means = np.zeros(n), []
+    batch = max(1, 100_000 // kernels.size)
+    for done in range(0, draws, batch):
+        again = np.broadcast_to(kernels, (min(batch, draws - done), *kernels.shape))
+        permuted = plane_r2(permute_taps(again, rng), axes)
+        count += np.sum(permuted >= r2 - 1e-12, axis=0)
+        means.append(permuted.mean(axis=1))
+    expected = live_mean(permuted_mean(kernels, axes), np.ones(n, bool))
+    rungs.append(_rung("N2", "r2", n, r2.mean(), float(expected), np.concatenate(means)))
+    if patch_basis is not None:
+        nets = int(np.clip(NULL_NUMBERS // kernels.size, 20, draws))
+        basis = as_basis(patch_basis, kernels.shape)
+        others = covariance_matched(kernels, basis, nets * n, rng, match="share")
+        theirs = plane_r2(others, axes).reshape(nets, n)
+        pure = (theirs**2).sum(1) / theirs.sum(1)
+        mine = (r2**2).sum() / r2.sum() if r2.any() else np.nan
+        rungs.append(_rung("N3", "concentration", n, mine, pure.mean(), pure))
+    return rungs, (1 + count) / (1 + draws)
+
+
+def _rung(
+    null: str, measure: str, n: int, value: float, expected: float, drawn: np.ndarray
+) -> tuple:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    p = (1 + np.sum(drawn >= value - 1e-12)) / (1 + len(drawn))
+    return null, measure, n, float(value), float(expected), float(low), float(high), float(p)

@@ -1,0 +1,127 @@
+"""What was found of one finished layer, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernelstudy.analysis.gradients import OPERATORS
+from kernelstudy.analysis.population import PopulationInterval
+from kernelstudy.analysis.wording import claims
+
+from .measure import LayerMeasures
+
+_NAMED = ("Prewitt", "Sobel", "Scharr", "central difference")
+
+
+def network_claims(found: LayerMeasures) -> tuple[str, ...]:
+    """The verdict in plain sentences, first the answer; of several networks, `claims` of their verdict."""
+    v = found.verdict
+    if found.networks > 1:
+        return claims(v)
+    if not v.live:
+        return (f"No verdict: none of the {v.kernels} kernels is alive and varies.",)
+    lines = [
+        f"{v.significant} of {v.live} kernels are derivative-like beyond chance ({_q(v.level)}), "
+        f"and {v.significant_permuted} of {v.live} beyond their own permuted taps."
+    ]
+    for row in found.ladder.itertuples(index=False):
+        lines.append(_rung(row))
+    if found.a is not None:
+        lines.append(_population(found.a, v.a_images))
+    lines += _fits(found)
+    return tuple(lines)
+
+
+def what_one_cannot_tell(found: LayerMeasures) -> str:
+    """The limits of n = 1, or nothing where there are enough networks for tests over them."""
+    if found.networks > 1:
+        return ""
+    known = found.subject.start is not None
+    start = "" if known else ", and what training added, for the start is not known"
+    return (
+        "What one network cannot tell: whether another seed, trained the same way, would learn the same "
+        f"(n = 1, so there is no inference over networks){start}. p and q here say "
+        "that these kernels are not what the null would draw, no more; an operator is named only over several "
+        "networks."
+    )
+
+
+def left_out(found: LayerMeasures) -> str:
+    """How many kernels were excluded as dead or constant."""
+    dead, constant = (int((found.flags == flag).sum()) for flag in ("dead", "constant"))
+    if not dead + constant:
+        return "No kernel is dead (below 1% of the layer's largest norm) or constant."
+    return (
+        f"{dead} dead (below 1% of the layer's largest norm) and {constant} constant of "
+        f"{found.flags.size} kernels are flagged in kernels.csv and left out of everything else."
+    )
+
+
+def _rung(row) -> str:
+    if row.null == "N1":
+        return f"The same network at step 0 (N1) had a mean R² of {row.chance:.3f}, now {row.value:.3f}."
+    against = {
+        "N0": "isotropic kernels (N0)",
+        "N2": "the same kernels with permuted taps (N2)",
+        "N3": "kernels as image statistics would have them (N3)",
+    }[row.null]
+    measure = {"r2": "mean R² with the steered derivative pair", "concentration": "concentration"}
+    return (
+        f"Against {against}: {measure[row.measure]} {row.value:.3f}, by chance {row.chance:.3f} "
+        f"[{row.chance_low:.3f}, {row.chance_high:.3f}], p = {row.p:.2g}."
+    )
+
+
+def _population(a: PopulationInterval, images: float) -> str:
+    beside = f" (image statistics would give {images:.2g})" if np.isfinite(images) else ""
+    if np.isnan(a.a):
+        return f"The population has no a: {a.reason}."
+    if not a.resolved:
+        reason = a.reason.replace("networks", "kernels")
+        return f"The population's a is {_a(a.a)}{beside}, unresolved: {reason}."
+    text = f"The population's a is {_a(a.a)} [{_a(a.low)}, {_a(a.high)}]{beside}: {_place(a.a)}, "
+    held = a.names()
+    if len(held) == 1:
+        return text + (
+            f"and of the named operators only {held[0]} lies in the interval over this network's kernels."
+        )
+    if held:
+        return text + f"unresolved (the interval holds {', '.join(held)})."
+    return text + "and no named operator lies in the interval."
+
+
+def _place(a: float) -> str:
+    """Between which of the well-known operators a lies."""
+    if a < 1:
+        return "below Prewitt"
+    below = max((n for n in _NAMED if OPERATORS[n] <= a + 1e-9), key=lambda n: OPERATORS[n])
+    if abs(OPERATORS[below] - a) < 1e-6 or np.isinf(a):
+        return f"at {below}"
+    above = min((n for n in _NAMED if OPERATORS[n] > a), key=lambda n: OPERATORS[n])
+    return f"between {below} and {above}"
+
+
+def _fits(found: LayerMeasures) -> list[str]:
+    table, lines = found.kernels, []
+    live = table[table["live"]]
+    for name, words in (
+        ("gauss1", "a first Gaussian derivative"),
+        ("gauss012", "Gaussian derivatives up to 2nd order"),
+        ("gabor", "a Gabor function"),
+    ):
+        if f"{name}_q" in table:
+            fitted = live[live[f"{name}_p"].notna()]
+            count = int((fitted[f"{name}_q"] <= found.verdict.level).sum())
+            lines.append(
+                f"{count} of {len(fitted)} kernels are fitted by {words} better than noise is "
+                f"({_q(found.verdict.level)}; median R² {fitted[f'{name}_r2'].median():.2f})."
+            )
+    return lines
+
+
+def _a(value: float) -> str:
+    return "∞" if np.isinf(value) else f"{value:.2g}"
+
+
+def _q(level: float) -> str:
+    return f"q < {level:g}".replace("0.", ".", 1)

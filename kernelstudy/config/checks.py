@@ -1,0 +1,147 @@
+"""What settings can be run together: ConfigError, one sentence that names the key, where they cannot."""
+
+import math
+import re
+from typing import Any
+
+from kernelstudy.config.study import (
+    ACTIVATIONS,
+    DEPTHS,
+    INITS,
+    INPUTS,
+    KERNEL_SIZES,
+    METRICS,
+    OPTIMIZERS,
+    PRECISIONS,
+    STRIDES,
+    Arm,
+    Model,
+    Study,
+)
+from kernelstudy.data.checks import check_data
+from kernelstudy.handcrafted import names as bank_names
+from kernelstudy.system.errors import ConfigError, near_miss, short
+from kernelstudy.system.values import at_least, fraction, one_of, positive
+
+
+def check(study: Study) -> None:
+    """Raise ConfigError for the first setting that cannot be run."""
+    # The length is that of the names of files, with room for what is written beside them.
+    if (
+        not re.fullmatch(r'[^./\\"<>][^/\\"<>]*', study.name)
+        or not study.name.isprintable()
+        or len(study.name.encode()) > 200
+    ):
+        raise ConfigError(f"name: {short(study.name)} must be usable as the name of a directory")
+    _check_seeds(study.seeds)
+    for key in ("steps", "batch_size"):
+        at_least(key, getattr(study, key), 1)
+    at_least("log_points", study.log_points, 2)
+    at_least("eval_images", study.eval_images, 1)
+    for index, arm in enumerate(study.arms):
+        if arm.first_layer == "frozen" and study.model.depth < 1:
+            raise ConfigError(
+                f"arms[{index}].first_layer: nothing to freeze, for model.depth is "
+                f"{study.model.depth}; it must be at least 1"
+            )
+    at_least("probe_seeds", study.probe_seeds, 0)
+    positive("probe_mib", study.probe_mib)
+    _check_model(study.model)
+    if study.devices is not None:
+        at_least("devices", study.devices, 1)
+    check_data(study.data)
+    one_of("optim.name", study.optim.name, OPTIMIZERS)
+    one_of("impl", study.impl, ("auto", "lax", "gemm"))
+    one_of("precision", study.precision, PRECISIONS)
+    one_of("log", study.log, (None, "tensorboard"))
+    positive("memory_gib", study.memory_gib)
+    if not 0 <= study.checkpoint_seconds < math.inf:
+        raise ConfigError(
+            f"checkpoint_seconds: {study.checkpoint_seconds} must be a finite number from 0"
+        )
+    positive("optim.learning_rate", study.optim.learning_rate)
+    fraction("optim.momentum", study.optim.momentum)
+    if not 0 <= study.optim.weight_decay < math.inf:
+        raise ConfigError(f"optim.weight_decay: {study.optim.weight_decay} must be 0 or more")
+    if study.optim.weight_decay and study.optim.name == "adam":
+        raise ConfigError("optim.weight_decay: adam has none; use optim.name=adamw")
+    if study.optim.momentum and study.optim.name != "sgd":
+        raise ConfigError(f"optim.momentum: {study.optim.name} has none; use optim.name=sgd")
+    one_of("bank.metric", study.bank.metric, METRICS)
+    if not study.bank.kernels:
+        raise ConfigError("bank.kernels: must name at least one hand-crafted kernel")
+    known, size = bank_names(), study.model.kernel_size
+    for kernel in study.bank.kernels:
+        if kernel not in known:
+            hint = near_miss(kernel, known) or "; kernelstudy.names() lists them"
+            raise ConfigError(f"bank.kernels: {kernel!r} is none of the {len(known)} kernels{hint}")
+    if not set(study.bank.kernels) & set(bank_names(size)):
+        raise ConfigError(f"bank.kernels: none of them exists at model.kernel_size={size}")
+    _check_arms(study.arms)
+
+
+def _check_model(model: Model) -> None:
+    for key in ("width", "deep_width"):
+        at_least(f"model.{key}", getattr(model, key), 1)
+    one_of("model.depth", model.depth, DEPTHS)
+    one_of("model.kernel_size", model.kernel_size, KERNEL_SIZES)
+    one_of("model.activation", model.activation, ACTIVATIONS)
+    one_of("model.stride", model.stride, STRIDES)
+    alike = model.depth > 1 and model.width == model.deep_width
+    if model.residual and not (alike or model.depth > 2):
+        raise ConfigError(
+            "model.residual: no layer has as many channels in as out; it needs model.depth=3 or more, "
+            "or model.deep_width equal to model.width"
+        )
+
+
+def _check_seeds(seeds: Any) -> None:
+    is_count = isinstance(seeds, int) and not isinstance(seeds, bool) and 0 < seeds <= 10**6
+    is_list = (
+        isinstance(seeds, list)
+        and len(seeds) > 0
+        and all(isinstance(s, int) and not isinstance(s, bool) and 0 <= s < 2**31 for s in seeds)
+        and len(set(seeds)) == len(seeds)
+    )
+    if not (is_count or is_list):
+        raise ConfigError(
+            f"seeds: {short(seeds)} must be a whole number from 1 to 1,000,000 or a list of distinct seeds "
+            "from 0"
+        )
+
+
+def _check_arms(arms: list[Arm]) -> None:
+    if not arms:
+        raise ConfigError("arms: must list at least one arm, for instance {init: he_normal}")
+    for index, arm in enumerate(arms):
+        key = f"arms[{index}]"
+        one_of(f"{key}.init", arm.init, INITS)
+        positive(f"{key}.scale", arm.scale)
+        one_of(f"{key}.first_layer", arm.first_layer, ("learned", "frozen"))
+        one_of(f"{key}.labels", arm.labels, ("true", "shuffled"))
+        one_of(f"{key}.inputs", arm.inputs, INPUTS)
+    names = [arm.name for arm in arms]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"arms: {name} is listed {names.count(name)} times")
+
+
+def check_against_data(study: Study, *, examples: int, image_shape: tuple[int, int, int]) -> None:
+    """Raise ConfigError for a setting that the data cannot serve."""
+    if study.batch_size > examples:
+        raise ConfigError(
+            f"batch_size: {study.batch_size} is more than the {examples:,} training examples of "
+            f"{study.data.name}"
+        )
+    side = min(image_shape[:2])
+    if study.model.kernel_size > side:
+        raise ConfigError(
+            f"model.kernel_size: {study.model.kernel_size} is larger than the images of "
+            f"{study.data.name}, {image_shape[0]} x {image_shape[1]}"
+        )
+    for index, arm in enumerate(study.arms):
+        if arm.init == "delta_orthogonal" and study.model.width < image_shape[-1]:
+            raise ConfigError(
+                f"arms[{index}].init: delta_orthogonal needs at least as many kernels as the images "
+                f"have colours; model.width is {study.model.width}"
+            )

@@ -1,0 +1,49 @@
+"""Which options a data set can be had with: ConfigError, one sentence that names the key, for others."""
+
+import math
+import re
+
+from kernelstudy.data.options import Data
+from kernelstudy.data.registry import SETS, TFDS
+from kernelstudy.system.errors import ConfigError
+from kernelstudy.system.values import at_least, fraction, one_of, positive
+
+
+def check_data(data: Data) -> None:
+    """Raise ConfigError for the first setting of a data set that cannot be."""
+    one_of("data.name", data.name, SETS)
+    if data.name == TFDS and not data.dataset:
+        raise ConfigError("data.dataset: must be given, for instance data.dataset=cifar10")
+    if data.name != TFDS and data.dataset is not None:
+        raise ConfigError(f"data.dataset: {data.name} has none; use data=tfds")
+    if data.dataset is not None and not re.fullmatch(
+        r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?", data.dataset
+    ):
+        raise ConfigError(
+            f"data.dataset: {data.dataset!r} is no name of a TFDS set, such as cifar10 or name/config:1.0.0"
+        )
+    if data.dataset in SETS:
+        raise ConfigError(
+            f"data.dataset: {data.dataset} is a set of its own here; use data={data.dataset}"
+        )
+    one_of("data.colour", data.colour, (None, "grey", "rgb"))
+    if data.colour not in (None, *SETS[data.name].colours):
+        raise ConfigError(f"data.colour: {data.name} has no colours, only grey")
+    for key in ("crop", "resize", "subset"):
+        if getattr(data, key) is not None:
+            at_least(f"data.{key}", getattr(data, key), 1)
+    fraction("data.val_fraction", data.val_fraction)
+    at_least("data.shift", data.shift, 0)
+    if data.name != "oriented":
+        for key in ("orientation", "concentration", "blur"):
+            if getattr(data, key) != getattr(Data, key):
+                raise ConfigError(f"data.{key}: {data.name} has none; use data=oriented")
+    if not math.isfinite(data.orientation):
+        raise ConfigError(
+            f"data.orientation: {data.orientation} must be a finite number of degrees"
+        )
+    if not 0 <= data.concentration < math.inf:
+        raise ConfigError(f"data.concentration: {data.concentration} must be 0 or more, and finite")
+    positive("data.blur", data.blur)
+    if not data.in_memory_gib >= 0:
+        raise ConfigError(f"data.in_memory_gib: {data.in_memory_gib} must be 0 or more")

@@ -1,0 +1,168 @@
+"""One run: trained, measured and reported, as far as earlier processes have not done it yet."""
+
+import sys
+import time
+import traceback
+from contextlib import AbstractContextManager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from kernelstudy import runs
+from kernelstudy.config import Study, checks
+from kernelstudy.jobs import launchers, training_run
+from kernelstudy.runs import lock
+from kernelstudy.system import files, signals
+from kernelstudy.system.errors import ConfigError, RunError
+from kernelstudy.system.signals import Stop, Stopped
+
+if TYPE_CHECKING:
+    pass
+
+
+def run(study: Study) -> Path:
+    """Train, measure and report `study`: what of that an earlier process has not done yet.
+
+    Of several processes (`distributed`) the first writes the run; the others only train.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        ConfigError: where the settings cannot be run on the data; nothing is left behind.
+        RunError: the run there is damaged, or of other versions.
+        HeldError: another process is at work on it.
+        Stopped: a signal asked for it.
+        OSError: the run's directory cannot be written; told before anything is loaded.
+    """
+    checks.check(study)
+    place = runs.run_dir(study)
+    if not study.distributed:  # where only the first process writes
+        files.check_writable(place)
+    with signals.handled() as stop:
+        if not runs.is_done(place) and (other := runs.of_another_version(study)):
+            version = runs.read_provenance(other).get("kernelstudy")
+            print(
+                f"run: {other} has the same settings, finished by kernelstudy {version}", flush=True
+            )
+            if study.allow_stale:
+                place = other
+        if runs.is_done(place):
+            if study.distributed and not _leads(study):
+                return place
+            with _held(place):
+                _accept(study, place)
+                runs.tidy(place)
+                # A sweep does only what is missing.
+                if launchers.in_sweep() and _is_measured(study, place):
+                    print(_made(study, place), flush=True)
+                else:
+                    again = "making its report" if study.report else "measuring it"
+                    print(f"run: {place} is finished; {again} again", flush=True)
+                    _measure(study, place)
+        else:
+            _train(study, place, stop)
+    return place
+
+
+def _held(place: Path) -> AbstractContextManager[None]:
+    """`locks.held`; a job that a launcher may have started again waits for its first self to be dead."""
+    if launchers.elsewhere():
+        lock.outlast(place, lambda told: print(f"kernelstudy: {told}", file=sys.stderr, flush=True))
+    return lock.held(place)
+
+
+def _accept(study: Study, place: Path) -> None:
+    """A finished run is what it was, and of these versions."""
+    runs.check_trajectory(place)
+    if (versions := runs.stale(place)) and not study.allow_stale:
+        raise RunError(
+            f"{place} was finished by other versions ({versions}): allow_stale=true accepts it, or delete it "
+            "to train again"
+        )
+
+
+def _is_measured(study: Study, place: Path) -> bool:
+    """Whether a finished run has its measures, and its report if asked for, of this trajectory and version."""
+    from kernelstudy.runs import measures
+
+    made = place / ("report.html" if study.report else "tables")
+    return made.exists() and measures.is_current(place)
+
+
+def _made(study: Study, place: Path) -> str:
+    return f"report: {place / 'report.html'}" if study.report else f"tables: {place / 'tables'}"
+
+
+def _leads(study: Study) -> bool:
+    from kernelstudy.training.backend import start
+
+    return start(study.devices, distributed=True).leads
+
+
+def _measure(study: Study, place: Path) -> None:
+    # What these import takes as long as JAX, and is needed only now.
+    if study.report:
+        from kernelstudy.runs.report import build as make
+    else:
+        from kernelstudy.runs.measures import measure_run as make
+    try:
+        with Console(stderr=True).status("measuring"):  # silent without a terminal
+            make(place)
+    except Stopped as stopped:
+        raise Stopped(stopped.number, "its report") from stopped
+    print(_made(study, place), flush=True)
+
+
+def _train(study: Study, place: Path, stop: Stop) -> None:
+    """Train `study` into `place` and report; a process that does not lead only helps to train."""
+    from kernelstudy.data import DataError
+    from kernelstudy.data.images import load
+
+    began = time.perf_counter()
+    # Told before anything is loaded; `held` decides. Of several processes only the first holds it.
+    if not (study.distributed or launchers.elsewhere()) and (holder := lock.holder(place)):
+        raise lock.HeldError(f"{place} is being worked on by {holder}: wait for it to end")
+    if study.log == "tensorboard" and find_spec("tensorboardX") is None:
+        raise ConfigError("log: tensorboard needs tensorboardX, of the extra [tensorboard]")
+    try:
+        data = load(study.data)
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    checks.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)
+    from kernelstudy.training.backend import start
+
+    started = start(study.devices, distributed=study.distributed)
+    if not started.leads:
+        from kernelstudy.training.population import train_population
+
+        train_population(
+            study, data, on_step=lambda *_: training_run.wait(stop), signal=lambda: stop.number
+        )
+        return
+    print(f"data: {data.describe()}", flush=True)
+    nets = len(study.arms) * len(study.seed_list)
+    print(
+        f"run: {place}: {len(study.arms)} arms x {len(study.seed_list)} seeds = {nets} networks, "
+        f"{study.steps:,} steps of {study.batch_size} images, on {started.devices}",
+        flush=True,
+    )
+    is_new = not place.exists()
+    with _held(place):
+        if not runs.is_done(place):  # by a process that has ended since
+            try:
+                facts = {"data": data.facts, "device": started.devices}
+                training_run.train_and_write(
+                    study, data, place, stop, facts, time.perf_counter() - began
+                )
+            except (ConfigError, RunError):
+                if is_new:
+                    runs.discard(study)
+                raise
+            except Exception:
+                with suppress(OSError):  # where the disk is full, say that
+                    files.write_text(place / runs.FAILED, traceback.format_exc())
+                raise
+        _measure(study, place)

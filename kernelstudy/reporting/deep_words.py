@@ -1,0 +1,182 @@
+"""What a report says and shows of deeper layers: figures, tables and sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from kernelstudy.analysis import labels, t_interval
+from kernelstudy.analysis.deep_tables import Deeper, layer_table
+from kernelstudy.analysis.inference import FEWEST
+from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_layers
+from kernelstudy.reporting import deep_figures, galleries, style
+from kernelstudy.reporting.page import Figure, Page
+
+METHOD = [
+    "Deeper layers: activations are taken before pooling. Gratings have 16 orientations, 5 spatial "
+    "frequencies and 4 phases, and the mean and variance of the training images; a response is the mean of "
+    "|activation| over the middle half of a map and over phases. Circular variance: Ringach et al. 2002; class "
+    "selectivity: Morcos et al. 2018; a dead channel answers the same to every image.",
+    "CKA (linear, Kornblith et al. 2019), effective rank (Roy & Vetterli 2007) and the linear probe (ridge "
+    "regression, two halves in turn) see each channel's means over the four quarters of its map, for a "
+    "fixed random part of the test images. Channels of two seeds are matched by the correlation of those.",
+]
+
+
+def draw(trajectory: xr.Dataset, found: Deeper, model: dict, folder: Path) -> None:
+    """All figures of deeper layers."""
+    style.save(deep_figures.layer_figure(found.layers), folder, "layers")
+    style.save(deep_figures.label_figure(found.channels), folder, "labels")
+    for index, arm in enumerate(trajectory["arm"].values.astype(str)):
+        style.save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
+        style.save(
+            deep_figures.patch_figure(trajectory, found.channels, arm, model),
+            folder,
+            f"patches_{index}",
+        )
+
+
+def add_to(page: Page, found: Deeper) -> None:
+    """The sections and the table of deeper layers, put before the last section."""
+    arms = list(enumerate(found.layers["arm"].values.astype(str)))
+    count, depth = found.layers.sizes["probe_seed"], found.layers.sizes["layer"]
+    settling = (
+        "When layers settle",
+        f"Of the first {count} networks of each arm, watched at every log point: the features of a fixed "
+        "part of the test images in each layer. If "
+        "lower layers settle first, learning is bottom-up (Raghu et al. 2017).",
+        [
+            Figure(
+                "layers",
+                "CKA with the final state, linear-probe accuracy and effective rank of each layer",
+                "Mean over networks with Student's 95% interval. A layer that starts near its end has "
+                "little way to go: so both its CKA and its own way are judged.",
+            )
+        ],
+    )
+    maps = (
+        f"Deeper: all {depth} layers over training" if depth > 1 else "Deeper: feature maps",
+        "Feature maps of one held-out image after the activation (each channel keeps one scale over time), and "
+        "the patches of test images that excite the most selective channels most, as large as what those see.",
+        [
+            Figure(f"{kind}_{i}", f"{title} of {arm}", f"{arm}, the first network{more}.")
+            for i, arm in arms
+            for kind, title, more in (
+                ("feature_maps", "Feature maps over training", ""),
+                ("patches", "Top patches", " at the final step; below, each channel and its label"),
+            )
+        ],
+    )
+    rested = ", ".join(
+        f"{int(n)} in layer {int(i)}"
+        for i, n in zip(found.layers["layer"], found.channels["threshold_channels"], strict=True)
+    )
+    starts = (
+        "in arms that start from random kernels"
+        if found.channels.attrs["random_starts"]
+        else "in all arms, for none of them starts from random kernels"
+    )
+    tuned = (
+        "What channels detect",
+        "A channel is called unselective unless it prefers an orientation, a corner or a blob more than "
+        f"{labels.RATE:.0%} of the untrained channels of its layer do, {starts} "
+        f"({rested}). So {1 - labels.RATE:.0%} of theirs have a label before any training, and only what "
+        "an arm gains over its own start is learned.",
+        [
+            Figure(
+                "labels",
+                "Parts of each layer's channels with a label",
+                "At the final step, all watched networks of an arm together.",
+            )
+        ],
+    )
+    page.sections[-1:-1] = [maps, settling, tuned]
+    page.points[settling[0]] = settling_sentences(found)
+    page.points[tuned[0]] = label_sentences(found)
+    page.method += METHOD
+    page.tables.append(("Layers, at the start and at the end", layer_table(found)))
+
+
+def settling_sentences(found: Deeper) -> list[str]:
+    """When each layer of each arm settles, and whether the lower ones do first: the answer comes first."""
+    lines, answers = [], {"settled": [], "settled_way": []}
+    numbers = [int(n) for n in found.layers["layer"].values]
+    for arm in found.layers["arm"].values.astype(str):
+        for name, rule in (
+            ("settled", f"CKA with the final state stays above {SETTLED}"),
+            ("settled_way", f"{OF_ITS_WAY:.0%} of a layer's own way is done"),
+        ):
+            steps = found.layers[name].sel(arm=arm).transpose("probe_seed", "layer").values
+            known = steps[np.isfinite(steps).all(axis=1)]
+            if not len(known):
+                continue
+            when = ", ".join(
+                f"layer {n} at step {np.median(s):,.0f} ({s.min():,.0f} to {s.max():,.0f})"
+                for n, s in zip(numbers, known.T, strict=True)
+            )
+            lines.append(f"{arm}: {rule}: {when}; {_order(known)}.")
+            if len(numbers) > 1:
+                answers[name].append(order_of_layers(known)[2])
+    return [*_answer(answers), *lines]
+
+
+def _answer(answers: dict[str, list[str]]) -> list[str]:
+    """How many arms are bottom-up, by either rule."""
+    if not all(answers.values()):
+        return []
+    counts = [
+        ", ".join(f"{of_arms.count(a)} {a}" for a in dict.fromkeys(of_arms))
+        for of_arms in answers.values()
+    ]
+    return [
+        f"Bottom-up or not? Of {len(answers['settled'])} arms, by CKA with the final state: {counts[0]}; "
+        f"by the part of its own way that a layer has done: {counts[1]}."
+    ]
+
+
+def _order(steps: np.ndarray) -> str:
+    if steps.shape[1] < 2:
+        return f"one layer, {len(steps)} networks"
+    tau, p, answer = order_of_layers(steps)
+    told = f"mean Kendall's tau {tau.mean():.2f} over {len(steps)} networks"
+    if len(steps) < FEWEST:
+        return f"{told}, too few for a test (it takes {FEWEST}): unresolved"
+    return f"{told}, p = {p:.2g}: {answer}"
+
+
+def label_sentences(found: Deeper) -> list[str]:
+    """How many channels have a label, beside what untrained ones have, and how far seeds agree."""
+    lines = []
+    share = 1 - labels.RATE
+    for arm in found.layers["arm"].values.astype(str):
+        parts = []
+        for n in found.layers["layer"].values:
+            named = found.channels[f"label_{n}"].sel(arm=arm).transpose("step", "probe_seed", ...)
+            odd = ~np.isin(named.values[[0, -1]], (labels.UNSELECTIVE, labels.DEAD))
+            low, high = _interval(odd[1].mean(axis=-1))
+            pairs = found.agreement.sel(arm=arm, layer=n)
+            agreed = ""
+            if pairs.sizes["pair"]:
+                seen, chance = (float(pairs[k].mean()) for k in ("observed", "chance"))
+                kappa = (seen - chance) / (1 - chance) if chance < 1 else np.nan
+                agreed = f"; seeds agree on {seen:.0%} of matched channels, by chance {chance:.0%}"
+                agreed += f" (kappa {kappa:.2f})" if np.isfinite(kappa) else ""
+            shares = f"{odd[0].mean():.0%} at the start, {odd[1].mean():.0%}{_within(low, high)} at the end"
+            parts.append(f"layer {n} {shares}{agreed}")
+        lines.append(
+            f"{arm}: channels with a label (untrained: {share:.0%} by the rule): "
+            + "; ".join(parts)
+            + "."
+        )
+    return lines
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = t_interval(values)
+    return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
+
+
+def _within(low: float, high: float) -> str:
+    return f" [{low:.0%}, {high:.0%}]" if np.isfinite(low + high) else ""

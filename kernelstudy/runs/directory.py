@@ -1,0 +1,243 @@
+"""Run directories: where a run lives, what it holds, and how that is read back. No JAX here."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from kernelstudy.config import NEUTRAL, NOT_IN_ID, Study
+from kernelstudy.runs import layout, untrusted
+from kernelstudy.system import files
+from kernelstudy.system.errors import RunError, first_line
+from kernelstudy.system.files import replacing, write_text
+from kernelstudy.system.software import versions
+from kernelstudy.system.version import __version__
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+TRAJECTORY, ANALYSIS = "trajectory.zarr", "analysis.zarr"
+CONFIG, PROVENANCE, METRICS = "config.yaml", "provenance.json", "metrics.jsonl"
+CHECKPOINTS, DONE, FAILED = "checkpoints", "DONE", "FAILED"
+
+
+def result_settings(study: Study) -> dict[str, Any]:
+    """All settings that change the result, as plain data."""
+    settings = dataclasses.asdict(study)
+    for key in NOT_IN_ID:
+        group, _, entry = key.rpartition(".")
+        (settings[group] if group else settings).pop(entry)
+    return settings
+
+
+def run_id(study: Study) -> str:
+    """Hash of what makes the result: the settings (with the seeds spelled out) and the version."""
+    settings = {**result_settings(study), "seeds": study.seed_list}
+    for key, neutral in NEUTRAL.items():
+        group, _, entry = key.rpartition(".")
+        place = settings[group] if group else settings
+        if place[entry] == neutral:
+            place.pop(entry)
+    text = json.dumps([__version__, settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def run_dir(study: Study) -> Path:
+    """Where the run of `study` lives: <runs_dir>/<name>/<id>."""
+    return Path(study.runs_dir) / study.name / run_id(study)
+
+
+def is_done(run: Path) -> bool:
+    return (run / DONE).is_file() and not (run / DONE).is_symlink()
+
+
+def start(run: Path, study: Study) -> None:
+    """Make a run directory ready to be trained into; what an interrupted run has trained stays there."""
+    run.mkdir(parents=True, exist_ok=True)
+    tidy(run)
+    (run / FAILED).unlink(missing_ok=True)
+    (run / METRICS).unlink(missing_ok=True)
+    write_text(run / CONFIG, yaml.safe_dump(result_settings(study), sort_keys=False))
+
+
+def tidy(run: Path) -> None:
+    """Clear away what killed processes had begun to write."""
+    for folder in (run, run / "tables", run / "figures"):
+        if not folder.is_symlink():
+            files.tidy(folder)
+
+
+def discard(study: Study) -> None:
+    """Delete a run that never came about, and the directories above it that are left empty."""
+    run, place = run_dir(study), Path(study.runs_dir)
+    shutil.rmtree(run)
+    above = [] if place.is_absolute() else [p for p in (place, *place.parents) if p.name]
+    with suppress(OSError):
+        for folder in (run.parent, *above):
+            folder.rmdir()
+
+
+def finish(run: Path, trajectory: xr.Dataset, provenance: dict[str, Any]) -> None:
+    """Put the trajectory and its provenance in place, DONE last; checkpoints are of no more use.
+
+    DONE holds the checksums of the trajectory's files, so that `sha256sum -c DONE` checks them.
+    """
+    write_dataset(run / TRAJECTORY, trajectory)
+    write_text(run / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+    lines = [f"{digest}  {name}\n" for name, digest in _checksums(run).items()]
+    write_text(run / DONE, "".join(lines))
+    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+
+
+def append_metrics(run: Path, record: dict[str, Any]) -> None:
+    """Add one object to metrics.jsonl."""
+    with (run / METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def write_metrics(run: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Begin metrics.jsonl with the records of log points passed before."""
+    write_text(run / METRICS, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def _checksums(run: Path) -> dict[str, str]:
+    """SHA-256 of every file of the trajectory, by its path within the run."""
+    found = list(untrusted.entries(run / TRAJECTORY))
+    size = sum(entry.stat(follow_symlinks=False).st_size for _, entry in found)
+    if size > untrusted.memory():
+        raise RunError(f"it has {size / 2**30:,.3g} GiB, more than there is memory")
+    digests = {}
+    for name, entry in found:
+        with Path(entry).open("rb") as file:
+            digests[f"{TRAJECTORY}/{name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def check_trajectory(run: Path) -> None:
+    """Hold the trajectory's files against the checksums in DONE (where it has some: runs of old have none).
+
+    Raises:
+        RunError: a file is missing, has come in, is not what the run wrote, or not what runs write.
+    """
+    try:
+        if (run / TRAJECTORY).is_symlink():
+            raise RunError("it is a link, and links are not followed")
+        lines = untrusted.read_text(run, DONE).splitlines()
+        wanted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        found = _checksums(run) if wanted else {}
+        for name in sorted(wanted.keys() | found.keys()):
+            if name not in found:
+                raise RunError(f"{name} is missing")
+            if found[name] != wanted.get(name):
+                what = (
+                    "is not what the run wrote" if name in wanted else "was not written by the run"
+                )
+                raise RunError(f"{name} {what}, its checksum says; delete {run} and run it again")
+        untrusted.check_store(run / TRAJECTORY)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{run / TRAJECTORY} cannot be read: {first_line(error)}") from error
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The settings of a run, as plain data."""
+    return _read(run, CONFIG, _safe_yaml)
+
+
+def _safe_yaml(text: str) -> Any:
+    """`yaml.safe_load` by libyaml, ten times as fast, where that is there."""
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def read_facts(run: Path, arms: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings and provenance of a run (of so many arms), held to what a report makes use of."""
+    settings, provenance = read_config(run), read_provenance(run)
+    layout.check_settings(settings, run / CONFIG)
+    layout.check_provenance(provenance, run / PROVENANCE)
+    if arms is not None and len(settings["arms"]) != arms:
+        raise RunError(f"{run / CONFIG} has {len(settings['arms'])} arms, its trajectory {arms}")
+    return settings, provenance
+
+
+def read_provenance(run: Path) -> dict[str, Any]:
+    return _read(run, PROVENANCE, json.loads)
+
+
+def read_trajectory(run: Path) -> xr.Dataset:
+    """The logged trajectory, in memory.
+
+    Raises:
+        RunError: where `run` is not a finished run, or its trajectory cannot be read.
+    """
+    import xarray as xr  # slow to import: training starts without it
+
+    if not run.is_dir():
+        raise RunError(f"{run} is not a directory")
+    if not is_done(run):
+        raise RunError(f"{run} holds no finished run (there is no {DONE} in it)")
+    check_trajectory(run)
+    try:
+        with xr.open_zarr(
+            run / TRAJECTORY, consolidated=False, zarr_format=3, decode_times=False
+        ) as dataset:
+            layout.check_dataset(dataset, run / TRAJECTORY)
+            return dataset.load()
+    except RunError:
+        raise
+    except Exception as error:
+        raise RunError(f"{run / TRAJECTORY} cannot be read: {first_line(error)}") from error
+
+
+def _read(run: Path, name: str, parse: Any) -> Any:
+    try:
+        found = parse(untrusted.read_text(run, name))
+    except RunError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise RunError(f"{run / name} cannot be read: {first_line(error)}") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{run / name} cannot be read: it holds no mapping")
+    return found
+
+
+def write_dataset(path: Path, dataset: xr.Dataset) -> None:
+    """Write a Zarr store whole or not at all."""
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # Zarr 3 says of text coordinates that their encoding is not in its specification yet.
+        warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+        dataset.to_zarr(temporary, consolidated=False)
+
+
+def stale(run: Path) -> str:
+    """By which other versions a run was finished, in words; '' if by those that are here."""
+    provenance = read_provenance(run)
+    packages = provenance.get("packages")
+    had = {**(packages if isinstance(packages, dict) else {}), **provenance}
+    return ", ".join(
+        f"{name} {had.get(name, 'unknown')} where {now} is here"
+        for name, now in versions().items()
+        if had.get(name) != now
+    )
+
+
+def of_another_version(study: Study) -> Path | None:
+    """A finished run of these very settings by another version of this package, if there is one."""
+    settings = result_settings(study)
+    place = run_dir(study)
+    for run in sorted(place.parent.iterdir()) if place.parent.is_dir() else []:
+        with suppress(RunError):
+            if run == place or not is_done(run):
+                continue
+            # the settings last: YAML is slow to read, and a study may have a thousand runs
+            other = read_provenance(run).get("kernelstudy") != __version__
+            if other and read_config(run) == settings:
+                return run
+    return None

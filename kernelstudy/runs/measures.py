@@ -1,0 +1,242 @@
+"""What a run's own report measured, read back while it is current. No JAX.
+
+The report seals analysis.zarr with the run that it was made of, and with a summary that is enough for
+a report over a thousand runs: opening every array of every run would take minutes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from kernelstudy.analysis import tables
+from kernelstudy.analysis.deep_tables import Deeper, deep_tables, measure_deep
+from kernelstudy.analysis.kernels import DELTA
+from kernelstudy.analysis.trajectory import Verdicts, judge_arms, measure_trajectory
+from kernelstudy.config import RANDOM_INITS
+from kernelstudy.runs import directory, untrusted
+from kernelstudy.system import files
+from kernelstudy.system.errors import RunError, first_line
+from kernelstudy.system.version import __version__
+
+OF, BY, SUMMARY = "measured_of", "measured_by", "summary"  # attributes of analysis.zarr
+PARTS = ("W", "update")
+MOST_VALUES = 10**7  # of one array
+
+_LAST = {"accuracy": "test_accuracy", "movement": "movement"}
+_A = {"a": "a_pop", "a_low": "a_pop_low", "a_high": "a_pop_high", "a_resolved": "a_pop_resolved"}
+
+
+class RunMeasures(NamedTuple):
+    """One run's measures at its final step.
+
+    per_network: value (of W), delta (of the update), start (of W at step 0), accuracy, movement,
+    diverged, each (arm, seed). per_arm: tiers and operators (text), a_pop with its interval, of W and of
+    the update, each (arm,). chance: the measure's mean under N0 and the middle 95% of networks.
+    """
+
+    metric: str
+    arms: list[str]
+    seeds: np.ndarray
+    step: int
+    per_network: dict[str, np.ndarray]
+    per_arm: dict[str, np.ndarray]
+    chance: tuple[float, float, float]
+
+
+def seal(analysis: xr.Dataset, run: Path, verdicts: dict, metric: str) -> xr.Dataset:
+    """The analysis with what it was made of and its summary, so that it can be read back."""
+    text = json.dumps(summary(analysis, verdicts, metric))
+    return analysis.assign_attrs({OF: fingerprint(run), BY: __version__, SUMMARY: text})
+
+
+def summary(analysis: xr.Dataset, verdicts: dict, metric: str) -> dict[str, Any]:
+    """`RunMeasures` as plain data."""
+    last, net = analysis.isel(step=-1), ("arm", "seed")
+    arms = [str(arm) for arm in analysis["arm"].values]
+    per_network = {
+        "value": last[metric].transpose(*net),
+        "delta": last[DELTA + metric].transpose(*net),
+        "start": analysis[metric].isel(step=0).transpose(*net),
+        "diverged": analysis["diverged"].transpose(*net),
+        **{name: last[of].transpose(*net) for name, of in _LAST.items()},
+    }
+    per_arm: dict[str, list] = {}
+    for part, prefix in zip(PARTS, ("", DELTA), strict=True):
+        for field in ("tier", "operator"):
+            judged = [verdicts.get((arm, part)) for arm in arms]
+            per_arm[f"{field}_{part}"] = [str(getattr(v, field, "")) for v in judged]
+        for name, of in _A.items():  # 3 x 3 kernels alone have it
+            found = last[prefix + of].values if prefix + of in last else np.full(len(arms), np.nan)
+            per_arm[f"{name}_{part}"] = found.astype(float).tolist()
+    null = analysis.sel(measure=metric)
+    return {
+        "metric": metric,
+        "arms": arms,
+        "seeds": analysis["seed"].values.tolist(),
+        "step": int(analysis["step"][-1]),
+        "per_network": {k: v.values.astype(float).tolist() for k, v in per_network.items()},
+        "per_arm": per_arm,
+        "chance": [float(null[f"null_{end}"]) for end in ("mean", "low", "high")],
+    }
+
+
+def fingerprint(run: Path) -> str:
+    """Hash of what tells one trajectory from another: DONE (its checksums), settings, provenance.
+
+    Raises:
+        RunError: where one of them is not to be read.
+    """
+    text = hashlib.sha256()
+    for name in (directory.DONE, directory.CONFIG, directory.PROVENANCE):
+        try:
+            content = untrusted.read_bytes(run, name)
+        except OSError as error:
+            raise RunError(f"{run / name} cannot be read: {error.strerror}") from error
+        text.update(f"{name} {len(content)}\n".encode() + content)
+    return text.hexdigest()
+
+
+def read(run: Path, settings: dict[str, Any], metric: str) -> tuple[RunMeasures, xr.Dataset | None]:
+    """The measures of a finished run, and its analysis if it had to be measured again.
+
+    Raises:
+        RunError: where neither its analysis is current nor its trajectory can be read.
+    """
+    sealed = fingerprint(run)
+    try:
+        found = _parsed(json.loads(_attributes(run, sealed)[SUMMARY]))
+        if found.metric == metric:
+            return found, None
+    except Exception:  # whatever is wrong with it, the trajectory is what counts
+        pass
+    trajectory = directory.read_trajectory(run)
+    try:
+        bank, arms = settings["bank"]["kernels"], settings["arms"]
+        analysis = measure_trajectory(trajectory, bank)
+        verdicts = judge_arms(trajectory, arms)
+        return _parsed(summary(analysis, verdicts, metric)), analysis
+    except Exception as error:
+        raise RunError(
+            f"{run} cannot be measured: {type(error).__name__}: {first_line(error)}"
+        ) from error
+
+
+def is_current(run: Path) -> bool:
+    """Whether analysis.zarr belongs to the trajectory and to this version of the package."""
+    try:
+        _attributes(run, fingerprint(run))
+    except Exception:
+        return False
+    return True
+
+
+def curves(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log steps (step,) and the measure of W and of the update (arm, seed, step), from analysis.zarr.
+
+    Raises:
+        Exception: of any kind, where that is not current or not as it should be.
+    """
+    import zarr
+
+    _attributes(run, fingerprint(run))
+    untrusted.check_store(run / directory.ANALYSIS)
+    group = zarr.open_group(
+        run / directory.ANALYSIS, mode="r", zarr_format=3, use_consolidated=False
+    )
+
+    def array(name: str) -> np.ndarray:
+        found = group[name]
+        if not isinstance(found, zarr.Array) or found.size > MOST_VALUES:
+            raise RunError(f"{name} is no array of measures")
+        values = np.asarray(found[...])
+        if values.dtype.kind not in "fiu":
+            raise RunError(f"{name} holds no numbers")
+        return values
+
+    return array("step"), array(metric), array(DELTA + metric)
+
+
+def _attributes(run: Path, sealed: str) -> dict[str, Any]:
+    """The attributes of a current analysis.zarr."""
+    untrusted.check_places(run, directory.ANALYSIS)
+    place = run / directory.ANALYSIS
+    found = json.loads(untrusted.read_text(place, "zarr.json"))["attributes"]
+    if (found[OF], found[BY]) != (sealed, __version__):
+        raise RunError(f"{place} is not of this trajectory and version")
+    return found
+
+
+def _parsed(found: dict[str, Any]) -> RunMeasures:
+    """A summary, held to its shapes; ValueError, KeyError or TypeError where it is none."""
+    arms, seeds = [str(arm) for arm in found["arms"]], np.array(found["seeds"], dtype=int)
+    shape = (len(arms), len(seeds))
+    names = ("value", "delta", "start", "diverged", *_LAST)
+    per_network = {
+        name: np.array(found["per_network"][name], dtype=float).reshape(shape) for name in names
+    }
+    per_arm: dict[str, np.ndarray] = {}
+    for part in PARTS:
+        for name in ("tier", "operator"):
+            texts = [str(text) for text in found["per_arm"][f"{name}_{part}"]]
+            per_arm[f"{name}_{part}"] = np.array(texts, dtype=object).reshape(len(arms))
+        for name in _A:
+            values = np.array(found["per_arm"][f"{name}_{part}"], dtype=float)
+            per_arm[f"{name}_{part}"] = values.reshape(len(arms))
+    mean, low, high = (float(value) for value in found["chance"])
+    step, metric = int(found["step"]), str(found["metric"])
+    return RunMeasures(metric, arms, seeds, step, per_network, per_arm, (mean, low, high))
+
+
+class RunFindings(NamedTuple):
+    """A finished run and what was found in it."""
+
+    trajectory: xr.Dataset
+    settings: dict
+    provenance: dict
+    analysis: xr.Dataset
+    verdicts: Verdicts
+    deep: Deeper | None
+    tables: dict[str, pd.DataFrame]
+
+
+def measure_run(run: Path, *, out: Path | None = None) -> RunFindings:
+    """Measure a finished run and write tables/ into `out`.
+
+    Into the run's own directory (the default) also analysis.zarr, elsewhere provenance.json.
+
+    Raises:
+        RunError: where `run` cannot be read.
+    """
+    out = run if out is None else out
+    trajectory = directory.read_trajectory(run)
+    untrusted.check_places(out, "tables", "figures")
+    settings, provenance = directory.read_facts(run, trajectory.sizes["arm"])
+    bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
+
+    analysis = measure_trajectory(trajectory, bank)
+    verdicts = judge_arms(trajectory, settings["arms"])
+    deep = measure_deep(trajectory, [arm["init"] in RANDOM_INITS for arm in settings["arms"]])
+    if out == run:
+        of_layers = [] if deep is None else [deep.channels, deep.layers]
+        whole = xr.merge([analysis, *of_layers])
+        directory.write_dataset(out / directory.ANALYSIS, seal(whole, run, verdicts, metric))
+    else:  # a report on its own still says where it comes from
+        files.write_text(out / directory.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+    found = {
+        "summary": tables.summary(analysis),
+        "tests": tables.tests(analysis),
+        "ladder": tables.ladder(verdicts),
+        "growth": tables.growth(analysis),
+        "kernels": tables.kernels(trajectory, bank),
+        **({} if deep is None else deep_tables(deep)),
+    }
+    for name, table in found.items():
+        files.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
+    return RunFindings(trajectory, settings, provenance, analysis, verdicts, deep, found)

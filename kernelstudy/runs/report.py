@@ -1,0 +1,221 @@
+"""One run's report: its figures and pages, from its directory alone. No JAX."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from kernelstudy.analysis.kernels import DELTA, usable_bank
+from kernelstudy.analysis.trajectory import Verdicts, final_matches, updates
+from kernelstudy.reporting import (
+    curves,
+    deep_words,
+    explorer,
+    galleries,
+    ladder_words,
+    operator_figures,
+    page,
+    run_words,
+    style,
+)
+from kernelstudy.reporting.animation import kernels_gif
+from kernelstudy.reporting.page import Figure, Page
+from kernelstudy.runs import measures
+
+
+def build(run: Path, *, out: Path | None = None) -> Path:
+    """`measuring.measure` a finished run, and add figures/, report.md and report.html, all in `out`.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        RunError: where `run` cannot be read.
+    """
+    out = run if out is None else out
+    found = measures.measure_run(run, out=out)
+    trajectory, settings, provenance, analysis, verdicts, deep, made = found
+    bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
+    draw(trajectory, analysis, bank, metric, out / "figures")
+    composed = compose(analysis, verdicts, made, settings, provenance)
+    if deep is not None:
+        deep_words.draw(trajectory, deep, settings["model"], out / "figures")
+        deep_words.add_to(composed, deep)
+    composed.explorer = explorer.payload(trajectory, analysis, deep, settings)
+    return page.write(composed, out)
+
+
+def draw(
+    trajectory: xr.Dataset, analysis: xr.Dataset, bank: list[str], metric: str, folder: Path
+) -> None:
+    """All figures of a report."""
+    others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
+    style.save(curves.answer(analysis, metric), folder, "answer")
+    style.save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
+    for prefix in ("", DELTA):
+        column = curves.column(analysis, metric, prefix)
+        style.save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
+    style.save(curves.sectors(analysis), folder, "sectors")
+    style.save(curves.performance(analysis), folder, "performance")
+    trained, untrained = (final_matches(trajectory, bank, step=s) for s in (-1, 0))
+    update = final_matches(updates(trajectory), bank, step=-1)
+    if "a_pop" in analysis:
+        style.save(operator_figures.population_a(analysis), folder, "a_pop")
+        style.save(operator_figures.portrait(trained, update), folder, "portrait")
+    kernels = usable_bank(bank, trajectory.sizes["ky"])
+    for name, found, title in (
+        ("matches", trained, "W"),
+        ("matches_update", update, "update W − W₀"),
+    ):
+        style.save(galleries.matches(found, untrained, kernels, title), folder, name)
+    scales = galleries.kernel_scales(trajectory)
+    for index, arm in enumerate(trajectory["arm"].values):
+        kernels = galleries.kernels_over_time(trajectory, str(arm), scales)
+        style.save(kernels, folder, f"kernels_{index}")
+    kernels_gif(trajectory, folder)
+
+
+def compose(
+    analysis: xr.Dataset,
+    verdicts: Verdicts,
+    found: dict[str, pd.DataFrame],
+    settings: dict,
+    provenance: dict,
+) -> Page:
+    """What the report says, in words."""
+    data, metric, last = provenance["data"], settings["bank"]["metric"], settings["steps"]
+    arms, seeds = [str(a) for a in analysis["arm"].values], analysis.sizes["seed"]
+    used = ", ".join(str(entry) for entry in analysis["entry"].values)
+    shape = " x ".join(map(str, data["image_shape"]))
+    facts = [
+        (
+            "Data",
+            f"{data['name']}, {data['train']:,} training and {data['test']:,} test images of {shape}, "
+            f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}",
+        ),
+        (
+            "Networks",
+            f"{len(arms)} arms x {seeds} seeds = {len(arms) * seeds}, {last:,} steps of "
+            f"{settings['batch_size']} images, on {provenance['device']}",
+        ),
+        ("Declared", f"bank {used}; primary measure {metric}; final step {last:,}"),
+    ]
+    notes = [run_words.refusal(analysis), run_words.diverged(analysis), run_words.dead(verdicts)]
+    final = found["summary"][found["summary"]["step"] == last].drop(columns="step")
+    tested = found["tests"][found["tests"]["step"] == last].drop(columns="step")
+    return Page(
+        title=f"{settings['name']}: do the learned kernels look hand-crafted?",
+        facts=facts,
+        headline=run_words.headline(verdicts, arms, settings["arms"]),
+        answer=run_words.sentences(analysis, found["summary"], found["tests"], verdicts, metric),
+        notes=[note for note in notes if note],
+        lead=Figure(
+            "answer",
+            "Primary measure of every network at the final step beside chance",
+            "Every network at the final step. Grey: what random kernels give. Left, the kernels; right, "
+            "what training added to them, which is where learning shows while the kernels move little.",
+        ),
+        sections=_sections(arms, "a_pop" in analysis),
+        tables=[
+            ("Growth of each sector's energy: start + new + cross = end", found["growth"]),
+            ("Summary", final),
+            ("Tests", tested),
+        ],
+        ladder=ladder_words.in_words(found["ladder"]),
+        method=_method(settings, used),
+        reproduce=shlex.join(shlex.split(provenance["command"])),
+        provenance=provenance,
+    )
+
+
+def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure]]]:
+    numbered = list(enumerate(arms))
+    portrait = Figure(
+        "portrait",
+        "Orientation and a of every kernel at the final step",
+        "Every kernel of every network; the larger the dot, the more gradient energy. Hand-crafted operators "
+        "are lines, for they exist at all orientations.",
+    )
+    a_pop = Figure(
+        "a_pop",
+        "The number a against step",
+        "a = 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 Scharr. Bars: 95% interval over networks. Crosses: "
+        "unresolved, the networks share no direction.",
+    )
+    return [
+        (
+            "Kernels over time",
+            "The first seed's kernels of each arm. One symmetric colour scale for W and one for W − W₀, "
+            "over all arms.",
+            [Figure(f"kernels_{i}", f"Kernels of {arm} over time", arm) for i, arm in numbered],
+        ),
+        (
+            "Similarity over time",
+            "Lines: mean over networks with its 95% interval. Grey: the middle 95% of networks made of "
+            "random kernels, and their mean.",
+            [
+                Figure(
+                    "similarity", "Similarity against step", "Above W, below the update W − W₀."
+                ),
+                Figure(
+                    "sectors",
+                    "Shares of the symmetry sectors against step",
+                    "A kernel's energy divides exactly into these sectors. Dotted: chance, each "
+                    "sector's part of the dimensions.",
+                ),
+                *([a_pop, portrait] if with_a else []),
+            ],
+        ),
+        (
+            "Matches",
+            "A gallery of best matches proves nothing: the best of many random kernels looks good too. So "
+            "each arm shows its best, median and worst kernel, and its best before any training.",
+            [
+                Figure(
+                    "matches",
+                    "Matches of the kernels",
+                    "Kernels W; p is of the best over the bank.",
+                ),
+                Figure("matches_update", "Matches of the update", "The same for W − W₀."),
+            ],
+        ),
+        (
+            "Accuracy",
+            "Whether the networks learned their task.",
+            [
+                Figure(
+                    "performance",
+                    "Accuracy and loss against step",
+                    "Mean and 95% interval. The last point is on all test images, those before it on a "
+                    "fixed random part of them (eval_images).",
+                )
+            ],
+        ),
+    ]
+
+
+def _method(settings: dict, used: str) -> list[str]:
+    return [
+        f"Declared before the run: bank {used}; primary measure {settings['bank']['metric']}; final step "
+        f"{settings['steps']:,}. All else is description.",
+        "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "
+        "hold their level where a bounded measure is skewed (below 6 networks, and in the table of tests: "
+        "Student's); p is the exact sign-flip test's; q is Benjamini and Hochberg's within each arm and step.",
+        "The ladder of chance, each rung with the networks' differences from it, in R² of whole kernels "
+        "(their mean left in, the harder test; N3 in its concentration): N0, kernels of isotropic noise; N1, "
+        "the same networks at step 0 (in the table of tests the update is held against their initial "
+        "kernels); N2, the same kernels with their taps permuted; N3, Gaussian kernels with the layer's own "
+        "energies on the images' principal patch axes; N4, the arm that differs in shuffled labels alone. "
+        "Above N0 and N1: structured. Also above N2: spatially structured, which is what 'derivative-like' "
+        "needs. Also above N3: beyond image statistics, and only there is an operator named, if the interval "
+        "of a holds its a and no other's. 'Unresolved' is an answer.",
+        "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm.",
+        "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
+        "1% of the largest norm in the network).",
+        "Growth: with W = W₀ + dW a sector's energy grows by the new part |dW|² (learned) and the cross term "
+        "2⟨W₀, dW⟩ (what was there, amplified or turned down); in units of |W₀|², summed over all kernels.",
+        "Training loss is the mean of the minibatches since the log point before, taken before each update.",
+    ]

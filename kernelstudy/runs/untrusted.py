@@ -1,0 +1,203 @@
+"""Run directories may come from anybody: what is in them is judged before it is read.
+
+Nothing is unpickled, imported or instantiated; no link is followed; sizes are known before anything is
+allocated. A store is read only if it is of the few plain kinds of Zarr (version 3) that runs write.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kernelstudy.system.errors import RunError
+
+TEXT_BYTES = 4 * 2**20
+CHUNKS, ENTRIES = 10**6, 10**6
+_ZSTD = 0xFD2FB528.to_bytes(4, "little")
+_TYPES = {
+    "bool",
+    *(f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)),
+    *(f"float{bits}" for bits in (16, 32, 64)),
+}
+
+
+def read_bytes(folder: Path, name: str, limit: int = TEXT_BYTES, *, last: int = 0) -> bytes:
+    """A regular file of `folder`, of `limit` bytes at most; with `last`, only so many at its end.
+
+    Raises:
+        OSError: it cannot be read.
+        RunError: it is a link, no file, or too large.
+    """
+    path = folder / name
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if path.is_symlink():
+        raise RunError(f"{path} is a link, and links are not followed")
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise RunError(f"{path} is not a file")
+        if last:
+            file.seek(max(0, found.st_size - last))
+            return file.read(last)
+        if found.st_size > limit:
+            raise RunError(f"{path} has {found.st_size:,} bytes, more than {limit:,}")
+        return file.read(limit)
+
+
+def read_text(folder: Path, name: str) -> str:
+    """A small text file of `folder`."""
+    return read_bytes(folder, name).decode()
+
+
+def check_places(folder: Path, *names: str) -> None:
+    """RunError where one of the directories `names` of `folder`, to be written into, leads elsewhere."""
+    for name in names:
+        if (folder / name).is_symlink():
+            raise RunError(f"{folder / name} is a link, and links are not followed")
+
+
+def entries(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every file under `folder`, by its path in it.
+
+    Raises:
+        RunError: for a link, and whatever else is neither file nor directory.
+    """
+    with os.scandir(folder / below) as found:
+        listed = sorted(found, key=lambda entry: entry.name)
+    for entry in listed:
+        name = f"{below}/{entry.name}" if below else entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if name.count("/") > 32:
+                raise RunError(f"{folder} nests too deeply")
+            yield from entries(folder, name)
+        elif entry.is_file(follow_symlinks=False):
+            yield name, entry
+        else:
+            raise RunError(f"{folder / name} is a link or no file: not followed")
+
+
+def check_store(store: Path, *, limit: int | None = None) -> None:
+    """Refuse a Zarr store that is not plain arrays of a size that memory holds.
+
+    Args:
+        limit: most bytes of all arrays together; None: half of the machine's memory.
+
+    Raises:
+        RunError: with what is wrong.
+    """
+    limit = memory() // 2 if limit is None else limit
+    if store.is_symlink() or not store.is_dir():
+        raise RunError(f"{store} is a link or no directory")
+    files: dict[str, int] = {}
+    for name, entry in entries(store):
+        files[name] = entry.stat(follow_symlinks=False).st_size
+        if len(files) > ENTRIES:
+            raise RunError(f"{store} has more than {ENTRIES:,} files")
+    root = _metadata(store, "zarr.json")
+    if root.get("node_type") != "group":
+        raise RunError(f"{store} is no group of arrays")
+    total, chunk_bytes = 0, {}
+    for name in files:
+        array, _, rest = name.partition("/")
+        if name == "zarr.json":
+            continue
+        if rest == "zarr.json":
+            size, of_chunk = _check_array(store, array, _metadata(store, name))
+            total, chunk_bytes[array] = total + size, of_chunk
+            if total > limit:
+                raise RunError(
+                    f"{store} claims arrays of {total / 2**30:,.3g} GiB, more than the {limit / 2**30:,.3g} "
+                    "GiB that are read at most"
+                )
+        elif not re.fullmatch(r"c(/\d+)*", rest):
+            raise RunError(f"{store / name} does not belong in a store of plain arrays")
+    for name in files:
+        array, _, rest = name.partition("/")
+        if rest.startswith("c"):
+            if array not in chunk_bytes:
+                raise RunError(f"{store / array} is no array")
+            with (store / name).open("rb") as file:
+                _check_frame(store / name, file.read(18), chunk_bytes[array])
+
+
+def memory() -> int:
+    """Bytes of memory that the machine has; 8 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 8 * 2**30
+
+
+def _metadata(store: Path, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(read_bytes(store, name, 2**20))
+    except (ValueError, RecursionError, OSError) as error:
+        raise RunError(f"{store / name} cannot be read") from error
+    if not isinstance(found, dict) or found.get("zarr_format") != 3:
+        raise RunError(f"{store / name} is not metadata of Zarr 3")
+    return found
+
+
+def _check_array(store: Path, name: str, found: dict[str, Any]) -> tuple[int, int]:
+    """Bytes of an array and of one of its chunks."""
+    where = store / name
+    try:
+        item = _item_bytes(found["data_type"])
+        shape = found["shape"]
+        chunk = found["chunk_grid"]["configuration"]["chunk_shape"]
+        kinds = found["node_type"], found["chunk_grid"]["name"]
+        codecs = [codec["name"] for codec in found["codecs"]]
+        separator = found["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{where} is not described as an array") from error
+    if item is None:
+        kind = str(found["data_type"])[:80]
+        raise RunError(f"{where} is of type {kind!r}: only numbers and text are read")
+    if not (_whole(shape, 0) and _whole(chunk, 1) and len(shape) == len(chunk)):
+        raise RunError(f"{where} has a shape that cannot be: {str(shape)[:80]}")
+    if kinds != ("array", "regular") or codecs != ["bytes", "zstd"] or separator != "/":
+        raise RunError(f"{where} is stored in a way that runs do not use")
+    if found.get("storage_transformers"):
+        raise RunError(f"{where} is stored in a way that runs do not use")
+    if math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True)) > CHUNKS:
+        raise RunError(f"{where} has more than {CHUNKS:,} chunks")
+    of_chunk = item * math.prod(chunk)
+    return item * math.prod(shape) + of_chunk, of_chunk
+
+
+def _item_bytes(data_type: Any) -> int | None:
+    """Bytes of a value; None for a type that is not read."""
+    if isinstance(data_type, str):
+        return np.dtype(data_type).itemsize if data_type in _TYPES else None
+    if data_type["name"] != "fixed_length_utf32":
+        return None
+    length = data_type["configuration"]["length_bytes"]
+    return length if isinstance(length, int) and 0 <= length <= 2**16 else None
+
+
+def _whole(numbers: Any, least: int) -> bool:
+    return isinstance(numbers, list) and all(
+        isinstance(n, int) and not isinstance(n, bool) and least <= n < 2**63 for n in numbers
+    )
+
+
+def _check_frame(path: Path, start: bytes, size: int) -> None:
+    """A chunk's Zstandard frame (RFC 8878, 3.1.1) must say that it holds a chunk, no more and no less."""
+    claimed = None
+    if start[:4] == _ZSTD and len(start) > 5:
+        flag, single, dictionary = start[4] >> 6, start[4] >> 5 & 1, start[4] & 3
+        width = (1 if single else 0, 2, 4, 8)[flag]
+        first = 5 + (not single) + (0, 1, 2, 4)[dictionary]
+        if width:
+            claimed = int.from_bytes(start[first : first + width], "little")
+            claimed += 256 if width == 2 else 0
+    if claimed != size:
+        raise RunError(f"{path} is damaged: it is not a chunk of {size:,} bytes")

@@ -1,0 +1,113 @@
+"""Hypotheses declared before a run, held against its networks: each holds, fails, or stays open.
+
+A hypothesis has *parts* (an arm, a data set, a size), each with one claim. Claims with a bound are
+decided by an interval over networks, claims on chance by the ladder's tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernelstudy.analysis.inference import FEWEST, sign_flip_test
+from kernelstudy.analysis.intervals import t_interval
+
+HOLDS, FAILS, OPEN, MISSING = "holds", "fails", "open", "not run"
+
+
+class Outcome(NamedTuple):
+    """One claim and what the networks say. `estimate`, `low`, `high`: the mean with its 95% interval; `p`
+    the exact sign-flip test's of a mean of 0; `q`: p within the declared family, where there is one."""
+
+    claim: str
+    n: int
+    estimate: float
+    low: float
+    high: float
+    p: float
+    q: float
+    verdict: str
+
+
+def below(claim: str, values: ArrayLike, bound: float) -> Outcome:
+    """'The mean is less than `bound`': holds if all of Student's interval is, fails if none of it is.
+
+    values: (n,), one a network (or one a seed, of paired differences); what is not finite is left out.
+    """
+    return _decided(claim, values, -np.inf, bound)
+
+
+def above(claim: str, values: ArrayLike, bound: float) -> Outcome:
+    """'The mean is more than `bound`', decided as `below` is."""
+    return _decided(claim, values, bound, np.inf)
+
+
+def within(claim: str, values: ArrayLike, bound: float) -> Outcome:
+    """'The mean is less than `bound` away from 0': a test of equivalence (Schuirmann 1987), by interval."""
+    return _decided(claim, values, -bound, bound)
+
+
+def _decided(claim: str, values: ArrayLike, least: float, most: float) -> Outcome:
+    x = np.asarray(values, dtype=float).ravel()
+    x = x[np.isfinite(x)]
+    if not len(x):
+        return missing(claim)
+    low, high = (float(end) for end in t_interval(x))
+    p = float(sign_flip_test(x)) if len(x) >= FEWEST else np.nan
+    verdict = OPEN
+    if least < low and high < most:
+        verdict = HOLDS
+    elif high <= least or low >= most:
+        verdict = FAILS
+    return Outcome(claim, len(x), float(x.mean()), low, high, p, np.nan, verdict)
+
+
+def above_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
+    """'It is above this rung of the ladder': holds if q says so, fails if q says below, else open.
+
+    rung: with n, diff, ci_low, ci_high, p and q, as a row of `tables.ladder`; None where there is none.
+    """
+    return _of_rung(claim, rung, lambda up, down: HOLDS if up else FAILS if down else OPEN, level)
+
+
+def not_above_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
+    """'It is at chance', as the ladder asks: fails if q says above, and holds if it does not.
+
+    That nothing was found is no proof that there is nothing: the interval says how little it may be.
+    """
+    return _of_rung(claim, rung, lambda up, down: FAILS if up else HOLDS, level)
+
+
+def not_from_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
+    """'It matches this rung': fails if q says above or below, and holds if it says neither."""
+    return _of_rung(claim, rung, lambda up, down: FAILS if up or down else HOLDS, level)
+
+
+def _of_rung(claim: str, rung, decide, level: float) -> Outcome:
+    if rung is None or not rung.n:
+        return missing(claim)
+    found = rung.q <= level  # False where too few networks allow no test
+    verdict = decide(found and rung.diff > 0, found and rung.diff < 0)
+    if np.isnan(rung.q):
+        verdict = OPEN
+    diff, low, high, p, q = map(float, (rung.diff, rung.ci_low, rung.ci_high, rung.p, rung.q))
+    return Outcome(claim, int(rung.n), diff, low, high, p, q, verdict)
+
+
+def missing(claim: str) -> Outcome:
+    """A claim whose networks are not there."""
+    nan = np.nan
+    return Outcome(claim, 0, nan, nan, nan, nan, nan, MISSING)
+
+
+def overall(verdicts: Iterable[str]) -> str:
+    """Of all parts: one that fails makes the whole fail; it holds only if every part was run and holds."""
+    found = set(verdicts)
+    if FAILS in found:
+        return FAILS
+    if found == {HOLDS}:
+        return HOLDS
+    return MISSING if found <= {MISSING} else OPEN

@@ -1,0 +1,242 @@
+"""A study's runs beside the plan that was committed before them: what was run, what is missing. No JAX.
+
+`read_study` gives all that a script in experiments/ tests its hypotheses on; `plan_report` writes what
+it finds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+from kernelstudy import runs
+from kernelstudy.analysis import tables
+from kernelstudy.analysis.inference import benjamini_hochberg
+from kernelstudy.analysis.trajectory import judge_arms
+from kernelstudy.config import Study
+from kernelstudy.runs import measures
+from kernelstudy.studies.grid import flat
+from kernelstudy.studies.sweep import Member, Sweep, arm_name, find_runs, read_sweep
+from kernelstudy.system.errors import RunError
+
+PLACE = ["data", "size", "width"]  # of a run among those of its study
+
+
+class Plan(NamedTuple):
+    """What was declared. `hypotheses`: number -> text; `jobs`: the overrides of every run planned."""
+
+    name: str
+    question: str
+    hypotheses: dict[int, str]
+    settings: dict[str, Any]
+    command: str
+    jobs: list[dict[str, Any]]
+
+
+class Found(NamedTuple):
+    """A study's finished runs, beside its plan.
+
+    networks: a row a network at the final step, with `PLACE`, arm, seed, value (of W), delta (of the
+    update), start, accuracy, chance. ladder: every rung, with `PLACE`, and q within data set and part.
+    made: a row a run. deviations: sentences. places: `PLACE` -> the run's directory.
+    """
+
+    plan: Plan
+    sweep: Sweep
+    networks: pd.DataFrame
+    ladder: pd.DataFrame
+    made: pd.DataFrame
+    deviations: list[str]
+    places: dict[tuple, Path]
+
+
+def plan_of(page: Path, conf: Path) -> Plan:
+    """The plan on a study's `page` (README.md) and in its `conf` (exp/<study>.yaml), as committed.
+
+    Raises:
+        RunError: where one of them is not there, or not as such pages are.
+    """
+    try:
+        text, declared = page.read_text(encoding="utf-8"), conf.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+    def between(start: str, stop: str) -> str:
+        found = re.search(rf"\*\*{start}[^*]*\*\*(.*?)\*\*{stop}", text, re.S)
+        if not found:
+            raise RunError(f"{page} has no part **{start}** before **{stop}**")
+        return found[1]
+
+    items = re.split(r"^(\d+)\. ", between("Hypotheses", "Planned"), flags=re.M)[1:]
+    hypotheses = {
+        int(n): " ".join(body.split()) for n, body in zip(items[::2], items[1::2], strict=True)
+    }
+    command = next((line[2:] for line in declared.splitlines() if "+exp=" in line), "")
+    swept = [word.split("=") for word in command.split() if re.fullmatch(r"[\w.]+=\S+", word)]
+    choices = [[(key, yaml.safe_load(value)) for value in v.split(",")] for key, v in swept]
+    return Plan(
+        conf.stem,
+        " ".join(between("Question", "Declared").split()),
+        hypotheses,
+        yaml.safe_load(declared),
+        command,
+        [dict(job) for job in itertools.product(*choices)],
+    )
+
+
+def read_study(places: list[Path], plan: Plan) -> Found:
+    """The runs in `places` (directories of runs, or of many) beside their plan.
+
+    Raises:
+        RunError: none is finished, they do not belong together, or two are of one place in the plan.
+    """
+    sweep = read_sweep(find_runs(places))
+    order = {member.path: _rank(plan, member) for member in sweep.members}
+    done = sorted((m for m in sweep.members if not m.reason), key=lambda m: order[m.path])
+    placed = {member.condition: _place(member) for member in done}
+    where = {_place(member): member.path for member in done}
+    if len(where) < len(done):
+        raise RunError(
+            f"{len(done)} runs are of {len(where)} data sets, sizes and widths: give one run of each"
+        )
+    networks = sweep.networks.copy()
+    for i, name in enumerate(PLACE):
+        networks[name] = [placed[condition][i] for condition in networks["condition"]]
+    ranks = networks["condition"].map({m.condition: order[m.path] for m in done})
+    networks = networks.iloc[ranks.argsort(kind="stable")].reset_index(drop=True)
+    ladder = pd.concat([_ladder(member) for member in done], ignore_index=True)
+    made = pd.DataFrame([_made(member) for member in done])
+    notes = deviations(plan, sweep.members, networks)
+    return Found(plan, sweep, networks, with_q(ladder), made, [*notes, *sweep.notes], where)
+
+
+def with_q(ladder: pd.DataFrame) -> pd.DataFrame:
+    """The ladder with q: Benjamini and Hochberg's p within each run and part (W, update)."""
+    family = ladder.groupby([*PLACE, "part"])["p"]
+    return ladder.assign(q=family.transform(lambda p: benjamini_hochberg(p.to_numpy())))
+
+
+def _place(member: Member) -> tuple[str, int, int]:
+    facts = member.provenance["data"]
+    return member.settings["data"]["name"], facts["train"], member.settings["model"]["width"]
+
+
+def _ladder(member: Member) -> pd.DataFrame:
+    """The verdicts' rungs, of the run's own report while that is current."""
+    table = member.path / "tables" / "ladder.csv"
+    if measures.is_current(member.path) and table.is_file():
+        found = pd.read_csv(table)
+    else:
+        trajectory, settings = runs.read_trajectory(member.path), member.settings
+        verdicts = judge_arms(trajectory, settings["arms"])
+        found = tables.ladder(verdicts)
+    return found.assign(**dict(zip(PLACE, _place(member), strict=True)))
+
+
+def _made(member: Member) -> dict[str, Any]:
+    provenance, settings = member.provenance, member.settings
+    nets = len(settings["arms"]) * len(_seeds(settings))
+    return {
+        **dict(zip(PLACE, _place(member), strict=True)),
+        "networks": nets,
+        "steps": settings["steps"],
+        "net_images": provenance.get("net_images"),
+        "seconds": (provenance.get("seconds") or {}).get("train"),
+        "device": provenance.get("device"),
+        "commit": str(provenance.get("git_commit"))[:12],
+        "data_sha256": str(provenance["data"].get("sha256"))[:16],
+        "run": member.path.name,
+    }
+
+
+def _seeds(settings: dict[str, Any]) -> list[int]:
+    seeds = settings["seeds"]
+    return list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+
+
+def deviations(plan: Plan, members: list[Member], networks: pd.DataFrame) -> list[str]:
+    """In which the runs are not what was planned, in sentences."""
+    found, ready = [], [member for member in members if not member.reason]
+    absent = []
+    for job in plan.jobs:
+        mine = [member for member in members if _is(job, member)]
+        if not any(member in ready for member in mine):
+            why = f" ({mine[0].reason})" if mine else ""
+            absent.append(" ".join(f"{key}={value}" for key, value in job.items()) + why)
+    if absent:
+        found.append(
+            f"Of {len(plan.jobs)} planned runs {len(absent)} are not in this report: {'; '.join(absent)}. "
+            "The study's command makes what is missing."
+        )
+    planned = {**plan.settings, "seeds": plan.settings.get("seeds", Study.seeds)}
+    for member in ready:
+        where = f"{member.path.name} ({', '.join(map(str, _place(member)))})"
+        if not any(_is(job, member) for job in plan.jobs):
+            found.append(f"{where} is not of the plan.")
+        changed = [
+            f"{key} is {member.settings[key]} (planned: {planned[key]})"
+            for key in ("steps", "batch_size", "seeds")
+            if member.settings[key] != planned[key]
+        ]
+        found += [f"{where}: {', '.join(changed)}."] * bool(changed)
+        names = [arm_name(arm) for arm in plan.settings["arms"]]
+        mine = [arm_name(arm) for arm in member.settings["arms"]]
+        if mine != names:
+            found.append(f"{where}: its arms are {', '.join(mine)}.")
+    found += _unplanned(plan, ready)
+    gone = networks[networks["diverged"]]
+    if len(gone):
+        found.append(f"{len(gone)} networks whose loss was not finite are left out, as planned.")
+    return found
+
+
+def _unplanned(plan: Plan, ready: list[Member]) -> list[str]:
+    """Settings in which the runs differ though nobody planned it, as where a default has changed since."""
+    swept = {key for job in plan.jobs for key in job}
+    known = {"steps", "batch_size"}  # told of run by run
+    flattened = [flat(member.settings) for member in ready]
+    found = []
+    for name in dict.fromkeys(name for one in flattened for name in one):
+        values = list(dict.fromkeys(str(one.get(name)) for one in flattened))
+        if len(values) > 1 and name not in swept | known and not name.startswith("data."):
+            found.append(f"{name} is not the same in all runs: {', '.join(values)}.")
+    return found
+
+
+def _rank(plan: Plan, member: Member) -> int:
+    """Which of the plan's runs this is; beyond the last if it is none."""
+    return next((i for i, job in enumerate(plan.jobs) if _is(job, member)), len(plan.jobs))
+
+
+def _is(job: dict[str, Any], member: Member) -> bool:
+    settings = flat(member.settings) if member.settings else {}
+    return all(
+        settings.get("data.name" if key == "data" else key) == value for key, value in job.items()
+    )
+
+
+def by_seed(networks: pd.DataFrame, column: str, arm: str, **place) -> pd.Series:
+    """`column` of an arm's networks that did not diverge, by seed; empty where there are none."""
+    chosen = networks[(networks["arm"] == arm) & ~networks["diverged"]]
+    for name, value in place.items():
+        chosen = chosen[chosen[name] == value]
+    return chosen.set_index("seed")[column]
+
+
+def paired(networks: pd.DataFrame, column: str, arm: str, reference: str, **place) -> pd.Series:
+    """`column` of `arm` less that of `reference`, seed by seed."""
+    one, other = (by_seed(networks, column, of, **place) for of in (arm, reference))
+    return (one - other).dropna()
+
+
+def rung(ladder: pd.DataFrame, arm: str, part: str, null: str, **place):
+    """One row of the ladder, None where there is none."""
+    chosen = ladder[(ladder["arm"] == arm) & (ladder["part"] == part) & (ladder["null"] == null)]
+    for name, value in place.items():
+        chosen = chosen[chosen[name] == value]
+    return next(chosen.itertuples(index=False), None)

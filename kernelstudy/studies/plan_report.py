@@ -1,0 +1,202 @@
+"""The page that answers a study: a verdict for every hypothesis of its plan, from runs alone. No JAX.
+
+A study's script (experiments/<study>/run.py) gives `main` a function from `questions.Found` to `Answer`.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.figure
+import pandas as pd
+
+from kernelstudy import runs
+from kernelstudy.reporting import page, style
+from kernelstudy.reporting.page import Figure, Page
+from kernelstudy.studies.plan import PLACE, Found, plan_of, read_study
+from kernelstudy.studies.plan_words import Part, arms, by_place, sentences, table_of, verdicts
+from kernelstudy.system import files
+from kernelstudy.system.commandline import Parser
+from kernelstudy.system.errors import InputError, RunError
+from kernelstudy.system.software import environment
+
+__all__ = ["Answer", "Drawn", "Part", "main", "write"]
+
+
+class Drawn(NamedTuple):
+    name: str
+    title: str
+    caption: str
+    figure: matplotlib.figure.Figure
+
+
+class Answer(NamedTuple):
+    """What a study's script found. The first figure leads. `readings`: how words of the plan that allow
+    several readings were read; `limits`: what the study does not show."""
+
+    found: Found
+    parts: list[Part]
+    tables: dict[str, pd.DataFrame]
+    figures: list[Drawn]
+    readings: list[str]
+    limits: list[str]
+
+
+def main(
+    script: str | Path, answer: Callable[[Found], Answer], words: list[str] | None = None
+) -> int:
+    """The command of a study's script (its __file__): runs in, results/<study> out; 0 done, 2 wrong input."""
+    place = Path(script).resolve().parent
+    root, name = place.parents[1], place.name
+    parser = Parser(
+        prog=f"python experiments/{name}/run.py", description=f"Report on the study {name}."
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs, or directories of")
+    parser.add_argument("--out", type=Path, default=root / "results" / name, metavar="DIR")
+    try:
+        given = parser.parse_args(words)
+        plan = plan_of(place / "README.md", root / "conf" / "exp" / f"{name}.yaml")
+        found = read_study(given.runs, plan)
+        shown = [_shown(path) for path in given.runs]
+        command = shlex.join(["python", f"experiments/{name}/run.py", *shown])
+        written = write(answer(found), given.out, command)
+    except (InputError, RunError) as error:
+        print(f"kernelstudy: {error}", file=sys.stderr)
+        return 2
+    print(f"report: {written}")
+    return 0
+
+
+def _shown(path: Path) -> str:
+    """As typed from the top of a repository, whose results/ it is in; elsewhere its name."""
+    parts = path.resolve().parts
+    return "/".join(parts[parts.index("results") :]) if "results" in parts else path.name
+
+
+def write(answer: Answer, out: Path, command: str) -> Path:
+    """tables/, figures/, report.md, report.html and provenance.json in `out`; the path of report.md."""
+    named = {
+        "verdicts": verdicts(answer.parts, answer.found.plan.hypotheses),
+        "hypotheses": table_of(answer.parts),
+        "arms": arms(answer.found.networks),
+        **answer.tables,
+        "runs": answer.found.made,
+    }
+    for name, table in named.items():
+        files.write_text(out / "tables" / f"{name}.csv", rounded(table).to_csv(index=False))
+    for drawn in answer.figures:
+        style.save(drawn.figure, out / "figures", drawn.name)
+    provenance = _provenance(answer.found, command)
+    files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+    page.write(_page(answer, named, provenance), out)
+    return out / "report.md"
+
+
+def rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Numbers to six digits: more than their intervals allow, and the same on any machine."""
+    numbers = table.select_dtypes("float")
+    return table.assign(
+        **{str(name): of.map(lambda v: float(f"{v:.6g}")) for name, of in numbers.items()}
+    )
+
+
+def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> Page:
+    found = answer.found
+    plan, made = found.plan, found.made
+    judged = named["verdicts"]
+    lead, *more = [Figure(d.name, d.title, d.caption) for d in answer.figures]
+    sections: list[tuple[str, str, list[Figure]]] = []
+    points = {}
+    for row in judged.itertuples():
+        title = f"Hypothesis {row.hypothesis}: {row.verdict}"
+        sections.append((title, str(row.text), []))
+        points[title] = sentences([p for p in answer.parts if p.hypothesis == row.hypothesis])
+    sections.append(("More figures", "", more))
+    closing = {
+        "Deviations from the plan": found.deviations or ["None."],
+        "How the plan was read": answer.readings,
+        "What it does not show": answer.limits,
+    }
+    for title, lines in closing.items():
+        sections.append((title, "", []))
+        points[title] = lines
+    seconds, images = made["seconds"].sum(), int(made["net_images"].sum())
+    return Page(
+        title=f"{plan.name}: {len(plan.hypotheses)} hypotheses declared before the runs",
+        facts=[
+            ("Question", plan.question),
+            ("Plan", f"experiments/{plan.name}/README.md, committed before the runs"),
+            (
+                "Networks",
+                f"{made['networks'].sum():,} in {len(made)} of {len(plan.jobs)} planned runs",
+            ),
+            (
+                "Compute",
+                f"{images:,} net-images in {seconds / 60:,.0f} minutes, on {_all(made['device'])}",
+            ),
+            ("Data", provenance["data"]),
+            ("Versions", provenance["versions"]),
+        ],
+        headline=[
+            f"Hypothesis {row.hypothesis}: {row.verdict}{by_place(answer.parts, int(str(row.hypothesis)))}. "
+            f"{row.text} ({row.hold} of {row.parts} parts hold, {row.fail} fail, {row.open} open"
+            + (f", {row.not_run} not run)" if row.not_run else ")")
+            for row in judged.itertuples()
+        ],
+        answer=[],
+        notes=[],
+        lead=lead,
+        sections=sections,
+        tables=[("Runs", made)],
+        tables_note="Every part of every hypothesis is in hypotheses.csv.",
+        method=_METHOD,
+        reproduce=f"{plan.command}\n{provenance['command']}",
+        provenance=provenance,
+        points=points,
+    )
+
+
+_METHOD = [
+    "The unit is the network; differences are paired by seed. Intervals are Student's, 95%.",
+    "A claim with a bound holds if the interval lies inside the bound, fails if it lies outside, and is open "
+    "otherwise. A hypothesis holds if all of its parts do, and fails if one of them does.",
+    "Claims on chance are the package's ladder: exact sign-flip tests over networks in R² of whole kernels "
+    "(N3: in its concentration), q by Benjamini and Hochberg within data set and part (W, W − W₀). 'Above' "
+    "holds at q ≤ .05, fails if the difference is as surely negative, and is open otherwise; 'not above' "
+    "fails at q ≤ .05 and holds otherwise, which is no proof of equality.",
+    "Measures and ladders are those of each run's own report where it is current, else made again.",
+]
+
+
+def _all(values) -> str:
+    return "; ".join(dict.fromkeys(str(value) for value in values))
+
+
+def _provenance(found: Found, command: str) -> dict[str, Any]:
+    done = [member for member in found.sweep.members if not member.reason]
+    facts = [member.provenance["data"] for member in done]
+    versions = [
+        ", ".join(
+            f"{name} {version}"
+            for name, version in (m.provenance.get("packages") or {"packages": "not said"}).items()
+        )
+        for m in done
+    ]
+    return {
+        "command": command,
+        "report_made_by": environment(),
+        "versions": _all(versions),
+        "commits": _all(member.provenance.get("git_commit") for member in done),
+        "data": _all(
+            f"{f['name']} ({f['train']:,} images, sha256 {f['sha256'][:16]})" for f in facts
+        ),
+        "runs": {
+            "/".join(map(str, row[:3])): row[-1]
+            for row in found.made[[*PLACE, "run"]].itertuples(index=False)
+        },
+    }

@@ -1,0 +1,263 @@
+"""One report over many runs: swept keys become columns and axes. Needs no JAX."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kernelstudy import runs
+from kernelstudy.reporting import page, style
+from kernelstudy.reporting.page import Figure, Page
+from kernelstudy.reporting.run_words import METRIC_WORDS
+from kernelstudy.runs import untrusted
+from kernelstudy.runs.report import build
+from kernelstudy.studies import effects, sweep_figures, sweep_tables, sweep_words
+from kernelstudy.studies.sweep import Sweep, find_runs, learning_arms, read_sweep
+from kernelstudy.system import files
+from kernelstudy.system.errors import RunError
+from kernelstudy.system.version import __version__
+
+MOST_ROWS = 200  # of a table on the page; the whole tables are beside it
+
+
+def report(places: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
+    """One run's report, or one over all runs in `places`: directories of runs, or of many of them.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        RunError: where they cannot be read, or do not belong together.
+    """
+    found = find_runs(places)
+    if not found:
+        raise RunError(f"{places[0]} holds a report over many runs, but no run")
+    if len(found) == 1:
+        return build(found[0], out=out)
+    return write(found, out=out, allow_mixed=allow_mixed)
+
+
+def default_place(places: list[Path]) -> Path:
+    """Where a report over these runs goes: `report/` in the directory that holds them all."""
+    return Path(os.path.commonpath([place.parent for place in places])) / "report"
+
+
+def write(places: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
+    """Report on the runs in `places` together: tables/, figures/, report.md, report.html, provenance.json.
+
+    `out`: where to; `default_place` otherwise. `allow_mixed`: although they are of different versions,
+    or different data bear one name.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        RunError: none of the runs can be read, or they do not belong together.
+    """
+    sweep = read_sweep(places, allow_mixed=allow_mixed)
+    out = default_place(places) if out is None else out
+    untrusted.check_places(out, "tables", "figures")
+    tested = effects.tests(sweep.networks)
+    differences = effects.effects(sweep.networks, sweep.design)
+    found = {
+        "conditions": sweep_tables.conditions(sweep),
+        "effects": sweep_tables.labelled(sweep, differences),
+        "tests": sweep_tables.spread(sweep, tested),
+        "networks": sweep_tables.spread(sweep, sweep.networks),
+        "runs": sweep_tables.members(sweep),
+    }
+    for name, table in found.items():
+        files.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
+    figures = draw(sweep, out / "figures")
+    provenance = _provenance(sweep, places)
+    files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+    return page.write(_page(sweep, tested, differences, found, figures, provenance), out)
+
+
+def draw(sweep: Sweep, folder: Path) -> list[Figure]:
+    """All figures; the first is the report's lead."""
+    label = sweep_figures.lead_label(sweep)
+    found = []
+
+    def add(drawn, name: str, title: str, caption: str) -> None:
+        style.save(drawn, folder, name)
+        found.append(Figure(name, title, caption))
+
+    how = (
+        "Networks at their run's final step, beside chance; diamonds: means, bars: their 95% interval over "
+        "networks. Values are evenly spaced. Grey: what random kernels give."
+    )
+    most = sweep_figures.MOST_PANELS
+    if any(len(sweep.keys[k].values) > most for k in sweep_figures.axes_of(sweep.keys)[1:]):
+        how += f" Of rows and columns {most} are shown, from the first to the last."
+    parts = {sweep_figures.TITLES[part]: column for part, column in effects.PARTS.items()}
+    if not sweep.keys:
+        pass
+    elif len(sweep.keys) <= 2:
+        add(
+            sweep_figures.effect(sweep, parts, label),
+            "effect",
+            "Primary measure against swept keys",
+            how,
+        )
+    else:
+        for name, (title, column) in zip(
+            ("effect_update", "effect"), list(parts.items())[::-1], strict=True
+        ):
+            drawn = sweep_figures.effect(sweep, {title: column}, f"{label}: {title}")
+            add(drawn, name, f"Primary measure of the {title} against swept keys", how)
+    if sweep.curves:
+        add(
+            sweep_figures.over_time(sweep),
+            "over_time",
+            "Primary measure against step in every condition",
+            "Mean over networks with its 95% interval; grey: the middle 95% of networks of random kernels.",
+        )
+    if sweep.keys:
+        drawn = sweep_figures.effect(
+            sweep, {"test accuracy": "accuracy"}, "Test accuracy, final step"
+        )
+        add(
+            drawn,
+            "accuracy",
+            "Test accuracy against swept keys",
+            "Whether the networks learned their task.",
+        )
+    if not found:
+        raise RunError("nothing was swept, and no run's curves can be read: nothing to draw")
+    return found
+
+
+def _page(
+    sweep: Sweep,
+    tested: pd.DataFrame,
+    differences: pd.DataFrame,
+    found: dict[str, pd.DataFrame],
+    figures: list[Figure],
+    provenance: dict[str, Any],
+) -> Page:
+    done = [member for member in sweep.members if not member.reason]
+    learning = {name for member in done for name in learning_arms(member.settings)}
+    arms = list(dict.fromkeys(sweep.networks["arm"]))
+    names = sorted({str(member.settings.get("name")) for member in done})
+    steps = sorted(set(sweep.networks["steps"]))
+    banks = sorted({", ".join(map(str, m.settings["bank"]["kernels"])) for m in done})
+    facts = [
+        (
+            "Runs",
+            f"{len(done)} of {len(sweep.members)} finished and read; {sweep.measured_again} measured again",
+        ),
+        (
+            "Swept",
+            "; ".join(f"{k.name}: {sweep_words.values_of(k)}" for k in sweep.keys) or "nothing",
+        ),
+        (
+            "Networks",
+            f"{len(sweep.networks):,}: {len(sweep.design)} conditions, arms {', '.join(arms)}",
+        ),
+        ("Paired", sweep_words.pairing(sweep)),
+        (
+            "Declared",
+            f"primary measure {sweep.metric}; final step {', '.join(f'{s:,}' for s in steps)}; "
+            f"bank {' | '.join(banks)}",
+        ),
+        ("Versions", provenance["versions"]),
+        ("Data", provenance["data"]),
+    ]
+    notes = [
+        *sweep_words.missing(sweep),
+        *sweep.notes,
+        sweep_words.refusal(sweep),
+        sweep_words.diverged(sweep),
+    ]
+    shown = [
+        ("What each swept key does", found["effects"]),
+        ("Every condition", found["conditions"]),
+        ("Against chance", found["tests"]),
+        ("Runs", found["runs"]),
+    ]
+    cut = [title for title, table in shown if len(table) > MOST_ROWS]
+    return Page(
+        title=f"{', '.join(names)}: {len(done)} runs together",
+        facts=facts,
+        headline=sweep_words.headline(sweep, learning, tested, differences),
+        answer=sweep_words.answers(sweep, differences),
+        notes=[note for note in notes if note],
+        lead=figures[0],
+        sections=[("More figures", "Arms keep their colours.", figures[1:])] if figures[1:] else [],
+        tables=[(title, table[:MOST_ROWS]) for title, table in shown],
+        method=_method(sweep, tested, differences),
+        reproduce=provenance["command"],
+        provenance=provenance,
+        tables_note=f"Of {', '.join(cut)} only the first {MOST_ROWS} rows."
+        if cut
+        else "At the final step.",
+    )
+
+
+def _method(sweep: Sweep, tested: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
+    counts = [int(table["p"].notna().sum()) for table in (tested, differences)]
+    return [
+        f"Declared before the runs: primary measure {sweep.metric}, {METRIC_WORDS[sweep.metric]}, at each "
+        "run's final step. All else is description.",
+        "The unit is the network (seed). Intervals of means are bootstrap-t over networks, of differences "
+        "Student's; p is the exact sign-flip test's.",
+        "Two families are declared, each over the whole sweep, and q is Benjamini and Hochberg's within each: "
+        f"every condition, arm and part against chance (N0) and against its start (N1), {counts[0]} tests; "
+        f"every swept key's values against its first, arm by arm, {counts[1]} tests.",
+        "A key's effect: the difference between two of its values in the measure corrected for chance, "
+        "(measure − chance) / (1 − chance), for chance moves with the kernels' size; the other keys alike, "
+        "averaged over the combinations of those that were run with both. With the same seeds it is taken "
+        "seed by seed: seed s sees the same order of batches and, where shapes allow, starts with the same "
+        "values in all layers but the first. Without, means are compared (Welch's interval, permutation test).",
+        "Tiers (table of conditions) are each run's own verdicts, by the ladder of chance that its report "
+        "explains; where several runs share a condition there is none for all of them together.",
+        "Measures are those of each run's own report where it is of the same trajectory (by checksum) and "
+        f"version; {sweep.measured_again} runs were measured again.",
+    ]
+
+
+def _provenance(sweep: Sweep, places: list[Path]) -> dict[str, Any]:
+    done = [member for member in sweep.members if not member.reason]
+
+    def all_of(values) -> str:
+        return "; ".join(dict.fromkeys(values))
+
+    def versions(provenance: dict[str, Any]) -> str:
+        packages = provenance.get("packages")
+        named = {"kernelstudy": provenance.get("kernelstudy")}
+        named |= packages if isinstance(packages, dict) else {}
+        return ", ".join(f"{name} {version}" for name, version in named.items())
+
+    def data(provenance: dict[str, Any]) -> str:
+        found = provenance.get("data")
+        found = found if isinstance(found, dict) else {}
+        return f"{found.get('name')} (sha256 {str(found.get('sha256'))[:16]})"
+
+    return {
+        "command": command(places),
+        "kernelstudy": __version__,
+        "versions": all_of(versions(member.provenance) for member in done),
+        "data": all_of(data(member.provenance) for member in done),
+        "devices": all_of(str(member.provenance.get("device")) for member in done),
+        "runs": {
+            str(member.path): member.reason or str(member.provenance.get("command"))
+            for member in sweep.members
+        },
+    }
+
+
+def command(places: list[Path]) -> str:
+    """The command that makes this report again; of all runs in one directory, that directory."""
+    parents = {place.parent for place in places}
+    words = [str(place) for place in places]
+    if len(parents) == 1:
+        (parent,) = parents
+        if {p.resolve() for p in find_runs([parent])} == {p.resolve() for p in places}:
+            words = [str(parent)]
+    return shlex.join(["python", "-m", "kernelstudy.report", *words])

@@ -1,0 +1,188 @@
+"""What a report over many runs says, in words; each number is read from its tables."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kernelstudy.analysis.inference import FEWEST
+from kernelstudy.analysis.verdict import TIERS, UNRESOLVED
+from kernelstudy.reporting.run_words import METRIC_WORDS
+from kernelstudy.studies.grid import Key
+from kernelstudy.studies.sweep import Sweep
+
+LEVEL = 0.05
+_PART = {"W": "kernels W", "update": "update W − W₀"}
+
+
+def headline(
+    sweep: Sweep, learned: set[str], tests: pd.DataFrame, effects: pd.DataFrame
+) -> list[str]:
+    """The answer in a few sentences, over the arms that learned their first layer from true labels."""
+    lines = []
+    for part, words in (
+        ("update", "What training adds (the update W − W₀)"),
+        ("W", "The kernels W"),
+    ):
+        cells = sweep.cells[sweep.cells["arm"].isin(learned)]
+        tiers = cells[f"tier_{part}"]
+        judged = tiers[(tiers != "") & (tiers != UNRESOLVED)]
+        if not len(judged):
+            lines.append(f"{words}: no verdict below {FEWEST} networks in one run.")
+            continue
+        like = int(judged.isin(TIERS[2:]).sum())
+        beyond = int((judged == TIERS[-1]).sum())
+        verb = "is" if part == "update" else "are"
+        lines.append(
+            f"{words} {verb} derivative-like beyond chance in {like} of {len(judged)} combinations of "
+            f"condition and arm, and more so than the statistics of the images imply in {beyond}."
+        )
+    for key in sweep.keys:
+        found = effects[(effects["key"] == key.name) & effects["arm"].isin(learned)]
+        of_update = found[found["part"] == "update"]
+        tested = of_update[np.isfinite(of_update["q"])]
+        if not len(tested):
+            why = (
+                "there is nothing to compare" if not len(of_update) else "too few networks to tell"
+            )
+            lines.append(f"{key.name}: {why} (update).")
+            continue
+        clear = tested[tested["q"] <= LEVEL]
+        up = int((clear["diff"] > 0).sum())
+        ways = f": {up} up, {len(clear) - up} down" if len(clear) else ""
+        lines.append(
+            f"{key.name} moves the update's {METRIC_WORDS[sweep.metric]}, corrected for chance, in "
+            f"{len(clear)} of {len(tested)} comparisons with {key.label(0)} (q ≤ {LEVEL:g}){ways}."
+        )
+    if not len(tests):
+        lines.append("No network left anything to measure.")
+    return lines
+
+
+def answers(sweep: Sweep, effects: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """(key, its sentences): how the comparisons are made, then an arm and part the largest difference."""
+    found = []
+    for key in sweep.keys:
+        of_key = effects[effects["key"] == key.name]
+        lines = [_how(key, of_key)]
+        for (arm, part), rows in of_key.groupby(["arm", "part"], sort=False):
+            rows = rows[np.isfinite(rows["diff"])]
+            if not len(rows):
+                continue
+            row: Any = rows.iloc[int(rows["diff"].abs().argmax())]
+            which = "" if len(rows) == 1 else f", the largest of {len(rows)} differences"
+            interval = (
+                f" [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+                if np.isfinite(row["ci_low"])
+                else ""
+            )
+            tested = (
+                f", p = {row['p']:.2g}, q = {row['q']:.2g}"
+                if np.isfinite(row["p"])
+                else ", no p: too few networks"
+            )
+            lines.append(
+                f"{arm}, {_PART[str(part)]}: {row['diff']:+.3f}{interval} at {key.label(row['value'])} "
+                f"against {key.label(row['reference'])}{tested} (n = {row['n']}){which}."
+            )
+        if key.follows:
+            lines.append(
+                f"{', '.join(key.follows)}: decided by {key.name}, so that their effects cannot be told apart."
+            )
+        found.append((f"{key.name}: {values_of(key)}", lines))
+    return found
+
+
+def _how(key: Key, effects: pd.DataFrame) -> str:
+    pairings = set(effects["pairing"])
+    over = sorted(set(effects["averaged"]))
+    if not pairings:
+        return "No two of its values were run with all else alike: nothing to compare."
+    text = {
+        frozenset(
+            {"by seed"}
+        ): "Paired by seed: each network is compared with that of the same seed and arm",
+        frozenset({"none"}): "Not paired, for the runs share too few seeds: means are compared",
+    }.get(
+        frozenset(pairings), "Paired by seed where the runs share enough seeds (table of effects)"
+    )
+    if over[-1] > 1:
+        counts = f"{over[0]}" if len(over) == 1 else f"{over[0]} to {over[-1]}"
+        text += (
+            f", averaged over the {counts} combinations of the other keys that were run with both"
+        )
+    return text + "."
+
+
+def values_of(key: Key) -> str:
+    labels = [key.label(i) for i in range(len(key.values))]
+    return ", ".join(labels if len(labels) <= 12 else [*labels[:11], f"... {labels[-1]}"])
+
+
+def pairing(sweep: Sweep) -> str:
+    """Which seeds the runs share."""
+    seeds = sweep.networks.groupby("condition")["seed"].unique()
+    sets = {tuple(sorted(found)) for found in seeds}
+    if len(sets) == 1:
+        (one,) = sets
+        return f"by seed: every condition has the same {len(one)} seeds"
+    shared = set.intersection(*(set(one) for one in sets))
+    if shared:
+        return f"by seed, where seeds are shared; all conditions share {len(shared)}"
+    return "where two conditions share seeds; none is in all of them"
+
+
+def missing(sweep: Sweep) -> list[str]:
+    """Runs that are not in the report, and combinations of a grid that no run was found of."""
+    notes = []
+    lost = [member for member in sweep.members if member.reason]
+    if lost:
+        listed = "; ".join(
+            f"{m.path}{_condition(sweep, m.condition)}: {m.reason}" for m in lost[:20]
+        )
+        more = f"; and {len(lost) - 20} more (tables/runs.csv)" if len(lost) > 20 else ""
+        notes.append(f"Missing: {len(lost)} of {len(sweep.members)} runs. {listed}{more}.")
+    size = int(np.prod([len(key.values) for key in sweep.keys], dtype=float))
+    absent = size - len(sweep.design)
+    if 0 < absent < len(sweep.design) and size <= 100_000:
+        there = {tuple(row) for row in sweep.design.itertuples(index=False)}
+        grid = itertools.product(*(range(len(key.values)) for key in sweep.keys))
+        gaps = [_in_words(sweep, place) for place in grid if place not in there]
+        more = f"; and {absent - 10} more" if absent > 10 else ""
+        notes.append(
+            f"No run was found of {absent} of the grid's {size} combinations: {'; '.join(gaps[:10])}{more}."
+        )
+    return notes
+
+
+def _condition(sweep: Sweep, condition: int) -> str:
+    if condition < 0 or not sweep.keys:
+        return ""
+    place: Any = tuple(sweep.design.loc[condition])
+    return f" ({_in_words(sweep, place)})"
+
+
+def _in_words(sweep: Sweep, place: tuple[int, ...]) -> str:
+    return ", ".join(f"{key.name}={key.label(i)}" for key, i in zip(sweep.keys, place, strict=True))
+
+
+def refusal(sweep: Sweep) -> str:
+    """Why some have no p-values, or nothing."""
+    counts = sweep.networks[~sweep.networks["diverged"]].groupby(["condition", "arm"]).size()
+    few = int((counts < FEWEST).sum())
+    if not few:
+        return ""
+    return (
+        f"No p-values against chance in {few} of {len(counts)} combinations of condition and arm: below "
+        f"{FEWEST} networks an exact sign-flip test cannot reach p < .05."
+    )
+
+
+def diverged(sweep: Sweep) -> str:
+    lost = int(sweep.networks["diverged"].sum())
+    if not lost:
+        return ""
+    return f"Diverged (the loss stopped being finite) and excluded: {lost} of {len(sweep.networks)} networks."

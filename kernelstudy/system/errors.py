@@ -1,0 +1,49 @@
+"""Errors that are the user's to mend, and the words in which they are told."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message is one sentence."""
+
+
+class ConfigError(ValueError):
+    """A setting is wrong; the message is one sentence that names the key."""
+
+
+class RunError(ValueError):
+    """A run directory is not what it should be; the message is one sentence."""
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))  # names come from the directory
+
+
+def printable(text: str) -> str:
+    """`text` with '?' for every character that is not printed: nothing in a name may steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def near_miss(word: str, allowed: Iterable[str]) -> str:
+    """' (did you mean X?)' or nothing."""
+    close = difflib.get_close_matches(word, list(allowed), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def short(value: Any) -> str:
+    """A value as it was typed, where that prints; not too much of it."""
+    plain = isinstance(value, str) and value.isprintable() and "'" not in value
+    text = f"'{value}'" if plain else repr(value)
+    return text if len(text) < 80 else f"{text[:76]} ..."
+
+
+def listed(allowed: Iterable[Any]) -> str:
+    return ", ".join(str(a) for a in allowed)

@@ -1,0 +1,87 @@
+"""What the networks of a study start from and what they see."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kernelstudy.config import Study
+from kernelstudy.data import feed
+from kernelstudy.data.images import Images
+from kernelstudy.training import initializers, responses
+from kernelstudy.training.parallel import COMPILE_QUICKLY, Population, compiling
+from kernelstudy.training.train import Net, State, Task, first_kernel_shape
+
+# Streams of random numbers that belong to a seed, apart from its parameters'.
+_LABELS = 1  # 0 is its order of examples, data.feed.ORDER
+_FIRST_LAYER = 1
+
+
+def initial(
+    study: Study, data: Images, seen: feed.Variants, population: Population
+) -> Callable[[list[tuple[int, int]]], State]:
+    """A function of networks (arm, seed) that returns their initial values, stacked.
+
+    They depend on the seed alone, so arms are paired. Each network is drawn for itself by the same
+    programs, so that no bit depends on how many there are.
+    """
+    shape = first_kernel_shape(study, data)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+
+    def of_kind(init: str, scale: float, row: int):
+        draw = initializers.first_layer(init, scale, seen.sample[row])
+
+        @partial(jax.jit, compiler_options=COMPILE_QUICKLY)
+        def kernel(key: jax.Array) -> jax.Array:
+            return draw(jax.random.fold_in(key, _FIRST_LAYER), shape, jnp.float32)
+
+        return compiling(kernel, key)
+
+    rows = seen.row_of_arm.tolist()
+    kinds = [(arm.init, arm.scale, row) for arm, row in zip(study.arms, rows, strict=True)]
+    draws = {kind: of_kind(*kind) for kind in dict.fromkeys(kinds)}
+    init = compiling(population.init, key, jax.ShapeDtypeStruct(shape, jnp.float32))
+
+    def stacked(nets: list[tuple[int, int]]) -> State:
+        keys = {seed: jax.random.key(seed) for _, seed in nets}
+        states = [
+            init.result()(keys[seed], draws[kinds[arm]].result()(keys[seed])) for arm, seed in nets
+        ]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+
+    return stacked
+
+
+def nets_of(study: Study, seen: feed.Variants, nets: list[tuple[int, int]]) -> Net:
+    arms = study.arms
+    return Net(
+        seed_row=jnp.array([row for _, row in nets]),
+        input_row=jnp.array([seen.row_of_arm[a] for a, _ in nets]),
+        label_row=jnp.array([1 + row if arms[a].labels == "shuffled" else 0 for a, row in nets]),
+        frozen=jnp.array([arms[a].first_layer == "frozen" for a, _ in nets]),
+    )
+
+
+def task_of(study: Study, data: Images, seen: feed.Variants, seeds: list[int]) -> Task:
+    labels = [data.train_labels]
+    if any(arm.labels == "shuffled" for arm in study.arms):
+        labels += [
+            np.random.default_rng((seed, _LABELS)).permutation(data.train_labels) for seed in seeds
+        ]
+    test_images, test_labels = mixed(seen.test, data.test_labels)
+    return Task(
+        # Where dispatches bring their images, one stands in for them.
+        train_images=seen.sample[:, :1] if seen.train is None else seen.train,
+        label_sets=np.stack(labels),
+        test_images=test_images,
+        test_labels=test_labels,
+    )
+
+
+def mixed(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(variants, M, ...) images and (M,) labels in a fixed random order, so that the first few are a fair
+    sample of all."""
+    order = responses.mixed_order(len(labels))
+    return images[:, order], labels[order]

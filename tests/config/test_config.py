@@ -1,0 +1,203 @@
+"""The schema: names, log steps, and one sentence for everything that cannot be run."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import hydra
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelstudy import config, runs
+from kernelstudy.config import Arm, Bank, Model, Optim, Study, checks, compose
+from kernelstudy.data.options import Data
+from kernelstudy.system.errors import ConfigError
+
+EXPERIMENTS = sorted(path.stem for path in (compose.conf_dir() / "exp").glob("*.yaml"))
+
+
+def study(**changes) -> Study:
+    base = Study(arms=[Arm("he_normal")], bank=Bank(["sobel_x", "laplacian4"]))
+    return dataclasses.replace(base, **changes)
+
+
+def composed(*overrides: str) -> Study:
+    compose.register()
+    with hydra.initialize_config_dir(str(compose.conf_dir().absolute()), version_base="1.3"):
+        return compose.from_hydra(hydra.compose("config", list(overrides)))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("debug", [[], ["+debug=tiny"]])
+def test_every_experiment_composes(name, debug):
+    found = composed(f"+exp={name}", *debug)
+    assert found.name == name
+    first = (compose.conf_dir() / "exp" / f"{name}.yaml").read_text().splitlines()
+    assert first[0] == "# @package _global_"
+    assert first[1].startswith("# python -m kernelstudy.run")
+
+
+def test_the_main_experiment_is_what_it_says():
+    found = composed("+exp=mnist")
+    assert [arm.name for arm in found.arms] == [
+        "he_normal",
+        "he_normal*0.1",
+        "sobel",
+        "he_normal/shuffled",
+    ]
+    assert (found.seed_list, found.steps, found.batch_size) == (list(range(10)), 400, 128)
+    assert (found.log_points, found.optim.name, found.optim.learning_rate) == (24, "adam", 1e-3)
+
+
+def test_yamls_bare_true_is_the_label():
+    assert composed("+exp=mnist", "arms=[{init: sobel, labels: true}]").arms[0].labels == "true"
+
+
+@pytest.mark.parametrize(
+    ("arm", "name"),
+    [
+        (Arm("he_normal"), "he_normal"),
+        (Arm("he_normal", scale=0.1), "he_normal*0.1"),
+        (Arm("sobel", first_layer="frozen"), "sobel/frozen"),
+        (Arm("he_normal", labels="shuffled"), "he_normal/shuffled"),
+        (Arm("gabor", 10.0, "frozen", "shuffled"), "gabor*10/frozen/shuffled"),
+        (Arm("sobel", inputs="whitened"), "sobel/whitened"),
+    ],
+)
+def test_arm_names(arm, name):
+    assert arm.name == name
+
+
+@given(steps=st.integers(1, 5000), points=st.integers(2, 60))
+def test_log_steps(steps, points):
+    found = study(steps=steps, log_points=points).log_steps
+    assert found[0] == 0
+    assert found[-1] == steps
+    assert found == sorted(set(found))
+    assert len(found) == min(points, steps + 1)
+
+
+def test_log_steps_are_log_spaced():
+    found = study(steps=10_000, log_points=5).log_steps
+    assert found == [0, 1, 22, 464, 10_000]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "a/b"}, "name:"),
+        ({"seeds": 0}, "seeds: 0"),
+        ({"seeds": True}, "seeds: True"),
+        ({"seeds": [0, 0]}, "seeds:"),
+        ({"steps": 0}, "steps: 0"),
+        ({"batch_size": -1}, "batch_size: -1"),
+        ({"log_points": 1}, "log_points: 1"),
+        ({"impl": "cuda"}, "impl: 'cuda' is not one of auto, lax, gemm"),
+        ({"devices": 0}, "devices: 0"),
+        ({"arms": []}, "arms:"),
+        ({"arms": [Arm("he_norml")]}, "did you mean he_normal"),
+        ({"arms": [Arm("sobel", scale=0)]}, r"arms\[0\].scale: 0"),
+        ({"arms": [Arm("sobel", scale=float("nan"))]}, r"arms\[0\].scale"),
+        ({"arms": [Arm("sobel", first_layer="frzen")]}, "did you mean frozen"),
+        ({"arms": [Arm("sobel", labels="no")]}, r"arms\[0\].labels"),
+        ({"arms": [Arm("sobel"), Arm("sobel")]}, "sobel is listed 2 times"),
+        ({"arms": [Arm("sobel", inputs="permutd")]}, "did you mean permuted"),
+        ({"data": Data("mnst")}, "did you mean mnist"),
+        ({"data": Data("tfds")}, "data.dataset: must be given"),
+        ({"data": Data("digits", dataset="cifar10")}, "data.dataset: digits has none"),
+        ({"data": Data("tfds", dataset="../x")}, "data.dataset: '../x' is no name"),
+        ({"data": Data("tfds", dataset="mnist")}, "use data=mnist"),
+        ({"data": Data("mnist", colour="rgb")}, "data.colour: mnist has no colours"),
+        ({"data": Data("photo_patches", colour="bgr")}, "data.colour: 'bgr'"),
+        ({"data": Data(crop=0)}, "data.crop: 0"),
+        ({"data": Data(resize=-1)}, "data.resize: -1"),
+        ({"data": Data(subset=0)}, "data.subset: 0"),
+        ({"data": Data(val_fraction=1.0)}, "data.val_fraction: 1.0"),
+        ({"data": Data(val_fraction=float("nan"))}, "data.val_fraction"),
+        ({"data": Data(shift=-1)}, "data.shift: -1"),
+        ({"data": Data(blur=2.0)}, "data.blur: mnist5k has none; use data=oriented"),
+        ({"data": Data("oriented", blur=0.0)}, "data.blur: 0.0"),
+        ({"data": Data("oriented", orientation=float("inf"))}, "data.orientation"),
+        ({"data": Data("oriented", concentration=-1.0)}, "data.concentration: -1.0"),
+        ({"data": Data(in_memory_gib=float("nan"))}, "data.in_memory_gib"),
+        (
+            {"arms": [Arm("sobel", first_layer="frozen")], "model": Model(depth=0)},
+            r"arms\[0\].first_layer: nothing to freeze",
+        ),
+        ({"model": Model(kernel_size=4)}, "model.kernel_size: 4"),
+        ({"model": Model(width=0)}, "model.width: 0"),
+        ({"model": Model(depth=6)}, "model.depth: 6"),
+        ({"model": Model(stride=3)}, "model.stride: 3 is not one of 1, 2"),
+        ({"model": Model(residual=True)}, "model.residual: no layer has as many channels"),
+        ({"probe_seeds": -1}, "probe_seeds: -1"),
+        ({"probe_mib": 0.0}, "probe_mib: 0"),
+        ({"model": Model(activation="rel")}, "did you mean relu"),
+        ({"optim": Optim(name="adm")}, "did you mean adam"),
+        ({"optim": Optim(learning_rate=float("inf"))}, "optim.learning_rate"),
+        ({"optim": Optim(weight_decay=0.1)}, "adamw"),
+        ({"optim": Optim(momentum=0.9)}, "sgd"),
+        ({"bank": Bank([])}, "bank.kernels"),
+        ({"bank": Bank(["sobel_z"])}, "did you mean"),
+        ({"bank": Bank(["sobel_x"], metric="r3")}, "bank.metric"),
+        ({"bank": Bank(["scharr_x"]), "model": Model(kernel_size=5)}, "bank.kernels: none"),
+    ],
+)
+def test_what_cannot_be_run(changes, said):
+    with pytest.raises(ConfigError, match=said):
+        checks.check(study(**changes))
+
+
+def test_what_the_data_cannot_serve():
+    wide = study(model=Model(kernel_size=9))
+    checks.check_against_data(wide, examples=128, image_shape=(9, 9, 1))
+    with pytest.raises(ConfigError, match="batch_size: 128 is more than the 127"):
+        checks.check_against_data(wide, examples=127, image_shape=(9, 9, 1))
+    with pytest.raises(ConfigError, match=r"model.kernel_size: 9 is larger .* 8 x 28"):
+        checks.check_against_data(wide, examples=128, image_shape=(8, 28, 1))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "model.kernel_sizee=3",
+            r"model.kernel_sizee: no such key.*did you mean model.kernel_size",
+        ),
+        ("+model.extra=3", "model.extra: no such key"),
+        ("+data.extra=3", "data.extra: no such key"),
+        ("stepps=3", "did you mean steps"),
+        ("steps=many", "steps: Value 'many'"),
+        ("optim=adamm", "optim: 'adamm' is not one of adam, adamw, sgd"),
+        ("arms=[{initt: sobel}]", "arms.initt: no such key"),
+        ("arms=[{scale: 2}]", r"arms\[0\].init: must be given"),
+        ("arms=[sobel]", r"arms\[0\]"),
+        ("arms=null", "arms"),
+    ],
+)
+def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
+    with pytest.raises(Exception) as raised:  # noqa: PT011 (of Hydra's, OmegaConf's or our own)
+        composed("+exp=mnist", override)
+    sentence = compose.explain(raised.value)
+    assert "\n" not in sentence
+
+    assert re.search(said, sentence), sentence
+
+
+@pytest.mark.parametrize("name", config.DATA_SETS)
+def test_every_data_set_composes(name):
+    words = ["data.dataset=cifar10"] if name == "tfds" else []
+    assert composed("+exp=mnist", f"data={name}", *words).data.name == name
+
+
+def test_memory_is_no_part_of_a_runs_identity():
+    small, large = (study(data=Data(in_memory_gib=gib)) for gib in (0.0, 9.0))
+    assert runs.run_id(small) == runs.run_id(large) != runs.run_id(study(data=Data(shift=1)))
+    assert "in_memory_gib" not in runs.result_settings(small)["data"]
+
+
+def test_conf_has_no_code_in_it():
+    """But the presets of Hydra's launchers, which name the plugins that Hydra itself starts."""
+    for path in Path(compose.conf_dir()).rglob("*.yaml"):
+        if path.parent.name != "launcher":
+            assert "_target_" not in path.read_text()

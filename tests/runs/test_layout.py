@@ -1,0 +1,45 @@
+"""What layers showed is held to its dims, types and ranges before a report makes anything of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kernelstudy.runs import layout
+from kernelstudy.system.errors import RunError
+from tests.synthetic import trajectory
+
+
+def test_what_runs_write_passes():
+    layout.check_dataset(trajectory(), Path("run"))
+    layout.check_dataset(trajectory(probe_seeds=0), Path("run"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.drop_vars("grating_2"), "grating_2 is not there"),
+        (lambda t: t.drop_vars("kernel_2"), "kernel_2 is not there"),
+        (lambda t: t.assign(kernel_2=t["kernel_2"][0]), "kernel_2 is not there, or has other"),
+        (
+            lambda t: t.drop_vars("kernel_2").assign(kernel_2=t["kernel_2"].isel(kx_2=[0, 1])),
+            "kernel_2 is not square",
+        ),
+        (lambda t: t.rename(feature_2="feature_3"), "between others"),
+        (lambda t: t.drop_vars("stimulus_kind"), "stimulus_kind is not there"),
+        (lambda t: t.assign(top_example_1=t["top_example_1"] + 1000), "names no examples"),
+        (lambda t: t.assign(top_example_1=t["top_example_1"] - 1000), "names no examples"),
+        (lambda t: t.assign(top_place_2=-1 - t["top_place_2"]), "names no places"),
+        (lambda t: t.assign(feature_1=t["feature_1"].astype(str)), "feature_1 is of the wrong"),
+        (lambda t: t.assign(feature_1=t["feature_1"][0]), "feature_1 is not there, or has other"),
+        (lambda t: t.assign(probe_part=("probe", ["train"] * 4)), "probes or gratings"),
+        (lambda t: t.assign(example_label=t["example_label"] * 0), "of one class"),
+        (lambda t: t.assign_coords(probe_seed=[3, 4]), "not the first"),
+        (lambda t: t.assign_coords(stimulus_kind=("stimulus", ["x"] * 49)), "stimuli are missing"),
+    ],
+)
+def test_anything_else_is_refused(change, said):
+    made = trajectory()
+    assert np.isfinite(made["feature_1"]).all()
+    with pytest.raises(RunError, match=said):
+        layout.check_dataset(change(made), Path("run"))
