@@ -132,11 +132,8 @@ def of_run(run: Path) -> Status:
 
 def _progress(run: Path) -> tuple[tuple[int, int] | None, float, float]:
     """Steps done and wanted, steps a second, and when that was logged."""
-    settings = runs.read_config(run)
-    seeds, steps = settings.get("seeds"), settings.get("steps")
-    total = len(seeds) if isinstance(seeds, list) else seeds
-    if not isinstance(steps, int) or not isinstance(total, int) or min(steps, total) < 1:
-        raise RunError(f"{run / runs.CONFIG} is not what a run writes there")
+    study = runs.read_settings(run)
+    steps, total = study.steps, len(study.seed_list)
     records = list(_records(run))
     if not records:
         return (0, steps), 0.0, 0.0

@@ -5,12 +5,12 @@ from matplotlib.figure import Figure
 
 from kernelstudy.reporting import marks, style
 from kernelstudy.reporting.curves import LABELS, steps_to
-from kernelstudy.studies.plan import Found, by_seed, paired
+from kernelstudy.studies.plan import StudyRuns, by_seed, paired
 
 W, UPDATE = style.colour_of(0), style.colour_of(4)
 
 
-def overview(found: Found, groups: dict[str, list[str]], base: str) -> Figure:
+def overview(found: StudyRuns, groups: dict[str, list[str]], base: str) -> Figure:
     """A row an arm, a colour a data set: R² at start and end, of the update, accuracy beside `base`."""
     nets, arms = found.networks, [arm for group in groups.values() for arm in group]
     sets = list(dict.fromkeys(nets["data"]))
@@ -61,7 +61,7 @@ def overview(found: Found, groups: dict[str, list[str]], base: str) -> Figure:
     return figure
 
 
-def over_time(found: Found, groups: dict[str, list[str]]) -> Figure:
+def over_time(found: StudyRuns, groups: dict[str, list[str]]) -> Figure:
     """A panel an arm: W and the update against step; of a second data set dashed."""
     arms = [arm for group in groups.values() for arm in group]
     of = found.networks.drop_duplicates("condition").set_index("condition")["data"]

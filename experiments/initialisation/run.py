@@ -12,7 +12,7 @@ from kernelstudy.analysis import a_pca, population_a, steered_r2
 from kernelstudy.analysis.trajectory import spatial_kernels
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance, within
-from kernelstudy.studies.plan import Found, by_seed, paired, rung
+from kernelstudy.studies.plan import StudyRuns, by_seed, paired, rung
 from kernelstudy.studies.plan_report import Answer, Drawn, Part
 
 BASE = "he_normal"
@@ -28,16 +28,16 @@ OWN_SCALE = [arm for group in GROUPS.values() for arm in group if "*" not in arm
 WITHIN_POINTS = {"mnist5k": 1.0, "fashion_mnist": 1.5}
 
 
-def answer(found: Found) -> Answer:
+def answer(found: StudyRuns) -> Answer:
     drifts = pd.concat([drift(found, data) for data in WITHIN_POINTS], ignore_index=True)
     parts = [part for data in WITHIN_POINTS for part in tested(found, drifts, data)]
     pair = [kernelstudy.kernel(f"sobel_{axis}") for axis in "xy"]
     most = float(steered_r2(kernelstudy.kernel("prewitt_x"), *pair, centered=True))
     return Answer(
-        found,
-        parts,
-        {"drift_of_a": drifts},
-        [
+        runs=found,
+        parts=parts,
+        tables={"drift_of_a": drifts},
+        figures=[
             Drawn(
                 "overview",
                 "Start and end of every arm beside chance, its update, and its accuracy",
@@ -53,7 +53,7 @@ def answer(found: Found) -> Answer:
                 over_time(found, GROUPS),
             ),
         ],
-        [
+        readings=[
             "'Random arms at He's scale' in hypothesis 1: all random starts but the tenth, as it says, that is "
             "with the one of ten times the scale; in hypotheses 2 and 7 that one is left out, for its "
             "scale is above He's.",
@@ -66,7 +66,7 @@ def answer(found: Found) -> Answer:
             "direction of the images' own a, whose distance from the start is taken as fixed.",
             "'Behaves as a random one' in hypothesis 6: by the same claims as hypothesis 1.",
         ],
-        [
+        limits=[
             "One architecture, one optimiser and one learning rate: a larger one moves kernels further.",
             "Networks of one arm share the training images: intervals are over seeds, not over data sets.",
             "That an arm is not above chance does not show that it is at chance; the intervals say how far "
@@ -75,7 +75,7 @@ def answer(found: Found) -> Answer:
     )
 
 
-def tested(found: Found, drifts: pd.DataFrame, data: str) -> list[Part]:
+def tested(found: StudyRuns, drifts: pd.DataFrame, data: str) -> list[Part]:
     nets, parts = found.networks, []
 
     def add(number: int, arm: str, outcome) -> None:
@@ -121,7 +121,7 @@ def tested(found: Found, drifts: pd.DataFrame, data: str) -> list[Part]:
     return parts
 
 
-def drift(found: Found, data: str) -> pd.DataFrame:
+def drift(found: StudyRuns, data: str) -> pd.DataFrame:
     """a of every network of three arms: data, arm, seed, start, end, images, towards."""
     rows = []
     for place, run in found.places.items():

@@ -18,7 +18,7 @@ import optax
 import pandas as pd
 from flax import nnx
 
-from kernelstudy import config, runs
+from kernelstudy import config
 from kernelstudy.config import compose
 from kernelstudy.data import feed, images
 from kernelstudy.system import files
@@ -170,7 +170,7 @@ def main() -> None:
         files.write_text(table, found.to_csv(index=False))
         made = {
             "command": "python experiments/learned_vs_handcrafted/dense.py",
-            "settings": runs.result_settings(study),
+            "settings": config.result_settings(study),
             "data": data.facts,
             "device": started.devices,
             "seconds": {"train": seconds},

@@ -14,7 +14,7 @@ from figures import accuracy, differences
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import Outcome, above, below, within
-from kernelstudy.studies.plan import Found, paired
+from kernelstudy.studies.plan import StudyRuns, paired
 from kernelstudy.studies.plan_report import Answer, Drawn, Part
 
 SIZES, WIDTHS, FULL = (100, 1000, 10000, 60000), (4, 16, 64), 60000
@@ -23,16 +23,16 @@ PCA, STARTED, DENSE = "patch_pca/frozen", "sobel_prewitt", "dense"
 CONVOLUTIONS = (LEARNED, RANDOM, FROZEN, PCA, STARTED)
 
 
-def answer(found: Found) -> Answer:
+def answer(found: StudyRuns) -> Answer:
     nets, notes = with_dense(found)
     grid = compared(nets)
     found = found._replace(networks=nets, deviations=[*found.deviations, *notes])
     parts = tested(nets)
     return Answer(
-        found,
-        parts,
-        {"differences": grid},
-        [
+        runs=found,
+        parts=parts,
+        tables={"differences": grid},
+        figures=[
             Drawn(
                 "accuracy",
                 "Test accuracy against training-set size, width by width",
@@ -46,14 +46,14 @@ def answer(found: Found) -> Answer:
                 differences(grid[grid["reference"] == LEARNED], (*CONVOLUTIONS, DENSE)),
             ),
         ],
-        [
+        readings=[
             "Hypothesis 3: 'falls with the size': the slope, network by network, of the difference in points "
             "against the tenfold of the size, over the sizes that were run; at every width, for none is named.",
             "Hypotheses 1, 4 and 5: 'costs less than', 'within' and 'below' a bound are in points of "
             "accuracy, each size and width a part.",
             "Hypothesis 6: every convolutional arm at 100, 1,000 and 10,000 images.",
         ],
-        [
+        limits=[
             "The compute is the same for all sizes (800 steps): with 100 images that is 800 passes over them "
             "at most, with 60,000 not one, so that size and repetition go together.",
             "Every size is one subset of the images, shared by all networks: intervals are over seeds alone.",
@@ -126,8 +126,8 @@ def compared(nets: pd.DataFrame) -> pd.DataFrame:
     return table.assign(q=benjamini_hochberg(table["p"].to_numpy(float)))
 
 
-def with_dense(found: Found) -> tuple[pd.DataFrame, list[str]]:
-    """`Found.networks` with those whose first layer is dense, and what to say of them."""
+def with_dense(found: StudyRuns) -> tuple[pd.DataFrame, list[str]]:
+    """`StudyRuns.networks` with those whose first layer is dense, and what to say of them."""
     run = next(iter(found.places.values()))
     place = run.parent.with_name(f"{run.parent.name}_dense")
     tables, notes = [], []

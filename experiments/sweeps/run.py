@@ -25,7 +25,7 @@ import zarr
 from kernelstudy import runs
 from kernelstudy.analysis import patch_pca
 from kernelstudy.analysis.trajectory import judge_arms, measure_trajectory
-from kernelstudy.config import Arm, Bank, Optim, Study
+from kernelstudy.config import Arm, Bank, Optim, Study, result_settings
 from kernelstudy.runs import measures
 from kernelstudy.system import files
 from kernelstudy.system.software import environment
@@ -77,17 +77,18 @@ def generate(place: Path, sides: int) -> int:
     base = trajectory(rng)
     template = place.with_name("template")
     analysis = measure_trajectory(base, STUDY.bank.kernels)
-    verdicts = judge_arms(base, [vars(arm) for arm in STUDY.arms])
+    verdicts = judge_arms(base, STUDY.controls)
     facts = {
         **{"name": "made", "source": "made", "sha256": "0" * 64, "classes": 10},
         **{"train": 1, "val": 0, "test": 1, "image_shape": [28, 28, 1]},
     }
     provenance = {"command": "made", "device": "none", "data": facts, **environment()}
-    settings = runs.result_settings(STUDY)
+    settings = result_settings(STUDY)
     write_texts(template, settings, provenance)
     metric = STUDY.bank.metric
     runs.write_dataset(
-        template / runs.ANALYSIS, measures.seal(analysis, template, verdicts, metric)
+        template / runs.ANALYSIS,
+        measures.seal(analysis, measures.fingerprint_of(template), verdicts, metric),
     )
     name = f"delta_{metric}"
     shape = analysis[name].shape
@@ -103,7 +104,7 @@ def generate(place: Path, sides: int) -> int:
         group = zarr.open_group(run / runs.ANALYSIS, mode="r+", use_consolidated=False)
         group[name][...] = values
         changed = analysis.assign({name: (analysis[name].dims, values)})
-        sealed = measures.seal(changed, run, verdicts, metric).attrs
+        sealed = measures.seal(changed, measures.fingerprint_of(run), verdicts, metric).attrs
         group.attrs.update(sealed)
     shutil.rmtree(template)
     return sides**3

@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 
 from kernelstudy.reporting import marks, style
 from kernelstudy.reporting.curves import LABELS, steps_to
-from kernelstudy.studies.plan import Found, by_seed, rung
+from kernelstudy.studies.plan import StudyRuns, by_seed, rung
 
 LABELLED = {"true": style.colour_of(0), "shuffled": style.colour_of(1)}
 Name = Callable[[str, str], str]
 
 
-def update(found: Found, inputs: Sequence[str], name: Name) -> Figure:
+def update(found: StudyRuns, inputs: Sequence[str], name: Name) -> Figure:
     """A panel a data set, a row a kind of inputs, a colour a kind of labels."""
     sets = list(dict.fromkeys(found.networks["data"]))
     metric = found.sweep.metric

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
-from kernelstudy.analysis.kernels import network_measures
 
 from kernelstudy import handcrafted, runs
 from kernelstudy.analysis import (
@@ -16,10 +15,11 @@ from kernelstudy.analysis import (
     sector_energies,
     steered_r2,
 )
+from kernelstudy.analysis.kernels import network_measures
 from kernelstudy.analysis.ladder import against_draws
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.trajectory import spatial_kernels
-from kernelstudy.studies.plan import PLACE, Found
+from kernelstudy.studies.plan import PLACE, StudyRuns
 
 METRIC = "r2_sobel_centered"
 DRAWS = 8192
@@ -36,12 +36,10 @@ class Theory(NamedTuple):
     shares: dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def measured(found: Found) -> Theory:
+def measured(found: StudyRuns) -> Theory:
     """`Theory` of all runs; shares: (data, arm) -> steps, share of the odd sector (seed, step), predicted."""
     rungs, fits, curves, profiles, shares = [], [], [], [], {}
-    rates = {
-        m.path: m.settings["optim"]["learning_rate"] for m in found.sweep.members if m.settings
-    }
+    rates = {m.path: m.settings.optim.learning_rate for m in found.sweep.members if m.study}
     for place, run in found.places.items():
         trajectory = runs.read_trajectory(run)
         update = spatial_kernels(trajectory)

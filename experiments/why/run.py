@@ -17,7 +17,7 @@ from kernelstudy.studies.hypotheses import (
     not_from_chance,
     within,
 )
-from kernelstudy.studies.plan import Found, paired, rung, with_q
+from kernelstudy.studies.plan import StudyRuns, paired, rung, with_q
 from kernelstudy.studies.plan_report import Answer, Drawn, Part
 
 DATA = ("mnist5k", "photo_patches")
@@ -30,22 +30,22 @@ def arm(inputs: str, labels: str = "true") -> str:
     return "/".join([*parts, *[inputs] * (inputs != "natural")])
 
 
-def answer(found: Found) -> Answer:
+def answer(found: StudyRuns) -> Answer:
     theory = measured(found)
     # N3 in the primary measure, as hypothesis 5 has it, is one more test of the declared family
     ladder = with_q(pd.concat([found.ladder.drop(columns="q"), theory.n3], ignore_index=True))
     found = found._replace(ladder=ladder)
     parts = [part for data in DATA for part in tested(found, theory, data)]
     return Answer(
-        found,
-        allowed_exception(parts),
-        {
+        runs=found,
+        parts=allowed_exception(parts),
+        tables={
             "ladder": ladder,
             "linear_theory": theory.fits,
             "derivative_share": theory.curves,
             "profiles": theory.profiles,
         },
-        [
+        figures=[
             Drawn(
                 "update",
                 "R² of the update by inputs and labels, beside chance and N3",
@@ -67,7 +67,7 @@ def answer(found: Found) -> Answer:
                 profile(theory.profiles, CORRELATED, arm),
             ),
         ],
-        [
+        readings=[
             "'At chance': the ladder does not find the update above N0; where it lies below, the interval "
             "says so. 'Above chance': above N0.",
             "Hypotheses 1 and 3 compare inputs under true labels; shuffled ones are in the figure.",
@@ -79,7 +79,7 @@ def answer(found: Found) -> Answer:
             "'First rises, then falls': the share at the peak of the *other* networks' mean curve exceeds the "
             "network's own at the first logged step, and at the last.",
         ],
-        [
+        limits=[
             "The closed form is of a linear network with a global average pool and plain gradient descent; "
             "these networks pool maxima, rectify, and are trained by Adam.",
             "A correlation over nine axes of which the first holds most energy is high for many shapes: "
@@ -91,7 +91,7 @@ def answer(found: Found) -> Answer:
     )
 
 
-def tested(found: Found, theory: Theory, data: str) -> list[Part]:
+def tested(found: StudyRuns, theory: Theory, data: str) -> list[Part]:
     nets, ladder, parts = found.networks, found.ladder, []
 
     def add(number: int, subject: str, outcome) -> None:

@@ -29,16 +29,15 @@ from .tuning import (
     tuning_curve,
 )
 from .units import class_selectivity, dead
+from .variables import layers_of
 
 NET = ("arm", "probe_seed", "step")
+OF_CHANNELS = (  # measures over steps
+    *("osi", "selectivity", "frequency", "on_off", "class_selectivity", "dead", "orientation"),
+    "label",
+)
 OF_LAYERS = ("cka_final", "probe_accuracy", "effective_rank")  # measures over steps
 SPOTS = ("blob", "impulse")
-
-
-def layers_of(trajectory: xr.Dataset) -> list[int]:
-    """The numbers of the layers that were watched, from 1; none where nothing was."""
-    found = [str(n).removeprefix("feature_") for n in trajectory.data_vars]
-    return sorted(int(n) for n in found if n.isdigit())
 
 
 def measure_channels(trajectory: xr.Dataset, random: ArrayLike) -> xr.Dataset:
@@ -46,7 +45,8 @@ def measure_channels(trajectory: xr.Dataset, random: ArrayLike) -> xr.Dataset:
 
     osi and selectivity (1 - circular variance) at the best frequency, orientation (degrees; of the mean
     of the resultants over all frequencies, edges and bars), frequency (cycles a pixel), on_off,
-    class_selectivity, dead, label; and threshold_channels (layer), how many untrained channels the
+    class_selectivity, dead, label with its parts kind and form (see `Labels`); and
+    threshold_channels (layer), how many untrained channels the
     rule of the labels rests on: those of the arms that start from random kernels, as `random` (arm,) says
     of each; where there is none, those of all arms (attribute `random_starts`: 1, or 0 for all).
     """
@@ -61,9 +61,10 @@ def measure_channels(trajectory: xr.Dataset, random: ArrayLike) -> xr.Dataset:
         start = indices[resting_on, :, 0][~channel["dead"][resting_on, :, 0]]
         chance = rules.threshold(start)
         resting.append(chance.channels)
-        channel["label"] = rules.label(
+        given = rules.label(
             indices, channel["orientation"], channel["frequency"], bar, channel["dead"], chance
         )
+        channel |= {"label": given.words, "kind": given.kind, "form": given.form}
         found |= {f"{name}_{layer}": (dims, values) for name, values in channel.items()}
     found["threshold_channels"] = ("layer", resting)
     coords = {name: trajectory[name] for name in NET} | {"layer": layers_of(trajectory)}
@@ -173,8 +174,7 @@ def label_agreement(trajectory: xr.Dataset, channels: xr.Dataset) -> xr.Dataset:
     observed, chance = np.full(shape, np.nan), np.full(shape, np.nan)
     for column, layer in enumerate(layers):
         dims = ("arm", "probe_seed", f"channel_{layer}")
-        last = channels[f"label_{layer}"].isel(step=-1).transpose(*dims).values
-        named = rules.coarse(last)
+        named = channels[f"form_{layer}"].isel(step=-1).transpose(*dims).values
         order = ("arm", "probe_seed", "example", f"cell_{layer}", f"channel_{layer}")
         features = trajectory[f"feature_{layer}"].isel(step=-1).transpose(*order).values
         features = features.astype(float).reshape(*features.shape[:2], -1, features.shape[-1])

@@ -53,7 +53,7 @@ def layer_table(found: Deeper) -> pd.DataFrame:
                         "selectivity": _mean(of[f"selectivity_{n}"].values),
                         "class_selectivity": _mean(of[f"class_selectivity_{n}"].values),
                         "dead": _mean(of[f"dead_{n}"].values),
-                        "unselective": float((of[f"label_{n}"] == labels.UNSELECTIVE).mean()),
+                        "unselective": float((of[f"kind_{n}"] == labels.UNSELECTIVE).mean()),
                     }
                 )
     return pd.DataFrame(rows)
@@ -61,14 +61,11 @@ def layer_table(found: Deeper) -> pd.DataFrame:
 
 def channel_table(found: Deeper) -> pd.DataFrame:
     """Every channel of every watched network at the final step."""
-    tables = []
+    last, tables = found.channels.isel(step=-1), []
     for n in found.layers["layer"].values:
-        last = found.channels.isel(step=-1)
-        names = [k for k in last.data_vars if str(k).rpartition("_")[2] == str(n)]
-        table = last[names].to_dataframe().reset_index()
-        table = table.rename(
-            columns={k: str(k).rpartition("_")[0] for k in (*names, f"channel_{n}")}
-        )
+        columns = {f"{name}_{n}": name for name in deep.OF_CHANNELS} | {f"channel_{n}": "channel"}
+        of_layer = last[[f"{name}_{n}" for name in deep.OF_CHANNELS]]
+        table = of_layer.to_dataframe().reset_index().rename(columns=columns)
         tables.append(table.assign(layer=int(n)))
     return pd.concat(tables).drop(columns="step")
 

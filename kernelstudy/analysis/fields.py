@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike
+
+from .variables import layers_of
 
 
 class Field(NamedTuple):
@@ -49,6 +52,17 @@ def receptive_fields(
             size, jump = size + jump, 2 * jump
             height, width = height // 2, width // 2
     return found
+
+
+def fields_of(trajectory: xr.Dataset, stride: int) -> list[Field]:
+    """`receptive_fields` of the layers that were watched, from the sizes of what they showed."""
+    sizes = trajectory.sizes
+    return receptive_fields(
+        (sizes["row"], sizes["column"]),
+        kernel_size=sizes["ky"],
+        depth=len(layers_of(trajectory)),
+        stride=stride,
+    )
 
 
 def crop(image: ArrayLike, field: Field, y: int, x: int) -> np.ndarray:

@@ -24,6 +24,26 @@ BAR = 1.2  # times as much as to the best edge does a 'bar' channel answer to th
 FINE, COARSE = 0.2, 0.15  # cycles a pixel
 
 
+class Labels(NamedTuple):
+    """Of channels, arrays of strings of one shape. `kind`: edge, bar, corner, blob, unselective or dead;
+    `direction` (vertical, ...) and `grain` (fine, coarse or neither) of edges and bars, '' for others."""
+
+    kind: np.ndarray
+    direction: np.ndarray
+    grain: np.ndarray
+
+    @property
+    def form(self) -> np.ndarray:
+        """Kind with its direction: 'horizontal edge'."""
+        return np.char.lstrip(np.char.add(np.char.add(self.direction, " "), self.kind))
+
+    @property
+    def words(self) -> np.ndarray:
+        """All of it: 'horizontal edge, fine'."""
+        grain = np.where(self.grain == "", "", np.char.add(", ", self.grain))
+        return np.char.add(self.form, grain)
+
+
 class Threshold(NamedTuple):
     """What untrained channels have: middle and spread of each index, and where their largest ends."""
 
@@ -69,30 +89,26 @@ def label(
     bar: ArrayLike,
     is_dead: ArrayLike,
     chance: Threshold,
-) -> np.ndarray:
-    """Labels of channels, arrays of one shape (`indices` has a last axis of 3): strings.
+) -> Labels:
+    """Labels of channels, arrays of one shape (`indices` has a last axis of 3).
 
     orientation: degrees, in which brightness changes; frequency: cycles a pixel; bar: whether the best
     bar is answered more than the best edge by a factor `BAR`.
     """
     x = np.asarray(indices, dtype=np.float64)
     scores = np.nan_to_num((x - chance.middle) / chance.spread, nan=-np.inf)
-    best, kind = scores.max(axis=-1), scores.argmax(axis=-1)
+    best, index = scores.max(axis=-1), scores.argmax(axis=-1)
+    kind = np.array(["edge", "corner", "blob"])[index]
+    kind = np.where((index == 0) & np.asarray(bar), "bar", kind)
+    kind = np.where(best > chance.level, kind, UNSELECTIVE)
+    kind = np.where(np.asarray(is_dead), DEAD, kind)
+    oriented = np.isin(kind, ("edge", "bar"))
     turned = np.nan_to_num(np.asarray(orientation, dtype=np.float64)) % 180
     names = np.array(["vertical", "diagonal", "horizontal", "diagonal"])
     way = names[((turned + 22.5) % 180 // 45).astype(int)]
-    form = np.where(np.asarray(bar), " bar", " edge")
     f = np.asarray(frequency, dtype=np.float64)
-    size = np.where(f >= FINE, ", fine", np.where(f <= COARSE, ", coarse", ""))
-    oriented = np.char.add(np.char.add(way, form), size)
-    found = np.where(kind == 0, oriented, np.where(kind == 1, "corner", "blob"))
-    found = np.where(best > chance.level, found, UNSELECTIVE)
-    return np.where(np.asarray(is_dead), DEAD, found)
-
-
-def coarse(labels: ArrayLike) -> np.ndarray:
-    """Labels without their size: 'horizontal edge, fine' -> 'horizontal edge'."""
-    return np.vectorize(lambda text: text.partition(",")[0], otypes=[str])(labels)
+    grain = np.where(f >= FINE, "fine", np.where(f <= COARSE, "coarse", ""))
+    return Labels(kind, np.where(oriented, way, ""), np.where(oriented, grain, ""))
 
 
 def matched(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

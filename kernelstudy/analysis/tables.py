@@ -9,7 +9,6 @@ import xarray as xr
 from .inference import FEWEST, benjamini_hochberg, sign_flip_test
 from .intervals import bootstrap_t_interval, t_interval
 from .kernels import DELTA, SHAPE_MEASURES, support_of
-from .trajectory import final_matches
 from .verdict import Verdict
 
 SUMMARY_COLUMNS = ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]
@@ -135,14 +134,13 @@ def growth(analysis: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=GROWTH_COLUMNS)
 
 
-def kernels(trajectory: xr.Dataset, bank_names: list[str]) -> pd.DataFrame:
-    """Every kernel of every network at the final step; q_best is within its arm.
+def kernels(trained: xr.Dataset, diverged: xr.DataArray) -> pd.DataFrame:
+    """Every kernel of every network at the final step (`Matches.trained`); q_best is within its arm.
 
     theta, a and purity are empty unless kernels are 3 x 3. Networks that diverged are left out.
     """
-    found = final_matches(trajectory, bank_names, step=-1)
-    table = found.drop_vars("kernel").to_dataframe().reset_index()
-    kept = ~trajectory["diverged"].to_dataframe(name="diverged")["diverged"]
+    table = trained.drop_vars("kernel").to_dataframe().reset_index()
+    kept = ~diverged.to_dataframe(name="diverged")["diverged"]
     table = table[kept.loc[list(zip(table["arm"], table["seed"], strict=True))].to_numpy()]
     family = table.groupby("arm")["p_best"]
     table["q_best"] = family.transform(lambda p: benjamini_hochberg(p.to_numpy()))

@@ -7,6 +7,9 @@ learned; the update is where learning shows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import xarray as xr
 
@@ -46,8 +49,12 @@ def updates(trajectory: xr.Dataset) -> xr.Dataset:
     return trajectory.assign(kernel=kernel - kernel.isel(step=0, drop=True))
 
 
-def measure_trajectory(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Dataset:
+def measure_trajectory(
+    trajectory: xr.Dataset, bank_names: list[str], *, kernels: np.ndarray | None = None
+) -> xr.Dataset:
     """Measure a trajectory against the hand-crafted kernels `bank_names`.
+
+    `kernels`: its `spatial_kernels`, where they have been made already.
 
     Returns, for W and with `delta_` for W - W0 (NaN where there is no update, or the network
     diverged): the `SHAPE_MEASURES` (arm, seed, step); abs_cos and abs_cos_centered (arm, seed,
@@ -57,7 +64,7 @@ def measure_trajectory(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Data
     (arm, seed, step, sector); live_kernels (arm, seed, step); and N0 as null_mean, null_low,
     null_high (measure).
     """
-    kernels = spatial_kernels(trajectory)
+    kernels = spatial_kernels(trajectory) if kernels is None else kernels
     kept = ~trajectory["diverged"].values
     kernels = np.where(kept[:, :, None, None, None, None], kernels, np.nan)
     size, channels = kernels.shape[-1], kernels.shape[-3]
@@ -92,19 +99,25 @@ def measure_trajectory(trajectory: xr.Dataset, bank_names: list[str]) -> xr.Data
     return xr.merge([xr.Dataset(found, coords=coords), isotropic_chance(size, channels, bank)])
 
 
-def judge_arms(trajectory: xr.Dataset, arms: list[dict]) -> Verdicts:
+def judge_arms(
+    trajectory: xr.Dataset,
+    controls: Sequence[int | None],
+    *,
+    kernels: np.ndarray | None = None,
+) -> Verdicts:
     """`judge` at the final step: (arm, 'W') and (arm, 'update') -> its verdict.
 
-    `arms`: the arms' settings, in the trajectory's order. N4 is held against the arm that differs in
-    shuffled labels alone, where the study has one. The update of a frozen layer has no entry.
+    `controls`: of each arm the index of the one that differs from it in shuffled labels alone, against
+    which N4 is held, or None. `kernels`: as in `measure_trajectory`. The update of a frozen layer has no
+    entry.
     """
-    kernels = spatial_kernels(trajectory)
+    kernels = spatial_kernels(trajectory) if kernels is None else kernels
     kept = ~trajectory["diverged"].values
     kernels = np.where(kept[:, :, None, None, None, None], kernels, np.nan)
     final, start = kernels[:, :, -1], kernels[:, :, 0]
     found = {}
     for row, arm in enumerate(trajectory["arm"].values):
-        control = _control_of(row, arms)
+        control = controls[row]
         for part, base in (("W", 0.0), ("update", start)):
             values = final - base
             if not np.any(np.nan_to_num(values[row])):
@@ -116,14 +129,6 @@ def judge_arms(trajectory: xr.Dataset, arms: list[dict]) -> Verdicts:
                 patch_basis=_patch_axes(_of_arm(trajectory, row)),
             )
     return found
-
-
-def _control_of(row: int, arms: list[dict]) -> int | None:
-    """The arm that is arm `row` but for shuffled labels; None if there is none, or it is one."""
-    if arms[row]["labels"] == "shuffled":
-        return None
-    wanted = arms[row] | {"labels": "shuffled"}
-    return next((i for i, arm in enumerate(arms) if arm == wanted), None)
 
 
 def _of_arm(trajectory: xr.Dataset, row: int) -> xr.Dataset:
@@ -154,18 +159,32 @@ def _population_a(kernels: np.ndarray, kept: np.ndarray, prefix: str) -> dict[st
     return {name: (("arm", "step"), values) for name, values in found.items()}
 
 
-def final_matches(trajectory: xr.Dataset, bank_names: list[str], *, step: int) -> xr.Dataset:
-    """Every kernel at log point index `step` with its best match: `kernel_matches`, and the kernel itself.
+class Matches(NamedTuple):
+    """Every kernel with its best match, at the final step, at step 0, and of the final update W - W0.
 
-    Of dims (arm, seed, channel); kernel (..., ky, kx).
+    Each holds `kernel_matches` (arm, seed, channel), and kernel (arm, seed, channel, ky, kx).
     """
-    kernels = spatial_kernels(trajectory)[:, :, step]
-    finite = np.isfinite(kernels).all((-3, -2, -1), keepdims=True)
-    kernels = np.where(finite, kernels, 0)
-    dims = ("arm", "seed", "channel")
-    per_kernel = kernel_matches(kernels, usable_bank(bank_names, kernels.shape[-1]))
-    return xr.Dataset(
-        {name: (dims, values) for name, values in per_kernel.items()}
-        | {"kernel": ((*dims, "ky", "kx"), kernels)},
-        coords={"arm": trajectory["arm"], "seed": trajectory["seed"]},
-    )
+
+    trained: xr.Dataset
+    untrained: xr.Dataset
+    update: xr.Dataset
+
+
+def final_matches(
+    trajectory: xr.Dataset, bank_names: list[str], *, kernels: np.ndarray | None = None
+) -> Matches:
+    """The matches of a trajectory over the hand-crafted kernels `bank_names`.
+
+    `kernels`: as in `measure_trajectory`. An update of several colours has a spatial profile of its own.
+    """
+    kernels = spatial_kernels(trajectory) if kernels is None else kernels
+    update = spatial_kernels(updates(trajectory).isel(step=[-1]))
+    bank = usable_bank(bank_names, kernels.shape[-1])
+    dims, coords = ("arm", "seed", "channel"), {k: trajectory[k] for k in ("arm", "seed")}
+
+    def matched(of: np.ndarray) -> xr.Dataset:
+        of = np.where(np.isfinite(of).all((-3, -2, -1), keepdims=True), of, 0)
+        found = {name: (dims, values) for name, values in kernel_matches(of, bank).items()}
+        return xr.Dataset(found | {"kernel": ((*dims, "ky", "kx"), of)}, coords=coords)
+
+    return Matches(matched(kernels[:, :, -1]), matched(kernels[:, :, 0]), matched(update[:, :, 0]))

@@ -23,6 +23,8 @@ from kernelstudy.config.study import (
     Model,
     Optim,
     Study,
+    result_settings,
+    study_of,
 )
 from kernelstudy.data.options import Data
 from kernelstudy.system.errors import ConfigError
@@ -49,4 +51,6 @@ __all__ = [
     "Model",
     "Optim",
     "Study",
+    "result_settings",
+    "study_of",
 ]

@@ -15,6 +15,7 @@ from kernelstudy.config.study import (
     PRECISIONS,
     STRIDES,
     Arm,
+    Bank,
     Model,
     Study,
 )
@@ -26,13 +27,7 @@ from kernelstudy.system.values import at_least, fraction, one_of, positive
 
 def check(study: Study) -> None:
     """Raise ConfigError for the first setting that cannot be run."""
-    # The length is that of the names of files, with room for what is written beside them.
-    if (
-        not re.fullmatch(r'[^./\\"<>][^/\\"<>]*', study.name)
-        or not study.name.isprintable()
-        or len(study.name.encode()) > 200
-    ):
-        raise ConfigError(f"name: {short(study.name)} must be usable as the name of a directory")
+    _check_name(study.name)
     _check_seeds(study.seeds)
     for key in ("steps", "batch_size"):
         at_least(key, getattr(study, key), 1)
@@ -67,17 +62,41 @@ def check(study: Study) -> None:
         raise ConfigError("optim.weight_decay: adam has none; use optim.name=adamw")
     if study.optim.momentum and study.optim.name != "sgd":
         raise ConfigError(f"optim.momentum: {study.optim.name} has none; use optim.name=sgd")
-    one_of("bank.metric", study.bank.metric, METRICS)
-    if not study.bank.kernels:
+    _check_bank(study.bank, study.model.kernel_size)
+    _check_arms(study.arms)
+
+
+def check_reported(study: Study) -> None:
+    """Raise ConfigError for the first setting of a run that its report cannot rest on."""
+    _check_name(study.name)
+    _check_seeds(study.seeds)
+    for key in ("steps", "batch_size"):
+        at_least(key, getattr(study, key), 1)
+    one_of("model.kernel_size", study.model.kernel_size, KERNEL_SIZES)
+    one_of("model.stride", study.model.stride, STRIDES)
+    _check_bank(study.bank, study.model.kernel_size)
+    if not study.arms:
+        raise ConfigError("arms: there is none")
+
+
+def _check_name(name: str) -> None:
+    # The length is that of the names of files, with room for what is written beside them.
+    usable = re.fullmatch(r'[^./\\"<>][^/\\"<>]*', name) and name.isprintable()
+    if not usable or len(name.encode()) > 200:
+        raise ConfigError(f"name: {short(name)} must be usable as the name of a directory")
+
+
+def _check_bank(bank: Bank, size: int) -> None:
+    one_of("bank.metric", bank.metric, METRICS)
+    if not bank.kernels:
         raise ConfigError("bank.kernels: must name at least one hand-crafted kernel")
-    known, size = bank_names(), study.model.kernel_size
-    for kernel in study.bank.kernels:
+    known = bank_names()
+    for kernel in bank.kernels:
         if kernel not in known:
             hint = near_miss(kernel, known) or "; kernelstudy.names() lists them"
             raise ConfigError(f"bank.kernels: {kernel!r} is none of the {len(known)} kernels{hint}")
-    if not set(study.bank.kernels) & set(bank_names(size)):
+    if not set(bank.kernels) & set(bank_names(size)):
         raise ConfigError(f"bank.kernels: none of them exists at model.kernel_size={size}")
-    _check_arms(study.arms)
 
 
 def _check_model(model: Model) -> None:

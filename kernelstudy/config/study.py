@@ -4,14 +4,16 @@ Everything here is plain data. Hydra fills it from `conf/` and the command line 
 holds it to what can be run.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from omegaconf import MISSING
 
 from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS
+from kernelstudy.system.errors import ConfigError, short
 
 # The names of what the other rooms implement, so that a config is checked without importing JAX;
 # the tests hold each list to its implementation.
@@ -73,6 +75,16 @@ class Arm:
             *([self.inputs] if self.inputs != "natural" else []),
         ]
         return "/".join(parts)
+
+    @property
+    def starts_random(self) -> bool:
+        """Whether its first kernels are drawn from nothing that is known of images or of operators."""
+        return self.init in RANDOM_INITS
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learns its first layer from true labels."""
+        return self.labels == "true" and self.first_layer == "learned"
 
 
 @dataclass
@@ -137,6 +149,20 @@ class Study:
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
 
     @property
+    def learning_arms(self) -> list[str]:
+        """The names of the arms that learn their first layer from true labels."""
+        return [arm.name for arm in self.arms if arm.learns]
+
+    @property
+    def controls(self) -> list[int | None]:
+        """Of each arm the index of the one that differs from it in shuffled labels alone, if there is one."""
+        wanted = [replace(arm, labels="shuffled") for arm in self.arms]
+        return [
+            self.arms.index(control) if control in self.arms and control != arm else None
+            for arm, control in zip(self.arms, wanted, strict=True)
+        ]
+
+    @property
     def log_steps(self) -> list[int]:
         """Step 0, then log-spaced steps up to the last, `log_points` in all if there are so many."""
         wanted = min(self.log_points - 1, self.steps)
@@ -160,3 +186,60 @@ NOT_IN_ID = (
     *("runs_dir", "log", "report", "devices", "memory_gib", "distributed", "data.in_memory_gib"),
     *("checkpoint_seconds", "allow_stale"),
 )
+
+
+def result_settings(study: Study) -> dict[str, Any]:
+    """All settings that change the result, as plain data."""
+    settings = asdict(study)
+    for key in NOT_IN_ID:
+        group, _, entry = key.rpartition(".")
+        (settings[group] if group else settings).pop(entry)
+    return settings
+
+
+def study_of(settings: Any) -> Study:
+    """The study whose `result_settings` these are; keys that came later, and those that change no result,
+    have their defaults.
+
+    Raises:
+        ConfigError: for the first entry that is missing, unknown or of the wrong type.
+    """
+    return _typed(settings, Study, "")
+
+
+def _typed(value: Any, kind: Any, key: str) -> Any:
+    """`value` as `kind` has it: a dataclass, list, union or plain type."""
+    if kind is Any:
+        return value
+    if is_dataclass(kind):
+        return _filled(value, kind, key)
+    if get_origin(kind) is UnionType:
+        if value is None:
+            return None
+        kind = get_args(kind)[0]
+    if get_origin(kind) is list:
+        if not isinstance(value, list):
+            raise ConfigError(f"{key}: {short(value)} is not a list")
+        (of,) = get_args(kind)
+        return [_typed(entry, of, f"{key}[{index}]") for index, entry in enumerate(value)]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(f"{key}: {short(value)} is not of type {kind.__name__}")
+    return value
+
+
+def _filled(value: Any, kind: Any, key: str) -> Any:
+    """The dataclass `kind` of a mapping."""
+    inside = f"{key}." if key else ""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{key or 'the settings'}: {short(value)} is not a mapping")
+    names = [entry.name for entry in fields(kind)]
+    if unknown := [name for name in value if name not in names]:
+        raise ConfigError(f"{inside}{short(unknown[0])[:80]}: no such key")
+    if absent := [
+        name for name in names if name not in value and inside + name not in (*NEUTRAL, *NOT_IN_ID)
+    ]:
+        raise ConfigError(f"{inside}{absent[0]}: is missing")
+    kinds = get_type_hints(kind)
+    return kind(**{name: _typed(of, kinds[name], inside + name) for name, of in value.items()})

@@ -53,10 +53,11 @@ def run(study: Study) -> Path:
             if study.distributed and not _leads(study):
                 return place
             with _held(place):
-                _accept(study, place)
+                _refuse_stale(study, place)
                 runs.tidy(place)
                 # A sweep does only what is missing.
                 if launchers.in_sweep() and _is_measured(study, place):
+                    runs.check_trajectory(place)
                     print(_made(study, place), flush=True)
                 else:
                     again = "making its report" if study.report else "measuring it"
@@ -74,9 +75,8 @@ def _held(place: Path) -> AbstractContextManager[None]:
     return lock.held(place)
 
 
-def _accept(study: Study, place: Path) -> None:
-    """A finished run is what it was, and of these versions."""
-    runs.check_trajectory(place)
+def _refuse_stale(study: Study, place: Path) -> None:
+    """RunError where a finished run is of other versions, and that is not allowed."""
     if (versions := runs.stale(place)) and not study.allow_stale:
         raise RunError(
             f"{place} was finished by other versions ({versions}): allow_stale=true accepts it, or delete it "
@@ -86,10 +86,10 @@ def _accept(study: Study, place: Path) -> None:
 
 def _is_measured(study: Study, place: Path) -> bool:
     """Whether a finished run has its measures, and its report if asked for, of this trajectory and version."""
-    from kernelstudy.runs import measures
+    from kernelstudy.runs.measures import fingerprint_of, is_current
 
     made = place / ("report.html" if study.report else "tables")
-    return made.exists() and measures.is_current(place)
+    return made.exists() and is_current(place, fingerprint_of(place))
 
 
 def _made(study: Study, place: Path) -> str:

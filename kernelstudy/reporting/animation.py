@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 from PIL import Image, ImageDraw, ImageFont
 
-from kernelstudy.analysis.trajectory import spatial_kernels
 from kernelstudy.reporting.style import DIVERGING
 from kernelstudy.system.files import replacing
 
@@ -18,9 +17,12 @@ SIDE, GAP, HEAD, LABEL = 36, 4, 26, 17  # pixels
 FRAME, LAST = 250, 1500  # milliseconds
 
 
-def kernels_gif(trajectory: xr.Dataset, folder: Path) -> Path:
-    """Write <folder>/kernels.gif: a frame a log point, a row an arm, one symmetric scale for all."""
-    kernels = np.nan_to_num(spatial_kernels(trajectory)[:ARMS, 0, :, :CHANNELS])
+def kernels_gif(trajectory: xr.Dataset, kernels: np.ndarray, folder: Path) -> Path:
+    """Write <folder>/kernels.gif: a frame a log point, a row an arm, one symmetric scale for all.
+
+    `kernels`: the trajectory's `spatial_kernels`.
+    """
+    kernels = np.nan_to_num(kernels[:ARMS, 0, :, :CHANNELS])
     arms = [str(a) for a in trajectory["arm"].values[:ARMS]]
     scale = float(np.abs(kernels).max()) or 1.0
     colours = mpl.colormaps[DIVERGING](np.arange(256), bytes=True)[:, :3]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis import deep, labels, t_interval
-from kernelstudy.analysis.fields import crop, receptive_fields
+from kernelstudy.analysis.fields import crop, fields_of
 from kernelstudy.analysis.representation import SETTLED
 from kernelstudy.reporting.curves import step_axis
 from kernelstudy.reporting.galleries import mosaic_of
@@ -76,10 +76,10 @@ def label_figure(channels: xr.Dataset) -> Figure:
         axes = figure.subplots(1, len(numbers), squeeze=False, sharey=True, sharex=True)[0]
         for axis, n in zip(axes, numbers, strict=True):
             left = np.zeros(len(arms))
-            last = channels[f"label_{n}"].isel(step=-1).transpose("arm", ...).values.astype(str)
-            named = labels.coarse(last).reshape(len(arms), -1)
+            last = channels[f"kind_{n}"].isel(step=-1).transpose("arm", ...).values.astype(str)
+            kinds = last.reshape(len(arms), -1)
             for kind in KINDS:
-                share = np.char.endswith(named, kind).mean(axis=1)
+                share = (kinds == kind).mean(axis=1)
                 axis.barh(arms, share, left=left, color=KIND_COLOURS[kind], label=kind, height=0.7)
                 left += share
             axis.axvline(
@@ -95,17 +95,15 @@ def label_figure(channels: xr.Dataset) -> Figure:
     return figure
 
 
-def patch_figure(trajectory: xr.Dataset, channels: xr.Dataset, arm: str, model: dict) -> Figure:
-    """Top patches of an arm's first network at the end: the most selective channels of each layer."""
+def patch_figure(trajectory: xr.Dataset, channels: xr.Dataset, arm: str, stride: int) -> Figure:
+    """Top patches of an arm's first network at the end: the most selective channels of each layer.
+
+    `stride`: of all layers.
+    """
     numbers = deep.layers_of(trajectory)
     of_arm = trajectory.sel(arm=arm).isel(probe_seed=0, step=-1)
     images = of_arm["example_image"].values.astype(float).mean(-1)
-    fields = receptive_fields(
-        (images.shape[1], images.shape[2]),
-        kernel_size=model["kernel_size"],
-        depth=len(numbers),
-        stride=model.get("stride", 1),
-    )
+    fields = fields_of(trajectory, stride)
     with styled():
         rows = -(-len(numbers) // 2)
         figure = Figure(figsize=(9, 3.0 * rows))

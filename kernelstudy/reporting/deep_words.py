@@ -25,14 +25,14 @@ METHOD = [
 ]
 
 
-def draw(trajectory: xr.Dataset, found: Deeper, model: dict, folder: Path) -> None:
+def draw(trajectory: xr.Dataset, found: Deeper, stride: int, folder: Path) -> None:
     """All figures of deeper layers."""
     style.save(deep_figures.layer_figure(found.layers), folder, "layers")
     style.save(deep_figures.label_figure(found.channels), folder, "labels")
     for index, arm in enumerate(trajectory["arm"].values.astype(str)):
         style.save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
         style.save(
-            deep_figures.patch_figure(trajectory, found.channels, arm, model),
+            deep_figures.patch_figure(trajectory, found.channels, arm, stride),
             folder,
             f"patches_{index}",
         )
@@ -153,14 +153,14 @@ def label_sentences(found: Deeper) -> list[str]:
     for arm in found.layers["arm"].values.astype(str):
         parts = []
         for n in found.layers["layer"].values:
-            named = found.channels[f"label_{n}"].sel(arm=arm).transpose("step", "probe_seed", ...)
-            odd = ~np.isin(named.values[[0, -1]], (labels.UNSELECTIVE, labels.DEAD))
+            kinds = found.channels[f"kind_{n}"].sel(arm=arm).transpose("step", "probe_seed", ...)
+            odd = ~np.isin(kinds.values[[0, -1]], (labels.UNSELECTIVE, labels.DEAD))
             low, high = _interval(odd[1].mean(axis=-1))
             pairs = found.agreement.sel(arm=arm, layer=n)
             agreed = ""
             if pairs.sizes["pair"]:
                 seen, chance = (float(pairs[k].mean()) for k in ("observed", "chance"))
-                kappa = (seen - chance) / (1 - chance) if chance < 1 else np.nan
+                kappa = labels.Agreement(seen, chance).kappa
                 agreed = f"; seeds agree on {seen:.0%} of matched channels, by chance {chance:.0%}"
                 agreed += f" (kappa {kappa:.2f})" if np.isfinite(kappa) else ""
             shares = f"{odd[0].mean():.0%} at the start, {odd[1].mean():.0%}{_within(low, high)} at the end"

@@ -15,12 +15,11 @@ import matplotlib as mpl
 import numpy as np
 import xarray as xr
 
-from kernelstudy.analysis.deep import layers_of
 from kernelstudy.analysis.deep_tables import Deeper
-from kernelstudy.analysis.fields import receptive_fields
-from kernelstudy.analysis.kernels import kernel_matches, usable_bank
+from kernelstudy.analysis.fields import Field, fields_of
+from kernelstudy.analysis.kernels import Bank, kernel_matches
 from kernelstudy.analysis.sectors import SECTORS
-from kernelstudy.analysis.trajectory import spatial_kernels
+from kernelstudy.analysis.variables import layers_of
 from kernelstudy.reporting.style import (
     ARM_COLOURS,
     DIVERGING,
@@ -40,14 +39,21 @@ MEASURES = ("selectivity", "osi", "orientation", "frequency", "on_off", "class_s
 
 def payload(
     trajectory: xr.Dataset,
+    kernels: np.ndarray,
     analysis: xr.Dataset,
     deep: Deeper | None,
-    settings: dict,
+    *,
+    bank: Bank,
+    metric: str,
+    stride: int,
 ) -> dict[str, Any]:
-    """All the script needs, as what JSON can hold."""
-    bank = usable_bank(settings["bank"]["kernels"], trajectory.sizes["ky"])
-    metric, notes = settings["bank"]["metric"], []
-    kernels, seeds = _kernels(trajectory, notes)
+    """All the script needs, as what JSON can hold.
+
+    `kernels`: the trajectory's `spatial_kernels`. `bank`, `metric`: as declared. `stride`: of all layers.
+    """
+    notes: list[str] = []
+    seeds = _shown_seeds(kernels, trajectory["seed"].values.tolist(), notes)
+    kernels = kernels[:, : len(seeds)]
     found = kernel_matches(np.nan_to_num(kernels), bank)
     names = list(bank)
     best = np.array(
@@ -87,7 +93,7 @@ def payload(
         "layer_colours": list(ARM_COLOURS),
     }
     if deep is not None:
-        told |= _deep(trajectory, deep, settings, arrays, notes)
+        told |= _deep(trajectory, deep, stride, arrays, notes)
     return told | {"arrays": arrays, "notes": notes}
 
 
@@ -106,20 +112,19 @@ def _stacked(dataset: xr.Dataset, names: Any) -> np.ndarray:
     return np.stack(parts, -1).astype(np.float32)
 
 
-def _kernels(trajectory: xr.Dataset, notes: list[str]) -> tuple[np.ndarray, list[int]]:
-    """(arm, seed, step, channel, k, k) of as many seeds as the page holds, the first; their numbers."""
-    kernels = spatial_kernels(trajectory)
-    total, seeds = kernels.shape[1], trajectory["seed"].values.tolist()
+def _shown_seeds(kernels: np.ndarray, seeds: list[int], notes: list[str]) -> list[int]:
+    """As many seeds as the page holds kernels of, the first."""
+    total = len(seeds)
     shown = int(np.clip(KERNEL_VALUES // max(1, kernels[:, 0].size), 1, total))
     if shown < total:
         notes.append(f"kernels of the first {shown} of {total} seeds are in this page")
-    return kernels[:, :shown], seeds[:shown]
+    return seeds[:shown]
 
 
 def _deep(
     trajectory: xr.Dataset,
     deep: Deeper,
-    settings: dict,
+    stride: int,
     arrays: dict[str, Any],
     notes: list[str],
 ) -> dict[str, Any]:
@@ -127,51 +132,13 @@ def _deep(
     channels, layers = deep.channels, deep.layers
     numbers, net = layers_of(trajectory), ("arm", "probe_seed", "step")
     probes, seeds = _chosen(trajectory, numbers, notes)
-    height, width, _ = trajectory["example_image"].shape[-3:]
-    model = settings["model"]
-    fields = receptive_fields(
-        (height, width),
-        kernel_size=model["kernel_size"],
-        depth=len(numbers),
-        stride=model.get("stride", 1),
-    )
+    fields = fields_of(trajectory, stride)
     words = sorted({str(w) for i in numbers for w in np.unique(channels[f"label_{i}"].values)})
-    told = []
-    for i, field in zip(numbers, fields, strict=True):
-        c = f"channel_{i}"
-        maps = trajectory[f"feature_map_{i}"].isel(probe=probes, probe_seed=slice(len(seeds)))
-        maps = maps.transpose(*net, "probe", f"map_{c}", f"y_{i}", f"x_{i}").values
-        small = _averaged(maps.astype(np.float32))
-        scaled, low, high = to_bytes(small, axes=(2, 3, 5, 6))
-        arrays[f"maps_{i}"] = pack(scaled)
-        arrays[f"map_low_{i}"], arrays[f"map_high_{i}"] = pack(low), pack(high)
-        of = channels.isel(probe_seed=slice(len(seeds)))
-        values = [of[f"{m}_{i}"].transpose(*net, c).values for m in MEASURES]
-        arrays[f"measures_{i}"] = pack(np.stack(values, -1).astype(np.float32))
-        label = of[f"label_{i}"].transpose(*net, c).values.astype(str)
-        arrays[f"labels_{i}"] = pack(np.searchsorted(words, label).astype(np.int16))
-        shown = trajectory.isel(probe_seed=slice(len(seeds)))
-        tuned = shown[f"grating_{i}"].transpose(*net, c, "frequency", "orientation").values
-        arrays[f"gratings_{i}"] = pack(to_bytes(tuned.astype(np.float32), axes=(2, 4, 5))[0])
-        top = shown[f"top_example_{i}"].transpose(*net, c, "rank").values
-        value = shown[f"top_value_{i}"].transpose(*net, c, "rank").values
-        place = shown[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
-        arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
-        arrays[f"top_value_{i}"] = pack(value.astype(np.float32))
-        if i > 1:
-            values, inputs = _deeper_kernels(shown, i)
-            arrays[f"kernels_{i}"], arrays[f"inputs_{i}"] = pack(values), pack(inputs)
-        told.append(
-            {
-                "number": i,
-                "channels": trajectory.sizes[c],
-                "shown": small.shape[4],
-                "height": small.shape[5],
-                "width": small.shape[6],
-                "kernel": int(trajectory.sizes[f"ky_{i}"] if i > 1 else trajectory.sizes["ky"]),
-                "field": list(field),
-            }
-        )
+    shown, of = (d.isel(probe_seed=slice(len(seeds))) for d in (trajectory, channels))
+    told = [
+        _layer(shown.isel(probe=probes), of, words, i, field, arrays)
+        for i, field in zip(numbers, fields, strict=True)
+    ]
     curves = ("probe_accuracy", "cka_final", "effective_rank")
     of_layers = layers.isel(probe_seed=slice(len(seeds)))
     parts = [of_layers[name].transpose(*net, "layer").values for name in curves]
@@ -196,6 +163,49 @@ def _deep(
             }
             for p in probes
         ],
+    }
+
+
+def _layer(
+    shown: xr.Dataset,
+    channels: xr.Dataset,
+    words: list[str],
+    i: int,
+    field: Field,
+    arrays: dict[str, Any],
+) -> dict[str, Any]:
+    """What layer `i` of the networks in the page showed, into `arrays`, and what it is.
+
+    `words`: all labels, sorted.
+    """
+    net, c = ("arm", "probe_seed", "step"), f"channel_{i}"
+    maps = shown[f"feature_map_{i}"].transpose(*net, "probe", f"map_{c}", f"y_{i}", f"x_{i}").values
+    small = _averaged(maps.astype(np.float32))
+    scaled, low, high = to_bytes(small, axes=(2, 3, 5, 6))
+    arrays[f"maps_{i}"] = pack(scaled)
+    arrays[f"map_low_{i}"], arrays[f"map_high_{i}"] = pack(low), pack(high)
+    values = [channels[f"{m}_{i}"].transpose(*net, c).values for m in MEASURES]
+    arrays[f"measures_{i}"] = pack(np.stack(values, -1).astype(np.float32))
+    label = channels[f"label_{i}"].transpose(*net, c).values.astype(str)
+    arrays[f"labels_{i}"] = pack(np.searchsorted(words, label).astype(np.int16))
+    tuned = shown[f"grating_{i}"].transpose(*net, c, "frequency", "orientation").values
+    arrays[f"gratings_{i}"] = pack(to_bytes(tuned.astype(np.float32), axes=(2, 4, 5))[0])
+    top = shown[f"top_example_{i}"].transpose(*net, c, "rank").values
+    place = shown[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
+    arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
+    value = shown[f"top_value_{i}"].transpose(*net, c, "rank").values
+    arrays[f"top_value_{i}"] = pack(value.astype(np.float32))
+    if i > 1:
+        weights, inputs = _deeper_kernels(shown, i)
+        arrays[f"kernels_{i}"], arrays[f"inputs_{i}"] = pack(weights), pack(inputs)
+    return {
+        "number": i,
+        "channels": shown.sizes[c],
+        "shown": small.shape[4],
+        "height": small.shape[5],
+        "width": small.shape[6],
+        "kernel": shown.sizes[f"ky_{i}" if i > 1 else "ky"],
+        "field": list(field),
     }
 
 

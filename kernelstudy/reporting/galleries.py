@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis.deep import layers_of
-from kernelstudy.analysis.trajectory import spatial_kernels
 from kernelstudy.reporting.style import DIVERGING, MAPS, styled
 
 SHOWN_CHANNELS, SHOWN_STEPS = 16, 7
@@ -29,15 +28,20 @@ def shown_steps(count: int, *, most: int = SHOWN_STEPS) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
-def kernel_scales(trajectory: xr.Dataset) -> tuple[float, float]:
-    """The largest |weight| of W and of W - W0 over the run: one colour scale each, for all arms."""
-    kernels = np.nan_to_num(spatial_kernels(trajectory), posinf=0, neginf=0)
+def kernel_scales(kernels: np.ndarray) -> tuple[float, float]:
+    """The largest |weight| of W and of W - W0 over a run's `spatial_kernels`: one colour scale each."""
+    kernels = np.nan_to_num(kernels, posinf=0, neginf=0)
     return float(np.abs(kernels).max()), float(np.abs(kernels - kernels[:, :, :1]).max())
 
 
-def kernels_over_time(trajectory: xr.Dataset, arm: str, scales: tuple[float, float]) -> Figure:
-    """The first seed's kernels of an arm, a row a step: W on the left, W - W0 on the right."""
-    values = spatial_kernels(trajectory.sel(arm=[arm]))[0, 0]
+def kernels_over_time(
+    trajectory: xr.Dataset, kernels: np.ndarray, row: int, scales: tuple[float, float]
+) -> Figure:
+    """The first seed's kernels of the arm in `row`, a row a step: W on the left, W - W0 on the right.
+
+    `kernels`: the trajectory's `spatial_kernels`.
+    """
+    arm, values = str(trajectory["arm"].values[row]), kernels[row, 0]
     steps = shown_steps(len(values))
     channels = min(values.shape[1], SHOWN_CHANNELS)
     rows, beside = len(steps), 1.22 * channels
@@ -87,7 +91,7 @@ def matches(final: xr.Dataset, untrained: xr.Dataset, bank: Bank, title: str) ->
     Each pair is a kernel of the arm (any seed) and its nearest hand-crafted kernel of `bank`, turned
     to the kernel's sign; each picture has its own scale.
 
-    `final`, `untrained`: `final_matches` of W (or of W - W0) at the last step, and of W at step 0.
+    `final`, `untrained`: of `Matches`, those of W (or of W - W0) at the last step, and of W at step 0.
     """
     arms = [str(a) for a in final["arm"].values]
     columns = [

@@ -22,16 +22,9 @@ METRIC_WORDS = {
 }
 
 
-def headline(verdicts: Verdicts, names: list[str], arms: list[dict]) -> list[str]:
-    """The answer in a few sentences, over the arms that learned their first layer from true labels.
-
-    `names` and `arms`: every arm's name and settings, as the study lists them.
-    """
-    learned = [
-        name
-        for name, arm in zip(names, arms, strict=True)
-        if arm["labels"] == "true" and arm["first_layer"] == "learned"
-    ]
+def headline(verdicts: Verdicts, learned: list[str]) -> list[str]:
+    """The answer in a few sentences, over the arms `learned`: those that learned their first layer from
+    true labels."""
     lines = []
     for part, words in (
         ("update", "What training adds (the update W − W₀)"),

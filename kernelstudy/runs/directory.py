@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from kernelstudy.config import NEUTRAL, NOT_IN_ID, Study
+from kernelstudy.config import NEUTRAL, ConfigError, Study, result_settings, study_of
+from kernelstudy.config.checks import check_reported
 from kernelstudy.runs import layout, untrusted
 from kernelstudy.system import files
 from kernelstudy.system.errors import RunError, first_line
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
 TRAJECTORY, ANALYSIS = "trajectory.zarr", "analysis.zarr"
 CONFIG, PROVENANCE, METRICS = "config.yaml", "provenance.json", "metrics.jsonl"
 CHECKPOINTS, DONE, FAILED = "checkpoints", "DONE", "FAILED"
-
-
-def result_settings(study: Study) -> dict[str, Any]:
-    """All settings that change the result, as plain data."""
-    settings = dataclasses.asdict(study)
-    for key in NOT_IN_ID:
-        group, _, entry = key.rpartition(".")
-        (settings[group] if group else settings).pop(entry)
-    return settings
 
 
 def run_id(study: Study) -> str:
@@ -147,28 +138,43 @@ def check_trajectory(run: Path) -> None:
         raise RunError(f"{run / TRAJECTORY} cannot be read: {first_line(error)}") from error
 
 
-def read_config(run: Path) -> dict[str, Any]:
-    """The settings of a run, as plain data."""
-    return _read(run, CONFIG, _safe_yaml)
-
-
 def _safe_yaml(text: str) -> Any:
     """`yaml.safe_load` by libyaml, ten times as fast, where that is there."""
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def read_facts(run: Path, arms: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings and provenance of a run (of so many arms), held to what a report makes use of."""
-    settings, provenance = read_config(run), read_provenance(run)
-    layout.check_settings(settings, run / CONFIG)
-    layout.check_provenance(provenance, run / PROVENANCE)
-    if arms is not None and len(settings["arms"]) != arms:
-        raise RunError(f"{run / CONFIG} has {len(settings['arms'])} arms, its trajectory {arms}")
-    return settings, provenance
+def read_settings(run: Path) -> Study:
+    """The settings that a run was made with, as what they were.
+
+    Names that later versions may know (of activations, initialisers, ...) are taken as they are.
+
+    Raises:
+        RunError: they cannot be read, or are not such as a report can rest on.
+    """
+    try:
+        study = study_of(_read(run, CONFIG, _safe_yaml))
+        check_reported(study)
+    except ConfigError as error:
+        raise RunError(f"{run / CONFIG} is not that of a run: {error}") from error
+    return study
 
 
 def read_provenance(run: Path) -> dict[str, Any]:
+    """Where a run says that it comes from, as plain data."""
     return _read(run, PROVENANCE, json.loads)
+
+
+def read_facts(run: Path, arms: int | None = None) -> tuple[Study, dict[str, Any]]:
+    """Settings and provenance of a run (of so many arms), held to what a report makes use of.
+
+    Raises:
+        RunError: one of them cannot be read, or is not what runs write.
+    """
+    study, provenance = read_settings(run), read_provenance(run)
+    layout.check_provenance(provenance, run / PROVENANCE)
+    if arms is not None and len(study.arms) != arms:
+        raise RunError(f"{run / CONFIG} has {len(study.arms)} arms, its trajectory {arms}")
+    return study, provenance
 
 
 def read_trajectory(run: Path) -> xr.Dataset:
@@ -238,6 +244,6 @@ def of_another_version(study: Study) -> Path | None:
                 continue
             # the settings last: YAML is slow to read, and a study may have a thousand runs
             other = read_provenance(run).get("kernelstudy") != __version__
-            if other and read_config(run) == settings:
+            if other and result_settings(read_settings(run)) == settings:
                 return run
     return None

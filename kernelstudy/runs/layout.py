@@ -11,57 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelstudy.config import KERNEL_SIZES, METRICS, STRIDES
-from kernelstudy.handcrafted import names as bank_names
+import numpy as np
+
+from kernelstudy.analysis import variables
+from kernelstudy.analysis.variables import Variable
+from kernelstudy.config import DEPTHS, KERNEL_SIZES
 from kernelstudy.system.errors import RunError
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_NET = ("arm", "seed", "step")
-# Variables and their dims; those in brackets may be there.
-VARIABLES = {
-    "kernel": (*_NET, "ky", "kx", "cin", "cout"),
-    "train_loss": _NET,
-    "test_accuracy": _NET,
-    "diverged": ("arm", "seed"),
-    "patch_eigenvalue": ("[arm]", "component"),
-    "patch_basis": ("[arm]", "component", "ky", "kx"),
-}
-_WATCHED = ("arm", "probe_seed", "step")
-# Of layer {i}, where layers were watched (`training.watch`); the others are there once.
-OF_LAYERS = {
-    "feature_map_{i}": (*_WATCHED, "probe", "y_{i}", "x_{i}", "map_channel_{i}"),
-    "grating_{i}": (*_WATCHED, "orientation", "frequency", "channel_{i}"),
-    "stimulus_{i}": (*_WATCHED, "stimulus", "statistic", "channel_{i}"),
-    "feature_{i}": (*_WATCHED, "example", "cell_{i}", "channel_{i}"),
-    "top_value_{i}": (*_WATCHED, "rank", "channel_{i}"),
-    "top_example_{i}": (*_WATCHED, "rank", "channel_{i}"),
-    "top_place_{i}": (*_WATCHED, "rank", "axis", "channel_{i}"),
-}
-# Of layer {i} from the second on.
-OF_DEEPER_LAYERS = {
-    "kernel_{i}": (*_WATCHED, "ky_{i}", "kx_{i}", "channel_{before}", "channel_{i}"),
-}
-WITH_LAYERS = {
-    "probe_image": ("[arm]", "probe", "row", "column", "colour"),
-    "probe_label": ("probe",),
-    "probe_part": ("probe",),
-    "example_image": ("[arm]", "example", "row", "column", "colour"),
-    "example_label": ("example",),
-    "orientation": ("orientation",),
-    "frequency": ("frequency",),
-    "statistic": ("statistic",),
-    "stimulus_kind": ("stimulus",),
-    "stimulus_direction": ("stimulus",),
-    "stimulus_polarity": ("stimulus",),
-}
-_WORDS = ("probe_part", "statistic", "stimulus_kind")
-_KINDS = {"kernel": "f", "diverged": "b", "arm": "U", "seed": "iu", "step": "iu"}
+MOST_LAYERS = max(DEPTHS)
 
 
 def check_dataset(found: xr.Dataset, where: Path) -> None:
-    """Hold a trajectory to the variables, dims and types that runs write.
+    """Hold a trajectory to the variables, dims and types that runs write (`analysis.variables`).
 
     Raises:
         RunError: for the first that differs.
@@ -70,50 +34,44 @@ def check_dataset(found: xr.Dataset, where: Path) -> None:
     def refuse(what: str) -> RunError:
         return RunError(f"{where} is no trajectory of a run: {what}")
 
-    for name, dims in VARIABLES.items():
-        if name not in found.data_vars:
-            raise refuse(f"there is no {name}")
-        must = {dim for dim in dims if not dim.startswith("[")}
-        may = {dim.strip("[]") for dim in dims}
-        if not must <= set(found[name].dims) <= may:
-            raise refuse(f"{name} has the dims {', '.join(map(str, found[name].dims))[:200]}")
-    for name in (*VARIABLES, *_NET):
-        if name not in found.variables or found[name].dtype.kind not in _KINDS.get(name, "fiub"):
-            raise refuse(f"{name} is not there, or of the wrong type")
-    if any(size < 1 for size in found.sizes.values()):
-        raise refuse("it has an axis without entries")
-    _check_layers(found, refuse)
-    if found.sizes["ky"] != found.sizes["kx"] or found.sizes["ky"] not in KERNEL_SIZES:
-        raise refuse("its kernels are not square and of a size that is studied")
-    for name in _NET:
-        values = found[name].values
-        if found[name].dims != (name,) or len(set(values.tolist())) != len(values):
-            raise refuse(f"{name} is not one distinct value for each entry")
-    steps = found["step"].values
-    if steps[0] != 0 or (steps[1:] <= steps[:-1]).any():
-        raise refuse("its steps do not start at 0 and grow")
-
-
-def _check_layers(found: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
-    """The same for what layers 1, 2, ... showed, where any was watched."""
-    if "feature_1" not in found.data_vars:
-        return
-    layers = [i for i in range(1, 6) if f"feature_{i}" in found.data_vars]
+    layers = [i for i in range(1, MOST_LAYERS + 1) if f"feature_{i}" in found.variables]
     if layers != list(range(1, len(layers) + 1)):
         raise refuse("a layer between others was not watched")
-    wanted = WITH_LAYERS | {
-        name.format(i=i): tuple(dim.format(i=i, before=i - 1) for dim in dims)
-        for i in layers
-        for name, dims in (OF_LAYERS | (OF_DEEPER_LAYERS if i > 1 else {})).items()
-    }
-    for name, dims in wanted.items():
-        must = {dim for dim in dims if not dim.startswith("[")}
-        if name not in found.variables or not must <= set(found[name].dims) <= {
-            dim.strip("[]") for dim in dims
-        }:
-            raise refuse(f"{name} is not there, or has other dims")
-        if found[name].dtype.kind not in ("UT" if name in _WORDS else "fiu"):
-            raise refuse(f"{name} is of the wrong type")
+    wanted = variables.all_of(len(layers))
+    wanted |= {k: v for k, v in variables.VALIDATION.items() if k in found.variables}
+    for name, variable in wanted.items():
+        _check_variable(found, name, variable, refuse)
+    if any(size < 1 for size in found.sizes.values()):
+        raise refuse("it has an axis without entries")
+    if found.sizes["ky"] != found.sizes["kx"] or found.sizes["ky"] not in KERNEL_SIZES:
+        raise refuse("its kernels are not square and of a size that is studied")
+    for name in variables.NET:
+        values = found[name].values
+        if len(set(values.tolist())) != len(values):
+            raise refuse(f"{name} is not one distinct value for each entry")
+    steps = found["step"].values
+    if steps[0] != 0 or (np.diff(steps) <= 0).any():
+        raise refuse("its steps do not start at 0 and grow")
+    if layers:
+        _check_subjects(found, refuse)
+    for number in layers:
+        _check_layer(found, number, refuse)
+
+
+def _check_variable(
+    found: xr.Dataset, name: str, variable: Variable, refuse: Callable[[str], RunError]
+) -> None:
+    if name not in found.variables:
+        raise refuse(f"there is no {name}")
+    dims, must = set(found[name].dims), set(variable.dims)
+    if not must <= dims <= must | ({"arm"} if variable.by_arm else set()):
+        raise refuse(f"{name} has the dims {', '.join(map(str, found[name].dims))[:200]}")
+    if found[name].dtype.kind not in variable.kinds:
+        raise refuse(f"{name} is of the wrong type")
+
+
+def _check_subjects(found: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
+    """The images that layers were watched on."""
     sizes, seeds = found.sizes, found["probe_seed"].values.tolist()
     if seeds != found["seed"].values.tolist()[: len(seeds)] or sizes["statistic"] != 2:
         raise refuse("the networks that were watched are not the first")
@@ -123,47 +81,20 @@ def _check_layers(found: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
         raise refuse("its probes or gratings are not those of runs")
     if len(set(found["example_label"].values.tolist())) < 2:
         raise refuse("its examples are of one class")
-    for i in layers:
-        if i > 1 and sizes[f"ky_{i}"] != sizes[f"kx_{i}"]:
-            raise refuse(f"kernel_{i} is not square")
-        top, place = found[f"top_example_{i}"].values, found[f"top_place_{i}"].values
-        if top.dtype.kind != "i" or not ((top >= 0) & (top < sizes["example"])).all():
-            raise refuse(f"top_example_{i} names no examples")
-        if place.dtype.kind != "i" or (place < 0).any():
-            raise refuse(f"top_place_{i} names no places")
-        if sizes[f"map_channel_{i}"] > sizes[f"channel_{i}"]:
-            raise refuse(f"feature_map_{i} has more channels than the layer")
 
 
-def check_settings(settings: dict[str, Any], where: Path) -> None:
-    """Hold config.yaml to what a report makes use of; RunError for the first entry that differs."""
-    known = set(bank_names())
-    plain = (str, int, float, bool, type(None))
-    _check(
-        settings,
-        where,
-        {
-            "name": lambda v: isinstance(v, str) and v.isprintable() and not set(v) & set("<>/\\"),
-            "steps": _count,
-            "batch_size": _count,
-            "bank.kernels": lambda v: isinstance(v, list) and v and set(map(str, v)) <= known,
-            "bank.metric": lambda v: v in METRICS,
-            "model": lambda v: (
-                isinstance(v, dict)
-                and v.get("kernel_size") in KERNEL_SIZES
-                and v.get("stride", 1) in STRIDES
-            ),
-            "arms": lambda v: (
-                isinstance(v, list)
-                and all(
-                    isinstance(arm, dict)
-                    and {"init", "labels", "first_layer"} <= arm.keys()
-                    and all(isinstance(k, str) and isinstance(e, plain) for k, e in arm.items())
-                    for arm in v
-                )
-            ),
-        },
-    )
+def _check_layer(found: xr.Dataset, number: int, refuse: Callable[[str], RunError]) -> None:
+    """What one layer showed."""
+    sizes = found.sizes
+    top, places = found[f"top_example_{number}"].values, found[f"top_place_{number}"].values
+    if not ((top >= 0) & (top < sizes["example"])).all():
+        raise refuse(f"top_example_{number} names no examples")
+    if (places < 0).any():
+        raise refuse(f"top_place_{number} names no places")
+    if sizes[f"map_channel_{number}"] > sizes[f"channel_{number}"]:
+        raise refuse(f"feature_map_{number} has more channels than the layer")
+    if number > 1 and sizes[f"ky_{number}"] != sizes[f"kx_{number}"]:
+        raise refuse(f"kernel_{number} is not square")
 
 
 def check_provenance(provenance: dict[str, Any], where: Path) -> None:

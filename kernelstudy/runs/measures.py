@@ -1,4 +1,4 @@
-"""What a run's own report measured, read back while it is current. No JAX.
+"""What is measured of a run, and what its own report measured, read back while it is current. No JAX.
 
 The report seals analysis.zarr with the run that it was made of, and with a summary that is enough for
 a report over a thousand runs: opening every array of every run would take minutes.
@@ -18,8 +18,15 @@ import xarray as xr
 from kernelstudy.analysis import tables
 from kernelstudy.analysis.deep_tables import Deeper, deep_tables, measure_deep
 from kernelstudy.analysis.kernels import DELTA
-from kernelstudy.analysis.trajectory import Verdicts, judge_arms, measure_trajectory
-from kernelstudy.config import RANDOM_INITS
+from kernelstudy.analysis.trajectory import (
+    Matches,
+    Verdicts,
+    final_matches,
+    judge_arms,
+    measure_trajectory,
+    spatial_kernels,
+)
+from kernelstudy.config import Study
 from kernelstudy.runs import directory, untrusted
 from kernelstudy.system import files
 from kernelstudy.system.errors import RunError, first_line
@@ -50,13 +57,13 @@ class RunMeasures(NamedTuple):
     chance: tuple[float, float, float]
 
 
-def seal(analysis: xr.Dataset, run: Path, verdicts: dict, metric: str) -> xr.Dataset:
+def seal(analysis: xr.Dataset, fingerprint: str, verdicts: Verdicts, metric: str) -> xr.Dataset:
     """The analysis with what it was made of and its summary, so that it can be read back."""
     text = json.dumps(summary(analysis, verdicts, metric))
-    return analysis.assign_attrs({OF: fingerprint(run), BY: __version__, SUMMARY: text})
+    return analysis.assign_attrs({OF: fingerprint, BY: __version__, SUMMARY: text})
 
 
-def summary(analysis: xr.Dataset, verdicts: dict, metric: str) -> dict[str, Any]:
+def summary(analysis: xr.Dataset, verdicts: Verdicts, metric: str) -> dict[str, Any]:
     """`RunMeasures` as plain data."""
     last, net = analysis.isel(step=-1), ("arm", "seed")
     arms = [str(arm) for arm in analysis["arm"].values]
@@ -87,7 +94,7 @@ def summary(analysis: xr.Dataset, verdicts: dict, metric: str) -> dict[str, Any]
     }
 
 
-def fingerprint(run: Path) -> str:
+def fingerprint_of(run: Path) -> str:
     """Hash of what tells one trajectory from another: DONE (its checksums), settings, provenance.
 
     Raises:
@@ -103,41 +110,44 @@ def fingerprint(run: Path) -> str:
     return text.hexdigest()
 
 
-def read(run: Path, settings: dict[str, Any], metric: str) -> tuple[RunMeasures, xr.Dataset | None]:
+def read_measures(
+    run: Path, fingerprint: str, study: Study
+) -> tuple[RunMeasures, xr.Dataset | None]:
     """The measures of a finished run, and its analysis if it had to be measured again.
 
     Raises:
         RunError: where neither its analysis is current nor its trajectory can be read.
     """
-    sealed = fingerprint(run)
     try:
-        found = _parsed(json.loads(_attributes(run, sealed)[SUMMARY]))
-        if found.metric == metric:
+        found = _parsed(json.loads(_attributes(run, fingerprint)[SUMMARY]))
+        if found.metric == study.bank.metric:
             return found, None
     except Exception:  # whatever is wrong with it, the trajectory is what counts
         pass
     trajectory = directory.read_trajectory(run)
     try:
-        bank, arms = settings["bank"]["kernels"], settings["arms"]
-        analysis = measure_trajectory(trajectory, bank)
-        verdicts = judge_arms(trajectory, arms)
-        return _parsed(summary(analysis, verdicts, metric)), analysis
+        kernels = spatial_kernels(trajectory)
+        analysis = measure_trajectory(trajectory, study.bank.kernels, kernels=kernels)
+        verdicts = judge_arms(trajectory, study.controls, kernels=kernels)
+        return _parsed(summary(analysis, verdicts, study.bank.metric)), analysis
     except Exception as error:
         raise RunError(
             f"{run} cannot be measured: {type(error).__name__}: {first_line(error)}"
         ) from error
 
 
-def is_current(run: Path) -> bool:
+def is_current(run: Path, fingerprint: str) -> bool:
     """Whether analysis.zarr belongs to the trajectory and to this version of the package."""
     try:
-        _attributes(run, fingerprint(run))
+        _attributes(run, fingerprint)
     except Exception:
         return False
     return True
 
 
-def curves(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_curves(
+    run: Path, fingerprint: str, metric: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log steps (step,) and the measure of W and of the update (arm, seed, step), from analysis.zarr.
 
     Raises:
@@ -145,7 +155,7 @@ def curves(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     import zarr
 
-    _attributes(run, fingerprint(run))
+    _attributes(run, fingerprint)
     untrusted.check_store(run / directory.ANALYSIS)
     group = zarr.open_group(
         run / directory.ANALYSIS, mode="r", zarr_format=3, use_consolidated=False
@@ -163,12 +173,12 @@ def curves(run: Path, metric: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return array("step"), array(metric), array(DELTA + metric)
 
 
-def _attributes(run: Path, sealed: str) -> dict[str, Any]:
+def _attributes(run: Path, fingerprint: str) -> dict[str, Any]:
     """The attributes of a current analysis.zarr."""
     untrusted.check_places(run, directory.ANALYSIS)
     place = run / directory.ANALYSIS
     found = json.loads(untrusted.read_text(place, "zarr.json"))["attributes"]
-    if (found[OF], found[BY]) != (sealed, __version__):
+    if (found[OF], found[BY]) != (fingerprint, __version__):
         raise RunError(f"{place} is not of this trajectory and version")
     return found
 
@@ -194,19 +204,21 @@ def _parsed(found: dict[str, Any]) -> RunMeasures:
     return RunMeasures(metric, arms, seeds, step, per_network, per_arm, (mean, low, high))
 
 
-class RunFindings(NamedTuple):
-    """A finished run and what was found in it."""
+class Findings(NamedTuple):
+    """A finished run and what was found in it. `kernels`: its `spatial_kernels`."""
 
     trajectory: xr.Dataset
-    settings: dict
-    provenance: dict
+    study: Study
+    provenance: dict[str, Any]
+    kernels: np.ndarray
+    matches: Matches
     analysis: xr.Dataset
     verdicts: Verdicts
     deep: Deeper | None
     tables: dict[str, pd.DataFrame]
 
 
-def measure_run(run: Path, *, out: Path | None = None) -> RunFindings:
+def measure_run(run: Path, *, out: Path | None = None) -> Findings:
     """Measure a finished run and write tables/ into `out`.
 
     Into the run's own directory (the default) also analysis.zarr, elsewhere provenance.json.
@@ -217,26 +229,37 @@ def measure_run(run: Path, *, out: Path | None = None) -> RunFindings:
     out = run if out is None else out
     trajectory = directory.read_trajectory(run)
     untrusted.check_places(out, "tables", "figures")
-    settings, provenance = directory.read_facts(run, trajectory.sizes["arm"])
-    bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
-
-    analysis = measure_trajectory(trajectory, bank)
-    verdicts = judge_arms(trajectory, settings["arms"])
-    deep = measure_deep(trajectory, [arm["init"] in RANDOM_INITS for arm in settings["arms"]])
-    if out == run:
-        of_layers = [] if deep is None else [deep.channels, deep.layers]
-        whole = xr.merge([analysis, *of_layers])
-        directory.write_dataset(out / directory.ANALYSIS, seal(whole, run, verdicts, metric))
-    else:  # a report on its own still says where it comes from
-        files.write_text(out / directory.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+    study, provenance = directory.read_facts(run, trajectory.sizes["arm"])
+    kernels = spatial_kernels(trajectory)
+    matches = final_matches(trajectory, study.bank.kernels, kernels=kernels)
+    analysis = measure_trajectory(trajectory, study.bank.kernels, kernels=kernels)
+    verdicts = judge_arms(trajectory, study.controls, kernels=kernels)
+    deep = measure_deep(trajectory, [arm.starts_random for arm in study.arms])
     found = {
         "summary": tables.summary(analysis),
         "tests": tables.tests(analysis),
         "ladder": tables.ladder(verdicts),
         "growth": tables.growth(analysis),
-        "kernels": tables.kernels(trajectory, bank),
+        "kernels": tables.kernels(matches.trained, trajectory["diverged"]),
         **({} if deep is None else deep_tables(deep)),
     }
+    if out == run:
+        of_layers = [] if deep is None else [deep.channels, deep.layers]
+        whole = xr.merge([analysis, *of_layers])
+        sealed = seal(whole, fingerprint_of(run), verdicts, study.bank.metric)
+        directory.write_dataset(out / directory.ANALYSIS, sealed)
+    else:  # a report on its own still says where it comes from
+        files.write_text(out / directory.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     for name, table in found.items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
-    return RunFindings(trajectory, settings, provenance, analysis, verdicts, deep, found)
+    return Findings(
+        trajectory=trajectory,
+        study=study,
+        provenance=provenance,
+        kernels=kernels,
+        matches=matches,
+        analysis=analysis,
+        verdicts=verdicts,
+        deep=deep,
+        tables=found,
+    )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
-import pandas as pd
-import xarray as xr
-
-from kernelstudy.analysis.kernels import DELTA, usable_bank
-from kernelstudy.analysis.trajectory import Verdicts, final_matches, updates
+from kernelstudy.analysis.kernels import DELTA, Bank, usable_bank
+from kernelstudy.config import Study
 from kernelstudy.reporting import (
     curves,
     deep_words,
@@ -24,10 +20,11 @@ from kernelstudy.reporting import (
 from kernelstudy.reporting.animation import kernels_gif
 from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.runs import measures
+from kernelstudy.runs.measures import Findings
 
 
 def build(run: Path, *, out: Path | None = None) -> Path:
-    """`measuring.measure` a finished run, and add figures/, report.md and report.html, all in `out`.
+    """`measure_run` a finished run, and add figures/, report.md and report.html, all in `out`.
 
     Returns:
         The path of report.html.
@@ -37,21 +34,29 @@ def build(run: Path, *, out: Path | None = None) -> Path:
     """
     out = run if out is None else out
     found = measures.measure_run(run, out=out)
-    trajectory, settings, provenance, analysis, verdicts, deep, made = found
-    bank, metric = settings["bank"]["kernels"], settings["bank"]["metric"]
-    draw(trajectory, analysis, bank, metric, out / "figures")
-    composed = compose(analysis, verdicts, made, settings, provenance)
+    study, deep = found.study, found.deep
+    bank = usable_bank(study.bank.kernels, found.trajectory.sizes["ky"])
+    draw(found, bank, out / "figures")
+    composed = compose(found)
     if deep is not None:
-        deep_words.draw(trajectory, deep, settings["model"], out / "figures")
+        deep_words.draw(found.trajectory, deep, study.model.stride, out / "figures")
         deep_words.add_to(composed, deep)
-    composed.explorer = explorer.payload(trajectory, analysis, deep, settings)
+    composed.explorer = explorer.payload(
+        found.trajectory,
+        found.kernels,
+        found.analysis,
+        deep,
+        bank=bank,
+        metric=study.bank.metric,
+        stride=study.model.stride,
+    )
     return page.write(composed, out)
 
 
-def draw(
-    trajectory: xr.Dataset, analysis: xr.Dataset, bank: list[str], metric: str, folder: Path
-) -> None:
-    """All figures of a report."""
+def draw(found: Findings, bank: Bank, folder: Path) -> None:
+    """All figures of a report but those of deeper layers. `bank`: of the declared kernels."""
+    trajectory, analysis, kernels = found.trajectory, found.analysis, found.kernels
+    metric, matches = found.study.bank.metric, found.matches
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
     style.save(curves.answer(analysis, metric), folder, "answer")
     style.save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
@@ -60,33 +65,27 @@ def draw(
         style.save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
     style.save(curves.sectors(analysis), folder, "sectors")
     style.save(curves.performance(analysis), folder, "performance")
-    trained, untrained = (final_matches(trajectory, bank, step=s) for s in (-1, 0))
-    update = final_matches(updates(trajectory), bank, step=-1)
     if "a_pop" in analysis:
         style.save(operator_figures.population_a(analysis), folder, "a_pop")
-        style.save(operator_figures.portrait(trained, update), folder, "portrait")
-    kernels = usable_bank(bank, trajectory.sizes["ky"])
-    for name, found, title in (
-        ("matches", trained, "W"),
-        ("matches_update", update, "update W − W₀"),
+        portrait = operator_figures.portrait(matches.trained, matches.update)
+        style.save(portrait, folder, "portrait")
+    for name, final, title in (
+        ("matches", matches.trained, "W"),
+        ("matches_update", matches.update, "update W − W₀"),
     ):
-        style.save(galleries.matches(found, untrained, kernels, title), folder, name)
-    scales = galleries.kernel_scales(trajectory)
-    for index, arm in enumerate(trajectory["arm"].values):
-        kernels = galleries.kernels_over_time(trajectory, str(arm), scales)
-        style.save(kernels, folder, f"kernels_{index}")
-    kernels_gif(trajectory, folder)
+        style.save(galleries.matches(final, matches.untrained, bank, title), folder, name)
+    scales = galleries.kernel_scales(kernels)
+    for row in range(trajectory.sizes["arm"]):
+        over_time = galleries.kernels_over_time(trajectory, kernels, row, scales)
+        style.save(over_time, folder, f"kernels_{row}")
+    kernels_gif(trajectory, kernels, folder)
 
 
-def compose(
-    analysis: xr.Dataset,
-    verdicts: Verdicts,
-    found: dict[str, pd.DataFrame],
-    settings: dict,
-    provenance: dict,
-) -> Page:
+def compose(found: Findings) -> Page:
     """What the report says, in words."""
-    data, metric, last = provenance["data"], settings["bank"]["metric"], settings["steps"]
+    analysis, verdicts, tables = found.analysis, found.verdicts, found.tables
+    study, provenance = found.study, found.provenance
+    data, metric, last = provenance["data"], study.bank.metric, study.steps
     arms, seeds = [str(a) for a in analysis["arm"].values], analysis.sizes["seed"]
     used = ", ".join(str(entry) for entry in analysis["entry"].values)
     shape = " x ".join(map(str, data["image_shape"]))
@@ -99,18 +98,18 @@ def compose(
         (
             "Networks",
             f"{len(arms)} arms x {seeds} seeds = {len(arms) * seeds}, {last:,} steps of "
-            f"{settings['batch_size']} images, on {provenance['device']}",
+            f"{study.batch_size} images, on {provenance['device']}",
         ),
         ("Declared", f"bank {used}; primary measure {metric}; final step {last:,}"),
     ]
     notes = [run_words.refusal(analysis), run_words.diverged(analysis), run_words.dead(verdicts)]
-    final = found["summary"][found["summary"]["step"] == last].drop(columns="step")
-    tested = found["tests"][found["tests"]["step"] == last].drop(columns="step")
+    final = tables["summary"][tables["summary"]["step"] == last].drop(columns="step")
+    tested = tables["tests"][tables["tests"]["step"] == last].drop(columns="step")
     return Page(
-        title=f"{settings['name']}: do the learned kernels look hand-crafted?",
+        title=f"{study.name}: do the learned kernels look hand-crafted?",
         facts=facts,
-        headline=run_words.headline(verdicts, arms, settings["arms"]),
-        answer=run_words.sentences(analysis, found["summary"], found["tests"], verdicts, metric),
+        headline=run_words.headline(verdicts, study.learning_arms),
+        answer=run_words.sentences(analysis, tables["summary"], tables["tests"], verdicts, metric),
         notes=[note for note in notes if note],
         lead=Figure(
             "answer",
@@ -120,13 +119,13 @@ def compose(
         ),
         sections=_sections(arms, "a_pop" in analysis),
         tables=[
-            ("Growth of each sector's energy: start + new + cross = end", found["growth"]),
+            ("Growth of each sector's energy: start + new + cross = end", tables["growth"]),
             ("Summary", final),
             ("Tests", tested),
         ],
-        ladder=ladder_words.in_words(found["ladder"]),
-        method=_method(settings, used),
-        reproduce=shlex.join(shlex.split(provenance["command"])),
+        ladder=ladder_words.in_words(tables["ladder"]),
+        method=_method(study, used),
+        reproduce=provenance["command"],
         provenance=provenance,
     )
 
@@ -197,10 +196,10 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
     ]
 
 
-def _method(settings: dict, used: str) -> list[str]:
+def _method(study: Study, used: str) -> list[str]:
     return [
-        f"Declared before the run: bank {used}; primary measure {settings['bank']['metric']}; final step "
-        f"{settings['steps']:,}. All else is description.",
+        f"Declared before the run: bank {used}; primary measure {study.bank.metric}; final step "
+        f"{study.steps:,}. All else is description.",
         "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "
         "hold their level where a bounded measure is skewed (below 6 networks, and in the table of tests: "
         "Student's); p is the exact sign-flip test's; q is Benjamini and Hochberg's within each arm and step.",

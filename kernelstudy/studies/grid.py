@@ -25,27 +25,25 @@ class Key(NamedTuple):
         return label(self.values[index])
 
 
-def arrange(settings: list[dict[str, Any]]) -> tuple[list[Key], list[int], pd.DataFrame]:
+def arrange(studies: list[Study]) -> tuple[list[Key], list[int], pd.DataFrame]:
     """The swept keys, every run's condition, and the conditions' design.
 
     The design has a row a condition and a column a key, holding the index of the key's value. A key
     whose value another swept key decides is no axis of its own but 'follows' that one.
     """
-    # what a run of an earlier version does not name had the value that is now the default
-    defaults = flat(dataclasses.asdict(Study()))
-    flattened = [defaults | flat(one) for one in settings]
-    names = list(dict.fromkeys(name for one in flattened for name in one))
+    flattened = [flat(study) for study in studies]
+    names = list(flattened[0]) if flattened else []
     columns: dict[str, list[int]] = {}
     values: dict[str, list[Any]] = {}
     for name in names:
-        values[name], columns[name] = _ranked([one.get(name) for one in flattened])
+        values[name], columns[name] = _ranked([one[name] for one in flattened])
     swept = [name for name in names if len(values[name]) > 1]
     axes = [name for name in swept if not _decider(name, swept, columns)]
     follows = {name: _decider(name, axes, columns) for name in swept if name not in axes}
     keys = [
         Key(name, values[name], [k for k, by in follows.items() if by == name]) for name in axes
     ]
-    places = [tuple(columns[name][i] for name in axes) for i in range(len(settings))]
+    places = [tuple(columns[name][i] for name in axes) for i in range(len(studies))]
     ordered = sorted(set(places))
     design = pd.DataFrame(ordered, columns=axes, index=range(len(ordered)), dtype=int)
     index = {place: i for i, place in enumerate(ordered)}
@@ -83,15 +81,19 @@ def _ranked(found: list[Any]) -> tuple[list[Any], list[int]]:
     return [distinct[text] for text in ordered], [place[text] for text in texts]
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(study: Study) -> dict[str, Any]:
     """Dotted keys -> values of all that can be swept and changes the result."""
+    return _flat(dataclasses.asdict(study), "")
+
+
+def _flat(settings: dict[str, Any], prefix: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in settings.items():
         key = f"{prefix}{name}"
         if key in NOT_SWEPT or key in NOT_IN_ID:
             continue
         if isinstance(value, dict):
-            found |= flat(value, f"{key}.")
+            found |= _flat(value, f"{key}.")
         else:
             found[key] = value
     return found

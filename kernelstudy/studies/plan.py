@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +19,13 @@ from kernelstudy import runs
 from kernelstudy.analysis import tables
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.trajectory import judge_arms
-from kernelstudy.config import Study
-from kernelstudy.runs import measures
+from kernelstudy.config import Arm, Study
+from kernelstudy.runs.measures import is_current
 from kernelstudy.studies.grid import flat
-from kernelstudy.studies.sweep import Member, Sweep, arm_name, find_runs, read_sweep
+from kernelstudy.studies.sweep import Member, Sweep, find_runs, read_sweep
 from kernelstudy.system.errors import RunError
 
+SWEEP = "sweep.yaml"  # in a study's folder: the keys that it sweeps, with their values
 PLACE = ["data", "size", "width"]  # of a run among those of its study
 
 
@@ -38,7 +40,7 @@ class Plan(NamedTuple):
     jobs: list[dict[str, Any]]
 
 
-class Found(NamedTuple):
+class StudyRuns(NamedTuple):
     """A study's finished runs, beside its plan.
 
     networks: a row a network at the final step, with `PLACE`, arm, seed, value (of W), delta (of the
@@ -55,14 +57,16 @@ class Found(NamedTuple):
     places: dict[tuple, Path]
 
 
-def plan_of(page: Path, conf: Path) -> Plan:
-    """The plan on a study's `page` (README.md) and in its `conf` (exp/<study>.yaml), as committed.
+def plan_of(folder: Path, conf: Path) -> Plan:
+    """The plan in a study's `folder` (README.md, sweep.yaml) and its `conf` (exp/<study>.yaml), as committed.
 
     Raises:
-        RunError: where one of them is not there, or not as such pages are.
+        RunError: where one of them is not there, or not as such files are.
     """
+    page = folder / "README.md"
     try:
         text, declared = page.read_text(encoding="utf-8"), conf.read_text(encoding="utf-8")
+        swept = yaml.safe_load((folder / SWEEP).read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
 
@@ -76,20 +80,23 @@ def plan_of(page: Path, conf: Path) -> Plan:
     hypotheses = {
         int(n): " ".join(body.split()) for n, body in zip(items[::2], items[1::2], strict=True)
     }
-    command = next((line[2:] for line in declared.splitlines() if "+exp=" in line), "")
-    swept = [word.split("=") for word in command.split() if re.fullmatch(r"[\w.]+=\S+", word)]
-    choices = [[(key, yaml.safe_load(value)) for value in v.split(",")] for key, v in swept]
     return Plan(
-        conf.stem,
-        " ".join(between("Question", "Declared").split()),
-        hypotheses,
-        yaml.safe_load(declared),
-        command,
-        [dict(job) for job in itertools.product(*choices)],
+        name=conf.stem,
+        question=" ".join(between("Question", "Declared").split()),
+        hypotheses=hypotheses,
+        settings=yaml.safe_load(declared),
+        command=command_of(conf.stem, swept),
+        jobs=[dict(zip(swept, job, strict=True)) for job in itertools.product(*swept.values())],
     )
 
 
-def read_study(places: list[Path], plan: Plan) -> Found:
+def command_of(name: str, swept: dict[str, list[Any]]) -> str:
+    """The command that makes the runs of study `name`."""
+    words = [f"{key}={','.join(map(str, values))}" for key, values in swept.items()]
+    return shlex.join(["python", "-m", "kernelstudy.run", "-m", f"+exp={name}", *words])
+
+
+def read_study(places: list[Path], plan: Plan) -> StudyRuns:
     """The runs in `places` (directories of runs, or of many) beside their plan.
 
     Raises:
@@ -112,7 +119,15 @@ def read_study(places: list[Path], plan: Plan) -> Found:
     ladder = pd.concat([_ladder(member) for member in done], ignore_index=True)
     made = pd.DataFrame([_made(member) for member in done])
     notes = deviations(plan, sweep.members, networks)
-    return Found(plan, sweep, networks, with_q(ladder), made, [*notes, *sweep.notes], where)
+    return StudyRuns(
+        plan=plan,
+        sweep=sweep,
+        networks=networks,
+        ladder=with_q(ladder),
+        made=made,
+        deviations=[*notes, *sweep.notes],
+        places=where,
+    )
 
 
 def with_q(ladder: pd.DataFrame) -> pd.DataFrame:
@@ -122,41 +137,34 @@ def with_q(ladder: pd.DataFrame) -> pd.DataFrame:
 
 
 def _place(member: Member) -> tuple[str, int, int]:
-    facts = member.provenance["data"]
-    return member.settings["data"]["name"], facts["train"], member.settings["model"]["width"]
+    study = member.settings
+    return study.data.name, member.provenance["data"]["train"], study.model.width
 
 
 def _ladder(member: Member) -> pd.DataFrame:
     """The verdicts' rungs, of the run's own report while that is current."""
     table = member.path / "tables" / "ladder.csv"
-    if measures.is_current(member.path) and table.is_file():
+    if is_current(member.path, member.fingerprint) and table.is_file():
         found = pd.read_csv(table)
     else:
-        trajectory, settings = runs.read_trajectory(member.path), member.settings
-        verdicts = judge_arms(trajectory, settings["arms"])
-        found = tables.ladder(verdicts)
+        trajectory = runs.read_trajectory(member.path)
+        found = tables.ladder(judge_arms(trajectory, member.settings.controls))
     return found.assign(**dict(zip(PLACE, _place(member), strict=True)))
 
 
 def _made(member: Member) -> dict[str, Any]:
-    provenance, settings = member.provenance, member.settings
-    nets = len(settings["arms"]) * len(_seeds(settings))
+    provenance, study = member.provenance, member.settings
     return {
         **dict(zip(PLACE, _place(member), strict=True)),
-        "networks": nets,
-        "steps": settings["steps"],
+        "networks": len(study.arms) * len(study.seed_list),
+        "steps": study.steps,
         "net_images": provenance.get("net_images"),
         "seconds": (provenance.get("seconds") or {}).get("train"),
-        "device": provenance.get("device"),
+        "device": provenance["device"],
         "commit": str(provenance.get("git_commit"))[:12],
-        "data_sha256": str(provenance["data"].get("sha256"))[:16],
+        "data_sha256": provenance["data"]["sha256"][:16],
         "run": member.path.name,
     }
-
-
-def _seeds(settings: dict[str, Any]) -> list[int]:
-    seeds = settings["seeds"]
-    return list(range(seeds)) if isinstance(seeds, int) else list(seeds)
 
 
 def deviations(plan: Plan, members: list[Member], networks: pd.DataFrame) -> list[str]:
@@ -179,13 +187,14 @@ def deviations(plan: Plan, members: list[Member], networks: pd.DataFrame) -> lis
         if not any(_is(job, member) for job in plan.jobs):
             found.append(f"{where} is not of the plan.")
         changed = [
-            f"{key} is {member.settings[key]} (planned: {planned[key]})"
+            f"{key} is {getattr(member.settings, key)} (planned: {planned[key]})"
             for key in ("steps", "batch_size", "seeds")
-            if member.settings[key] != planned[key]
+            if getattr(member.settings, key) != planned[key]
         ]
-        found += [f"{where}: {', '.join(changed)}."] * bool(changed)
-        names = [arm_name(arm) for arm in plan.settings["arms"]]
-        mine = [arm_name(arm) for arm in member.settings["arms"]]
+        if changed:
+            found.append(f"{where}: {', '.join(changed)}.")
+        names = [Arm(**arm).name for arm in plan.settings["arms"]]
+        mine = [arm.name for arm in member.settings.arms]
         if mine != names:
             found.append(f"{where}: its arms are {', '.join(mine)}.")
     found += _unplanned(plan, ready)
@@ -214,7 +223,7 @@ def _rank(plan: Plan, member: Member) -> int:
 
 
 def _is(job: dict[str, Any], member: Member) -> bool:
-    settings = flat(member.settings) if member.settings else {}
+    settings = flat(member.study) if member.study else {}
     return all(
         settings.get("data.name" if key == "data" else key) == value for key, value in job.items()
     )

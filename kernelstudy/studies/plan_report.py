@@ -1,6 +1,6 @@
 """The page that answers a study: a verdict for every hypothesis of its plan, from runs alone. No JAX.
 
-A study's script (experiments/<study>/run.py) gives `main` a function from `questions.Found` to `Answer`.
+A study's script (experiments/<study>/run.py) gives `main` a function from `StudyRuns` to `Answer`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ import pandas as pd
 from kernelstudy import runs
 from kernelstudy.reporting import page, style
 from kernelstudy.reporting.page import Figure, Page
-from kernelstudy.studies.plan import PLACE, Found, plan_of, read_study
+from kernelstudy.studies.plan import PLACE, StudyRuns, plan_of, read_study
 from kernelstudy.studies.plan_words import Part, arms, by_place, sentences, table_of, verdicts
+from kernelstudy.studies.sweep import sources_of
 from kernelstudy.system import files
 from kernelstudy.system.commandline import Parser
 from kernelstudy.system.errors import InputError, RunError
@@ -35,11 +37,12 @@ class Drawn(NamedTuple):
     figure: matplotlib.figure.Figure
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Answer:
     """What a study's script found. The first figure leads. `readings`: how words of the plan that allow
     several readings were read; `limits`: what the study does not show."""
 
-    found: Found
+    runs: StudyRuns
     parts: list[Part]
     tables: dict[str, pd.DataFrame]
     figures: list[Drawn]
@@ -48,7 +51,7 @@ class Answer(NamedTuple):
 
 
 def main(
-    script: str | Path, answer: Callable[[Found], Answer], words: list[str] | None = None
+    script: str | Path, answer: Callable[[StudyRuns], Answer], words: list[str] | None = None
 ) -> int:
     """The command of a study's script (its __file__): runs in, results/<study> out; 0 done, 2 wrong input."""
     place = Path(script).resolve().parent
@@ -60,7 +63,7 @@ def main(
     parser.add_argument("--out", type=Path, default=root / "results" / name, metavar="DIR")
     try:
         given = parser.parse_args(words)
-        plan = plan_of(place / "README.md", root / "conf" / "exp" / f"{name}.yaml")
+        plan = plan_of(place, root / "conf" / "exp" / f"{name}.yaml")
         found = read_study(given.runs, plan)
         shown = [_shown(path) for path in given.runs]
         command = shlex.join(["python", f"experiments/{name}/run.py", *shown])
@@ -81,17 +84,17 @@ def _shown(path: Path) -> str:
 def write(answer: Answer, out: Path, command: str) -> Path:
     """tables/, figures/, report.md, report.html and provenance.json in `out`; the path of report.md."""
     named = {
-        "verdicts": verdicts(answer.parts, answer.found.plan.hypotheses),
+        "verdicts": verdicts(answer.parts, answer.runs.plan.hypotheses),
         "hypotheses": table_of(answer.parts),
-        "arms": arms(answer.found.networks),
+        "arms": arms(answer.runs.networks),
         **answer.tables,
-        "runs": answer.found.made,
+        "runs": answer.runs.made,
     }
     for name, table in named.items():
         files.write_text(out / "tables" / f"{name}.csv", rounded(table).to_csv(index=False))
     for drawn in answer.figures:
         style.save(drawn.figure, out / "figures", drawn.name)
-    provenance = _provenance(answer.found, command)
+    provenance = _provenance(answer.runs, command)
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     page.write(_page(answer, named, provenance), out)
     return out / "report.md"
@@ -106,7 +109,7 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> Page:
-    found = answer.found
+    found = answer.runs
     plan, made = found.plan, found.made
     judged = named["verdicts"]
     lead, *more = [Figure(d.name, d.title, d.caption) for d in answer.figures]
@@ -137,7 +140,7 @@ def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, 
             ),
             (
                 "Compute",
-                f"{images:,} net-images in {seconds / 60:,.0f} minutes, on {_all(made['device'])}",
+                f"{images:,} net-images in {seconds / 60:,.0f} minutes, on {provenance['devices']}",
             ),
             ("Data", provenance["data"]),
             ("Versions", provenance["versions"]),
@@ -173,28 +176,15 @@ _METHOD = [
 ]
 
 
-def _all(values) -> str:
-    return "; ".join(dict.fromkeys(str(value) for value in values))
-
-
-def _provenance(found: Found, command: str) -> dict[str, Any]:
-    done = [member for member in found.sweep.members if not member.reason]
-    facts = [member.provenance["data"] for member in done]
-    versions = [
-        ", ".join(
-            f"{name} {version}"
-            for name, version in (m.provenance.get("packages") or {"packages": "not said"}).items()
-        )
-        for m in done
-    ]
+def _provenance(found: StudyRuns, command: str) -> dict[str, Any]:
+    sources = sources_of(found.sweep.members)
     return {
         "command": command,
         "report_made_by": environment(),
-        "versions": _all(versions),
-        "commits": _all(member.provenance.get("git_commit") for member in done),
-        "data": _all(
-            f"{f['name']} ({f['train']:,} images, sha256 {f['sha256'][:16]})" for f in facts
-        ),
+        "versions": sources.versions,
+        "commits": sources.commits,
+        "data": sources.data,
+        "devices": sources.devices,
         "runs": {
             "/".join(map(str, row[:3])): row[-1]
             for row in found.made[[*PLACE, "run"]].itertuples(index=False)

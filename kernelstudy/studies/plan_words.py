@@ -13,7 +13,7 @@ from kernelstudy.studies.plan import PLACE
 MOST_PLACES = 3
 MOST_LISTED = 6  # parts of one claim that are written out; all are in the table
 
-MEASURES = {  # columns of `Found.networks`: what they are called here, and what they may be at most
+MEASURES = {  # columns of `StudyRuns.networks`: what they are called here, and what they may be at most
     "start": ("start", 1.0),
     "value": ("W", 1.0),
     "delta": ("update", 1.0),
@@ -93,7 +93,9 @@ def sentences(parts: list[Part]) -> list[str]:
         if not whole and len(others) > len(listed):
             said.append(f"{len(others) - len(listed)} more are in the table")
         found.append(f"{where}: {claim}: holds in {len(held)} of {len(mine)}: {'; '.join(said)}.")
-    return found + [f"Not run: {'; '.join(absent)}."] * bool(absent)
+    if absent:
+        found.append(f"Not run: {'; '.join(absent)}.")
+    return found
 
 
 def _told(part: Part) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,24 +19,33 @@ import xarray as xr
 
 from kernelstudy import runs
 from kernelstudy.analysis.kernels import DELTA
-from kernelstudy.config import METRICS, Arm
-from kernelstudy.runs import measures, untrusted
+from kernelstudy.config import Study
+from kernelstudy.runs import untrusted
+from kernelstudy.runs.measures import RunMeasures, fingerprint_of, read_curves, read_measures
 from kernelstudy.studies.grid import Key, arrange, flat, label
 from kernelstudy.system.errors import RunError
 
 
 class Member(NamedTuple):
-    """A run as it was found. `reason`: why it is missing; empty if it is not. `condition`: -1 if unknown."""
+    """A run as it was found. `study`: its settings, None if they cannot be read. `fingerprint`: of a
+    finished one. `reason`: why it is missing; empty if it is not. `condition`: -1 if unknown."""
 
     path: Path
-    settings: dict[str, Any]
+    study: Study | None
     provenance: dict[str, Any]
+    fingerprint: str
     reason: str
-    condition: int
+    condition: int = -1
+
+    @property
+    def settings(self) -> Study:
+        """Those of a run that is not missing."""
+        assert self.study is not None
+        return self.study
 
 
 Curves = dict[tuple[int, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
-Part = tuple[Member, measures.RunMeasures]
+Measured = tuple[Member, RunMeasures]
 MOST_CURVES = 36  # conditions of which curves over steps are read, and drawn
 
 
@@ -93,48 +103,69 @@ def read_sweep(places: list[Path], *, allow_mixed: bool = False) -> Sweep:
         RunError: none of them is finished; they declare different primary measures; or they were made
             by different versions, or of different data under one name, and that is not allowed.
     """
-    raw = [_member(place) for place in places]
-    finished = [member for member in raw if not member.reason]
+    members = [_member(place) for place in places]
+    finished = [member for member in members if not member.reason]
     if not finished:
-        raise RunError(f"none of the {len(raw)} runs is finished: {_first(raw)}")
+        raise RunError(f"none of the {len(members)} runs is finished: {_first(members)}")
     metric = _metric(finished)
     differing = mixed(finished)
     if differing and not allow_mixed:
         raise RunError(
             f"the runs do not belong together: {'; '.join(differing)} (--allow-mixed reports on them together)"
         )
-    known = [i for i, member in enumerate(raw) if member.settings]
-    keys, places_of, design = arrange([raw[i].settings for i in known])
-    condition = dict(zip(known, places_of, strict=True))
-    parts, kept, again = [], [], {}
-    for i, member in enumerate(raw):
-        member = member._replace(condition=condition.get(i, -1))
+    keys, members, design = _placed(members)
+    members, read, again = _measures_of(members)
+    if not read:
+        raise RunError(f"none of the {len(members)} runs can be read: {_first(members)}")
+    networks = pd.concat([_networks(*one) for one in read], ignore_index=True)
+    alone = networks.drop_duplicates(["condition", "arm", "seed"])
+    return Sweep(
+        members=members,
+        keys=keys,
+        design=design,
+        metric=metric,
+        networks=alone.sort_values("condition", kind="stable", ignore_index=True),
+        cells=_cells(read),
+        curves=_curves(read, again) if len(design) <= MOST_CURVES else {},
+        measured_again=sum(analysis is not None for analysis in again),
+        notes=_notes(read, differing, len(networks) - len(alone)),
+    )
+
+
+def _placed(members: list[Member]) -> tuple[list[Key], list[Member], pd.DataFrame]:
+    """The swept keys, the members with their conditions, and the conditions' design."""
+    known = [i for i, member in enumerate(members) if member.study is not None]
+    keys, conditions, design = arrange([members[i].settings for i in known])
+    of = dict(zip(known, conditions, strict=True))
+    placed = [member._replace(condition=of.get(i, -1)) for i, member in enumerate(members)]
+    return keys, placed, design
+
+
+def _measures_of(
+    members: list[Member],
+) -> tuple[list[Member], list[Measured], list[xr.Dataset | None]]:
+    """The members, of which some turn out not to be readable; the others with their measures; and the
+    analyses of those that had to be measured again."""
+    kept, read, again = [], [], []
+    for member in members:
         if not member.reason:
             try:
-                part, remade = measures.read(member.path, member.settings, metric)
-                parts.append((member, part))
-                again[i] = remade
+                found, remade = read_measures(member.path, member.fingerprint, member.settings)
+                read.append((member, found))
+                again.append(remade)
             except RunError as error:
                 member = member._replace(reason=str(error))
         kept.append(member)
-    if not parts:
-        raise RunError(f"none of the {len(raw)} runs can be read: {_first(kept)}")
-    networks = pd.concat([_networks(member, part) for member, part in parts], ignore_index=True)
-    place = ["condition", "arm", "seed"]
-    alone = networks.drop_duplicates(place)
-    notes = _notes(parts, differing, len(networks) - len(alone))
-    networks = alone.sort_values("condition", kind="stable", ignore_index=True)
-    cells = _cells(parts)
-    count = sum(analysis is not None for analysis in again.values())
-    curves = _curves(parts, again.values()) if len(design) <= MOST_CURVES else {}
-    return Sweep(kept, keys, design, metric, networks, cells, curves, count, notes)
+    return kept, read, again
 
 
-def _notes(parts: list[Part], differing: list[str], repeated: int) -> list[str]:
-    notes = [f"Made of runs that differ, as was allowed: {'; '.join(differing)}."] * bool(differing)
+def _notes(read: list[Measured], differing: list[str], repeated: int) -> list[str]:
+    notes = []
+    if differing:
+        notes.append(f"Made of runs that differ, as was allowed: {'; '.join(differing)}.")
     if repeated:
         notes.append(f"{repeated} networks are in more than one run, and counted once.")
-    commits = Counter(str(member.provenance.get("git_commit"))[:12] for member, _ in parts)
+    commits = Counter(str(member.provenance.get("git_commit"))[:12] for member, _ in read)
     if len(commits) > 1:
         listed = ", ".join(f"{commit} ({count})" for commit, count in commits.most_common())
         notes.append(f"The runs come from different commits of one version: {listed}.")
@@ -142,31 +173,19 @@ def _notes(parts: list[Part], differing: list[str], repeated: int) -> list[str]:
 
 
 def _member(place: Path) -> Member:
-    settings: dict[str, Any] = {}
+    study: Study | None = None
     provenance: dict[str, Any] = {}
+    fingerprint, reason = "", ""
     try:
-        found = runs.read_config(place)
-        reason = _unusable(found)
-        settings = {} if reason else found
+        study = runs.read_settings(place)
         if not runs.is_done(place):
             reason = _why(place)
-        elif not reason:
-            settings, provenance = runs.read_facts(place)
+        else:
+            study, provenance = runs.read_facts(place)
+            fingerprint = fingerprint_of(place)
     except RunError as error:
         reason = str(error)
-    return Member(place, settings, provenance, reason, -1)
-
-
-def _unusable(settings: dict[str, Any]) -> str:
-    """What keeps settings from being those of a run, or nothing."""
-    try:
-        learning_arms(settings)
-        if settings["bank"]["metric"] in METRICS and isinstance(settings["bank"]["kernels"], list):
-            return ""
-        reason = "its bank is none"
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    return f"{runs.CONFIG} is not that of a run: {reason}"
+    return Member(place, study, provenance, fingerprint, reason)
 
 
 def _why(place: Path) -> str:
@@ -182,7 +201,7 @@ def _why(place: Path) -> str:
 
 
 def _metric(members: list[Member]) -> str:
-    found = {str(member.settings["bank"]["metric"]) for member in members}
+    found = {member.settings.bank.metric for member in members}
     if len(found) > 1:
         raise RunError(
             f"the runs declare different primary measures ({', '.join(sorted(found))}): report on those of "
@@ -197,15 +216,11 @@ def mixed(members: list[Member]) -> list[str]:
     versions: dict[str, dict[str, list[Path]]] = {}
     data: dict[str, dict[str, list[Path]]] = {}
     for member in members:
-        packages = member.provenance.get("packages")
-        named = {"kernelstudy": member.provenance.get("kernelstudy")}
-        for name, version in (named | (packages if isinstance(packages, dict) else {})).items():
+        for name, version in _versions(member.provenance).items():
             versions.setdefault(str(name), {}).setdefault(str(version), []).append(member.path)
-        of_data = member.provenance.get("data")
-        sha = of_data.get("sha256") if isinstance(of_data, dict) else None
         chosen = {k: v for k, v in flat(member.settings).items() if k.startswith("data.")}
         place = data.setdefault(json.dumps(chosen, sort_keys=True, default=str), {})
-        place.setdefault(str(sha), []).append(member.path)
+        place.setdefault(member.provenance["data"]["sha256"], []).append(member.path)
     for name, by_version in versions.items():
         if len(by_version) > 1:
             found.append(f"{name} is {_listed(by_version)}")
@@ -224,69 +239,96 @@ def _listed(groups: dict[str, list[Path]]) -> str:
     )
 
 
-def learning_arms(settings: dict[str, Any]) -> list[str]:
-    """The names of the arms that learned their first layer from true labels."""
-    arms = [arm for arm in settings["arms"] if arm["labels"] == "true"]
-    return [arm_name(arm) for arm in arms if arm["first_layer"] == "learned"]
-
-
-def arm_name(arm: dict[str, Any]) -> str:
-    return Arm(**arm).name
-
-
-def _networks(member: Member, part: measures.RunMeasures) -> pd.DataFrame:
-    arms, seeds = len(part.arms), len(part.seeds)
-    columns = {name: values.ravel() for name, values in part.per_network.items()}
+def _networks(member: Member, found: RunMeasures) -> pd.DataFrame:
+    arms, seeds = len(found.arms), len(found.seeds)
+    columns = {name: values.ravel() for name, values in found.per_network.items()}
     return pd.DataFrame(
         {
             "condition": member.condition,
-            "arm": np.repeat(np.array(part.arms, dtype=object), seeds),
-            "seed": np.tile(part.seeds, arms),
+            "arm": np.repeat(np.array(found.arms, dtype=object), seeds),
+            "seed": np.tile(found.seeds, arms),
             "run": str(member.path),
-            "steps": part.step,
+            "steps": found.step,
             **columns,
-            "chance": part.chance[0],
+            "chance": found.chance[0],
             "diverged": columns["diverged"] != 0,
         }
     )
 
 
-def _cells(parts: list[Part]) -> pd.DataFrame:
+def _cells(read: list[Measured]) -> pd.DataFrame:
     """A row a condition and arm. Verdicts and a are of a run: where several share it there are none."""
     frames = []
-    for member, part in parts:
-        mean, low, high = part.chance
+    for member, found in read:
+        mean, low, high = found.chance
         chance = {"null_mean": mean, "null_low": low, "null_high": high}
-        place = {"condition": member.condition, "arm": part.arms}
-        frames.append(pd.DataFrame({**place, **chance, **part.per_arm}))
+        place = {"condition": member.condition, "arm": found.arms}
+        frames.append(pd.DataFrame({**place, **chance, **found.per_arm}))
     cells = pd.concat(frames, ignore_index=True)
     shared = cells.duplicated(["condition", "arm"], keep=False)
-    for name in parts[0][1].per_arm:
-        cells.loc[shared, name] = "" if name.startswith(("tier", "operator")) else np.nan
+    for name in read[0][1].per_arm:
+        nothing = "" if cells[name].dtype == object else np.nan
+        cells.loc[shared, name] = nothing
     return cells.drop_duplicates(["condition", "arm"], ignore_index=True)
 
 
-def _curves(parts: list[Part], remade: Iterable[xr.Dataset | None]) -> Curves:
+def _curves(read: list[Measured], again: list[xr.Dataset | None]) -> Curves:
     """Curves of all runs that have them; seeds of several runs with the same log steps together."""
-    found: Curves = {}
-    for (member, part), analysis in zip(parts, remade, strict=True):
+    curves: Curves = {}
+    for (member, found), analysis in zip(read, again, strict=True):
         try:
             if analysis is None:
-                steps, *both = measures.curves(member.path, part.metric)
+                steps, *both = read_curves(member.path, member.fingerprint, found.metric)
             else:
-                names = ("step", part.metric, DELTA + part.metric)
+                names = ("step", found.metric, DELTA + found.metric)
                 steps, *both = (analysis[name].values for name in names)
-            shape = (len(part.arms), len(part.seeds), len(steps))
+            shape = (len(found.arms), len(found.seeds), len(steps))
             both = [np.asarray(values, dtype=float).reshape(shape) for values in both]
         except Exception:  # its summary is whole, and this is but a picture
             continue
-        for row, arm in enumerate(part.arms):
+        for row, arm in enumerate(found.arms):
             mine = [values[row] for values in both]
-            before = found.get((member.condition, arm))
+            before = curves.get((member.condition, arm))
             if before and np.array_equal(before[0], steps):
                 mine = [np.concatenate(pair) for pair in zip(before[1:], mine, strict=True)]
-            found[member.condition, arm] = (steps, mine[0], mine[1])
-    return found
+            curves[member.condition, arm] = (steps, mine[0], mine[1])
+    return curves
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the finished runs of a report rest on, each in one line."""
+
+    versions: str
+    commits: str
+    data: str
+    devices: str
+
+
+def sources_of(members: list[Member]) -> Sources:
+    """The `Sources` of those members that are not missing."""
+    known = [member.provenance for member in members if not member.reason]
+
+    def line(texts: Iterable[Any]) -> str:
+        return "; ".join(dict.fromkeys(map(str, texts)))
+
+    return Sources(
+        versions=line(
+            ", ".join(f"{name} {version}" for name, version in _versions(one).items())
+            for one in known
+        ),
+        commits=line(one.get("git_commit") for one in known),
+        data=line(
+            f"{one['data']['name']} ({one['data']['train']:,} images, sha256 {one['data']['sha256'][:16]})"
+            for one in known
+        ),
+        devices=line(one["device"] for one in known),
+    )
+
+
+def _versions(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Of the package and of those that it rests on, as far as a run says."""
+    return {"kernelstudy": provenance.get("kernelstudy"), **(provenance.get("packages") or {})}
 
 
 def _first(members: list[Member]) -> str:

@@ -17,7 +17,7 @@ from kernelstudy.reporting.run_words import METRIC_WORDS
 from kernelstudy.runs import untrusted
 from kernelstudy.runs.report import build
 from kernelstudy.studies import effects, sweep_figures, sweep_tables, sweep_words
-from kernelstudy.studies.sweep import Sweep, find_runs, learning_arms, read_sweep
+from kernelstudy.studies.sweep import Sweep, find_runs, read_sweep, sources_of
 from kernelstudy.system import files
 from kernelstudy.system.errors import RunError
 from kernelstudy.system.version import __version__
@@ -142,11 +142,11 @@ def _page(
     provenance: dict[str, Any],
 ) -> Page:
     done = [member for member in sweep.members if not member.reason]
-    learning = {name for member in done for name in learning_arms(member.settings)}
+    learning = {name for member in done for name in member.settings.learning_arms}
     arms = list(dict.fromkeys(sweep.networks["arm"]))
-    names = sorted({str(member.settings.get("name")) for member in done})
+    names = sorted({member.settings.name for member in done})
     steps = sorted(set(sweep.networks["steps"]))
-    banks = sorted({", ".join(map(str, m.settings["bank"]["kernels"])) for m in done})
+    banks = sorted({", ".join(m.settings.bank.kernels) for m in done})
     facts = [
         (
             "Runs",
@@ -223,30 +223,15 @@ def _method(sweep: Sweep, tested: pd.DataFrame, differences: pd.DataFrame) -> li
 
 
 def _provenance(sweep: Sweep, places: list[Path]) -> dict[str, Any]:
-    done = [member for member in sweep.members if not member.reason]
-
-    def all_of(values) -> str:
-        return "; ".join(dict.fromkeys(values))
-
-    def versions(provenance: dict[str, Any]) -> str:
-        packages = provenance.get("packages")
-        named = {"kernelstudy": provenance.get("kernelstudy")}
-        named |= packages if isinstance(packages, dict) else {}
-        return ", ".join(f"{name} {version}" for name, version in named.items())
-
-    def data(provenance: dict[str, Any]) -> str:
-        found = provenance.get("data")
-        found = found if isinstance(found, dict) else {}
-        return f"{found.get('name')} (sha256 {str(found.get('sha256'))[:16]})"
-
+    sources = sources_of(sweep.members)
     return {
         "command": command(places),
         "kernelstudy": __version__,
-        "versions": all_of(versions(member.provenance) for member in done),
-        "data": all_of(data(member.provenance) for member in done),
-        "devices": all_of(str(member.provenance.get("device")) for member in done),
+        "versions": sources.versions,
+        "data": sources.data,
+        "devices": sources.devices,
         "runs": {
-            str(member.path): member.reason or str(member.provenance.get("command"))
+            str(member.path): member.reason or member.provenance["command"]
             for member in sweep.members
         },
     }

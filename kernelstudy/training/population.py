@@ -72,7 +72,7 @@ def train_population(
         val_accuracy where images were held out to validate;
         diverged (arm, seed) bool; of the first `probe_seeds` networks of each arm and every layer i
         feature_map_i, grating_i, ... (arm, probe_seed, step, ...) after the activation and before
-        pooling, see `watch.WHAT`; probe_image (probe, row, column, colour) with probe_label and
+        pooling, see `analysis.variables`; probe_image (probe, row, column, colour) with probe_label and
         probe_part; example_image and example_label; patch_eigenvalue (component) and
         patch_basis (component, ky, kx) of training images, colours averaged; the images and these
         two have a leading axis of arms where arms see their images in several variants.

@@ -2,7 +2,7 @@
 
 One program takes all images through a network: the probes, the synthetic stimuli and a fixed part of the
 test images, `CHUNK` at a time, and keeps of each layer what the analysis needs: whole maps of the probes
-alone, means and maxima of the rest. `WHAT` says what that is; the sizes are known before a run starts
+alone, means and maxima of the rest: `analysis.variables.of_layer`; the sizes are known before a run starts
 (`bytes_a_seed`), and `watched_seeds` holds them to `probe_mib`.
 """
 
@@ -33,17 +33,6 @@ _GRATINGS = stimuli.ORIENTATIONS * len(stimuli.FREQUENCIES) * stimuli.PHASES
 _FLOAT16 = float(np.finfo(np.float16).max)
 _MIXED = 2  # the stream of random numbers that orders the test images, apart from every seed's
 
-# Of layer i (1, 2, ...), under the name <what>_<i>: its dims after (arm, probe_seed, step).
-WHAT = {
-    "feature_map": ("probe", "y_{i}", "x_{i}", "map_channel_{i}"),
-    "grating": ("orientation", "frequency", "channel_{i}"),
-    "stimulus": ("stimulus", "statistic", "channel_{i}"),
-    "feature": ("example", "cell_{i}", "channel_{i}"),
-    "top_value": ("rank", "channel_{i}"),
-    "top_example": ("rank", "channel_{i}"),
-    "top_place": ("rank", "axis", "channel_{i}"),
-    "kernel": ("ky_{i}", "kx_{i}", "channel_{before}", "channel_{i}"),  # from layer 2 on
-}
 STATISTICS = ("mean", "peak")  # of |activation| and of the activation, over the middle of a map
 
 
@@ -95,7 +84,9 @@ def mixed_order(examples: int) -> np.ndarray:
 
 
 def watch(model: CNN, ops: Ops, images: Array, probes: int) -> dict[str, Array]:
-    """`WHAT` of one network without its kernels, of images (n, H, W, C) in the order of `Subjects`.
+    """What `analysis.variables.of_layer` lists, of one network, without its kernels.
+
+    images: (n, H, W, C), in the order of `Subjects`, of which so many are `probes`.
 
     What is stored is float16, clipped to its range.
     """

@@ -7,7 +7,7 @@ from scipy import stats
 
 from kernelstudy.analysis import bootstrap_t_interval, sector_energies, tables
 from kernelstudy.analysis.sectors import SECTORS
-from kernelstudy.analysis.trajectory import measure_trajectory
+from kernelstudy.analysis.trajectory import final_matches, measure_trajectory
 from tests.synthetic import trajectory
 
 BANK = ["sobel_x", "sobel_y", "laplacian4"]
@@ -43,7 +43,7 @@ def test_columns(made, measured, tested):
         "p",
         "q",
     ]
-    assert list(tables.kernels(made, BANK)) == [
+    assert list(tables.kernels(final_matches(made, BANK).trained, made["diverged"])) == [
         "arm",
         "seed",
         "channel",
@@ -146,7 +146,7 @@ def test_an_interval_of_a_that_cannot_be_given_is_empty():
 
 
 def test_kernels_q_is_within_the_arm(made):
-    table = tables.kernels(made, BANK)
+    table = tables.kernels(final_matches(made, BANK).trained, made["diverged"])
     assert len(table) == 2 * 7 * 5
     for _, of_arm in table.groupby("arm"):
         np.testing.assert_allclose(
@@ -157,7 +157,7 @@ def test_kernels_q_is_within_the_arm(made):
 def test_diverged_networks_have_no_kernels(made):
     made = made.copy(deep=True)
     made["diverged"][1, 3] = True
-    table = tables.kernels(made, BANK)
+    table = tables.kernels(final_matches(made, BANK).trained, made["diverged"])
     assert len(table) == 2 * 7 * 5 - 5
     assert table[(table["arm"] == "sobel/frozen") & (table["seed"] == 3)].empty
 
@@ -168,7 +168,8 @@ def test_tables_survive_csv(tmp_path, tested):
 
 
 def test_larger_kernels_leave_a_empty():
-    table = tables.kernels(trajectory(size=5, seeds=1), BANK)
+    larger = trajectory(size=5, seeds=1)
+    table = tables.kernels(final_matches(larger, BANK).trained, larger["diverged"])
     assert table[["theta", "a", "purity"]].isna().all(axis=None)
     assert table["odd"].notna().all()
 

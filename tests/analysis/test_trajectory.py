@@ -136,7 +136,7 @@ def test_colour_kernels_are_measured_by_their_spatial_profile():
 
 
 def test_final_matches(made):
-    found = final_matches(made, BANK, step=-1)
+    found = final_matches(made, BANK).trained
     assert found["best"].dims == ("arm", "seed", "channel")
     assert found["best"].isel(arm=0).isin(["sobel_x", "scharr_x"]).all()
     assert found["p_best"].isel(arm=0).median() < 0.01 < found["p_best"].isel(arm=1).median()
@@ -144,11 +144,7 @@ def test_final_matches(made):
 
 
 def test_verdicts(made):
-    arms = [
-        {"init": "he_normal", "first_layer": "learned", "labels": "true"},
-        {"init": "sobel", "first_layer": "frozen", "labels": "true"},
-    ]
-    found = judge_arms(made, arms)
+    found = judge_arms(made, [None, None])
     assert set(found) == {("he_normal", "W"), ("he_normal", "update"), ("sobel/frozen", "W")}
     assert found["he_normal", "W"].derivative_like
     assert not found["sobel/frozen", "W"].derivative_like  # noise that never moved

@@ -193,7 +193,7 @@ def test_every_data_set_composes(name):
 def test_memory_is_no_part_of_a_runs_identity():
     small, large = (study(data=Data(in_memory_gib=gib)) for gib in (0.0, 9.0))
     assert runs.run_id(small) == runs.run_id(large) != runs.run_id(study(data=Data(shift=1)))
-    assert "in_memory_gib" not in runs.result_settings(small)["data"]
+    assert "in_memory_gib" not in config.result_settings(small)["data"]
 
 
 def test_conf_has_no_code_in_it():

@@ -1,5 +1,7 @@
 """One study's report made again from a small run, and what studies decide, by closed forms."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,7 @@ def test_the_tables_come_out_as_they_did(made):
 
 def test_the_report_says_what_it_is_made_of_and_what_was_planned(made):
     page = (made / "report.md").read_text(encoding="utf-8")
-    plan = plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
+    plan = plan_of(ROOT / "experiments/why", ROOT / "conf/exp/why.yaml")
     for text in plan.hypotheses.values():
         assert text in page
     assert "steps is 8 (planned: 2000), batch_size is 32 (planned: 64), seeds is 6" in page
@@ -67,19 +69,19 @@ def test_nothing_finished_is_one_sentence(why, tmp_path, capsys):
 
 @pytest.mark.parametrize(("study", "jobs"), list(zip(STUDIES, (2, 2, 12), strict=True)))
 def test_plans_are_read_from_what_was_committed(study, jobs):
-    plan = plan_of(
-        ROOT / "experiments" / study / "README.md", ROOT / "conf" / "exp" / f"{study}.yaml"
-    )
+    plan = plan_of(ROOT / "experiments" / study, ROOT / "conf" / "exp" / f"{study}.yaml")
     assert len(plan.jobs) == jobs
     assert list(plan.hypotheses) == list(range(1, len(plan.hypotheses) + 1))
     assert plan.question.endswith("?")
+    conf = (ROOT / "conf" / "exp" / f"{study}.yaml").read_text(encoding="utf-8")
+    assert conf.splitlines()[1] == f"# {plan.command}"
 
 
 def test_runs_that_differ_in_what_was_not_planned_are_told_of():
-    plan = plan_of(ROOT / "experiments/why/README.md", ROOT / "conf/exp/why.yaml")
-    settings = runs.read_config(next(RUNS.iterdir()))
+    plan = plan_of(ROOT / "experiments/why", ROOT / "conf/exp/why.yaml")
+    study = runs.read_settings(next(RUNS.iterdir()))
     members = [
-        Member(Path("a"), settings | {"eval_images": images}, {}, "", 0) for images in (128, 256)
+        Member(Path("a"), replace(study, eval_images=images), {}, "", "") for images in (128, 256)
     ]
     said = _unplanned(plan, members)
     assert said == ["eval_images is not the same in all runs: 128, 256."]
@@ -87,12 +89,12 @@ def test_runs_that_differ_in_what_was_not_planned_are_told_of():
 
 
 def test_a_page_without_a_plan_is_refused(tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text("# A study\n")
+    (tmp_path / "README.md").write_text("# A study\n")
+    shutil.copy(ROOT / "experiments" / "why" / "sweep.yaml", tmp_path)
     with pytest.raises(RunError, match=r"has no part \*\*Hypotheses"):
-        plan_of(page, ROOT / "conf" / "exp" / "why.yaml")
+        plan_of(tmp_path, ROOT / "conf" / "exp" / "why.yaml")
     with pytest.raises(RunError, match="cannot be read"):
-        plan_of(tmp_path / "no.md", ROOT / "conf" / "exp" / "why.yaml")
+        plan_of(tmp_path / "no", ROOT / "conf" / "exp" / "why.yaml")
 
 
 def test_around_a_peak(why):

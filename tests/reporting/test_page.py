@@ -145,7 +145,7 @@ def test_pointing_at_a_kernel_shows_its_p(opened, trajectory):
     tile = opened.find_element("css selector", "#kernels .tile:nth-child(3)")
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", tile)
     ActionChains(opened).move_to_element(tile).perform()
-    found = final_matches(trajectory, BANK.kernels, step=-1).isel(arm=0, seed=1, channel=2)
+    found = final_matches(trajectory, BANK.kernels).trained.isel(arm=0, seed=1, channel=2)
     assert float(opened.find_element("id", "hover-p").text) == pytest.approx(
         float(found["p_best"]), rel=5e-3
     )

@@ -50,7 +50,7 @@ def test_a_trajectory_comes_back_as_it_was(tmp_path):
     place = finished(tmp_path / "run")
     assert runs.is_done(place)
     xr.testing.assert_identical(runs.read_trajectory(place), trajectory(seeds=2))
-    assert runs.read_config(place)["steps"] == 400
+    assert runs.read_settings(place).steps == 400
     assert runs.read_provenance(place) == {"command": "x"}
     assert not [p for p in place.iterdir() if p.name.startswith(".")]
 
@@ -106,7 +106,7 @@ def test_what_is_no_run(tmp_path):
 def test_damaged_files_are_named(tmp_path, name, content):
     place = finished(tmp_path / "run")
     (place / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    read = runs.read_config if name == runs.CONFIG else runs.read_provenance
+    read = runs.read_settings if name == runs.CONFIG else runs.read_provenance
     with pytest.raises(RunError, match=name):
         read(place)
 
@@ -161,15 +161,15 @@ def test_a_run_of_other_versions_is_told(tmp_path):
     runs.start(place, STUDY)
     runs.finish(place, trajectory(seeds=2), {"command": "x", **environment()})
     assert runs.stale(place) == ""
-    job._accept(STUDY, place)
+    job._refuse_stale(STUDY, place)
     provenance = runs.read_provenance(place)
     provenance["packages"]["jaxlib"] = "0.1"
     files.write_text(place / runs.PROVENANCE, json.dumps(provenance))
     now = versions()["jaxlib"]
     assert runs.stale(place) == f"jaxlib 0.1 where {now} is here"
     with pytest.raises(RunError, match="allow_stale=true accepts it"):
-        job._accept(STUDY, place)
-    job._accept(changed(allow_stale=True), place)
+        job._refuse_stale(STUDY, place)
+    job._refuse_stale(changed(allow_stale=True), place)
 
 
 def test_the_same_settings_of_another_version_of_this_package_are_found(tmp_path):

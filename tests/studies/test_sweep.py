@@ -13,7 +13,7 @@ import zarr
 
 from kernelstudy import report, runs
 from kernelstudy.analysis.trajectory import judge_arms, measure_trajectory
-from kernelstudy.config import Arm, Bank, Model, Optim, Study
+from kernelstudy.config import Arm, Bank, Model, Optim, Study, result_settings
 from kernelstudy.data.options import Data
 from kernelstudy.runs import measures
 from kernelstudy.studies import sweep_report
@@ -30,13 +30,14 @@ VERSIONS = {"kernelstudy": "0.1.0", "git_commit": "abc", "packages": {"jax": "1.
 def finished(tmp_path_factory):
     """A run with its analysis, to be copied: measuring and writing take longest."""
     place = tmp_path_factory.mktemp("finished") / "run"
-    made, settings = trajectory(seeds=7), runs.result_settings(BASE)
+    made = trajectory(seeds=7)
     runs.start(place, BASE)
     runs.finish(place, made, PROVENANCE | VERSIONS)
-    analysis = measure_trajectory(made, settings["bank"]["kernels"])
-    verdicts = judge_arms(made, settings["arms"])
+    analysis = measure_trajectory(made, BASE.bank.kernels)
+    verdicts = judge_arms(made, BASE.controls)
     runs.write_dataset(
-        place / runs.ANALYSIS, measures.seal(analysis, place, verdicts, BASE.bank.metric)
+        place / runs.ANALYSIS,
+        measures.seal(analysis, measures.fingerprint_of(place), verdicts, BASE.bank.metric),
     )
     return place
 
@@ -54,18 +55,22 @@ def grid(tmp_path, finished):
 def make(place, finished, *, provenance=None, **changes):
     """A finished run of other settings, with the same kernels."""
     shutil.copytree(finished, place)
-    settings = runs.result_settings(dataclasses.replace(BASE, **changes))
+    settings = result_settings(dataclasses.replace(BASE, **changes))
     (place / runs.CONFIG).write_text(yaml.safe_dump(settings))
     (place / runs.PROVENANCE).write_text(json.dumps(PROVENANCE | VERSIONS | (provenance or {})))
     group = place / runs.ANALYSIS / "zarr.json"
     described = json.loads(group.read_text())
-    described["attributes"][measures.OF] = measures.fingerprint(place)
+    described["attributes"][measures.OF] = measures.fingerprint_of(place)
     group.write_text(json.dumps(described))
     return place
 
 
 def read(place):
     return read_sweep(find_runs([place]))
+
+
+def current(place):
+    return measures.is_current(place, measures.fingerprint_of(place))
 
 
 def no_drawing(monkeypatch):
@@ -127,9 +132,9 @@ def test_analyses_are_read_while_they_are_current(grid, monkeypatch):
 
 def test_an_analysis_of_another_version_is_made_again(grid, monkeypatch):
     monkeypatch.setattr(measures, "__version__", "99")
-    assert not any(measures.is_current(place) for place in grid.iterdir())
+    assert not any(current(place) for place in grid.iterdir())
     monkeypatch.undo()
-    assert all(measures.is_current(place) for place in grid.iterdir())
+    assert all(current(place) for place in grid.iterdir())
 
 
 def test_missing_runs_are_listed(grid, monkeypatch):

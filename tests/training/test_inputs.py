@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from kernelstudy.data.options import Data
 
 from kernelstudy.analysis import patch_pca
 from kernelstudy.analysis.trajectory import judge_arms, measure_trajectory
 from kernelstudy.config import INPUTS, Arm, Bank, Model, Optim, Study
 from kernelstudy.data import controls, images
+from kernelstudy.data.options import Data
 from kernelstudy.training import group, population
 
 STUDY = Study(
@@ -84,9 +84,8 @@ def test_patch_statistics_and_probes_are_those_of_the_arms_own_inputs(trained):
 
 
 def test_reports_measure_arms_by_their_own_images(trained):
-    arms = [dataclasses.asdict(arm) for arm in STUDY.arms]
     assert np.isfinite(measure_trajectory(trained, ["sobel_x"])["a_pca"])
-    assert judge_arms(trained, arms)
+    assert judge_arms(trained, STUDY.controls)
 
 
 def test_streamed_training_has_the_same_bits(trained):
