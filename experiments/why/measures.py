@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
-from kernelstudy.analysis.kernels import network_measures
 
 from kernelstudy import handcrafted, runs
 from kernelstudy.analysis import (
@@ -16,6 +15,7 @@ from kernelstudy.analysis import (
     sector_energies,
     steered_r2,
 )
+from kernelstudy.analysis.kernels import network_measures
 from kernelstudy.analysis.ladder import against_draws
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.trajectory import spatial_kernels

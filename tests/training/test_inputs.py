@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from kernelstudy.data.options import Data
 
 from kernelstudy.analysis import patch_pca
 from kernelstudy.analysis.trajectory import judge_arms, measure_trajectory
 from kernelstudy.config import INPUTS, Arm, Bank, Model, Optim, Study
 from kernelstudy.data import controls, images
+from kernelstudy.data.options import Data
 from kernelstudy.training import group, population
 
 STUDY = Study(

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from kernelstudy.system.errors import ConfigError
 
 from kernelstudy.config import ACTIVATIONS, OPTIMIZERS, Arm, Bank, Model, Optim, Study
 from kernelstudy.data import feed
 from kernelstudy.data import images as data
+from kernelstudy.system.errors import ConfigError
 from kernelstudy.training import inputs, model, population, train
 
 ARMS = [
