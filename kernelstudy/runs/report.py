@@ -27,7 +27,7 @@ from kernelstudy.runs import measures
 
 
 def build(run: Path, *, out: Path | None = None) -> Path:
-    """`measuring.measure` a finished run, and add figures/, report.md and report.html, all in `out`.
+    """`measures.measure_run` a finished run, and add figures/, report.md and report.html, all in `out`.
 
     Returns:
         The path of report.html.

@@ -1,6 +1,6 @@
 """The page that answers a study: a verdict for every hypothesis of its plan, from runs alone. No JAX.
 
-A study's script (experiments/<study>/run.py) gives `main` a function from `questions.Found` to `Answer`.
+A study's script (experiments/<study>/run.py) gives `main` a function from `plan.Found` to `Answer`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ STUDY = Study(
     steps=20,
     batch_size=32,
     log_points=4,
-    probe_seeds=0,  # test_watch.py has its own
+    probe_seeds=0,  # test_responses.py has its own
     model=Model(width=4, deep_width=8),
     optim=Optim(learning_rate=1e-2),
     bank=Bank(["sobel_x"]),
