@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernelstudy.data.image_files import read_image
 from matplotlib import image as mpl_image
 from PIL import Image
 from skimage import color, data
 
 from kernelstudy.conv import apply_bank
+from kernelstudy.data.image_files import read_image
 from kernelstudy.filter import InputError, main
 from kernelstudy.handcrafted import bank
 from kernelstudy.reporting import maps

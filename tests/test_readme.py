@@ -1,6 +1,7 @@
 """The README's commands work as they stand there, made short by the tiny debug config."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def test_links_and_pictures_exist():
     in_markdown = re.findall(r"\]\((?!http)([^)#]+)\)", README)
     for target in in_markdown + re.findall(r'(?:href|src)="([^"]+)"', README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_package():
+    """`python docs/architecture.py` draws it again; it ends with an error where an arrow points up."""
+    made = runpy.run_path(str(ROOT / "docs" / "architecture.py"))
+    made["draw"]()
+    svg = (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8")
+    assert re.findall("<dc:description>(.*)</dc:description>", svg) == [made["description"]()]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from kernelstudy.system.software import environment
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from kernelstudy.handcrafted import bank, info
 from kernelstudy.reporting.maps import CLIPPED, is_smoothing
 from kernelstudy.reporting.style import DIVERGING, MAPS, styled
 from kernelstudy.system.files import replacing, write_text
+from kernelstudy.system.software import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = 8

@@ -8,17 +8,17 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from kernelstudy.data.options import Data
-from kernelstudy.system.software import environment
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis import a_pca, patch_pca
 from kernelstudy.config import INPUTS
 from kernelstudy.data import DataError, controls
 from kernelstudy.data.images import STATISTICS, Images, load
+from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS, TFDS
 from kernelstudy.reporting.style import colour_of, styled
 from kernelstudy.system.files import replacing, write_text
+from kernelstudy.system.software import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = (3, 5, 7)

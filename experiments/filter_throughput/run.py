@@ -13,12 +13,12 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from contenders import BANK, Contender, contenders
-from kernelstudy.system.software import environment
 from matplotlib.figure import Figure
 from scipy import ndimage
 
 from kernelstudy.reporting.style import styled
 from kernelstudy.system.files import replacing, write_text
+from kernelstudy.system.software import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOOR, GOAL, SCIPY_FLOOR = 1.1, 1.5, 10.0

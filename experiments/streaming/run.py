@@ -9,12 +9,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from kernelstudy.data.options import Data
-from kernelstudy.system.software import environment
 
 from kernelstudy.config import Arm, Bank, Study
 from kernelstudy.data.images import load
+from kernelstudy.data.options import Data
 from kernelstudy.system.files import write_text
+from kernelstudy.system.software import environment
 from kernelstudy.training.population import train_population
 from kernelstudy.training.train import STEPS_A_CALL
 

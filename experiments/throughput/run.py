@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 import report
-from kernelstudy.system.software import environment
 from measure import (
     ABLATION,
     CONTENDERS,
@@ -24,6 +23,7 @@ from measure import (
 from worker import WORKS
 
 from kernelstudy.system.files import write_text
+from kernelstudy.system.software import environment
 
 TINY = ["+debug=tiny", "seeds=1"]
 ONE_ARM = ["batch_size=32", "log_points=2", "arms=[{init: he_normal}]"]

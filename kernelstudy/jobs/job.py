@@ -69,7 +69,7 @@ def run(study: Study) -> Path:
 
 
 def _held(place: Path) -> AbstractContextManager[None]:
-    """`locks.held`; a job that a launcher may have started again waits for its first self to be dead."""
+    """`lock.held`; a job that a launcher may have started again waits for its first self to be dead."""
     if launchers.elsewhere():
         lock.outlast(place, lambda told: print(f"kernelstudy: {told}", file=sys.stderr, flush=True))
     return lock.held(place)

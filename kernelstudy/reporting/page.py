@@ -48,7 +48,7 @@ class Page:
     provenance: dict[str, Any] = field(default_factory=dict)
     tables_note: str = "At the final step."
     points: dict[str, list[str]] = field(default_factory=dict)  # of a section, by its title
-    ladder: dict[str, Any] | None = None  # `rungs.in_words`
+    ladder: dict[str, Any] | None = None  # `ladder_words.in_words`
     explorer: dict[str, Any] | None = None  # `explorer.payload`
 
 

@@ -1,9 +1,31 @@
-"""What commands that are not Hydra's read their words with."""
+"""The command `kernelstudy`, and what commands that are not Hydra's read their words with."""
 
 import argparse
+import importlib
+import sys
 from typing import NoReturn
 
-from kernelstudy.system.errors import InputError
+from kernelstudy.system.errors import InputError, listed, near_miss, printable, short
+from kernelstudy.system.version import __version__
+
+COMMANDS = {
+    "run": "train, measure and report; -m runs a sweep",
+    "report": "make the report of a run again, or one report over many runs",
+    "compare": "hold any network's first layer against hand-crafted kernels and chance",
+    "filter": "show an image under the hand-crafted kernels",
+    "prepare": "fetch and prepare a data set once; runs never download",
+    "status": "show which runs are done, running, failed or missing",
+}
+_WIDTH = max(map(len, COMMANDS))
+_HELP = f"""\
+usage: kernelstudy COMMAND [WORD ...]
+
+Do the kernels a CNN learns look like the ones people designed by hand?
+
+{chr(10).join(f"  {name:{_WIDTH}}  {what}" for name, what in COMMANDS.items())}
+
+'kernelstudy COMMAND --help' shows what a command takes, 'kernelstudy --version' the version.
+'kernelstudy COMMAND' and 'python -m kernelstudy.COMMAND' are the same."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -11,3 +33,29 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
+
+
+def main() -> int:
+    """`kernelstudy COMMAND ...` is `python -m kernelstudy.COMMAND ...`, exit status included.
+
+    Commands are imported by name and only when they are called: nothing in the package imports one.
+    """
+    name, *words = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        print(_HELP)
+        return 0
+    if name == "--version":
+        print(f"kernelstudy {__version__}")
+        return 0
+    if name not in COMMANDS:
+        setting = "=" in name or name in ("-m", "--multirun")
+        hint = " (did you mean kernelstudy run?)" if setting else near_miss(name, COMMANDS)
+        told = f"{printable(short(name))} is not one of {listed(COMMANDS)}{hint}"
+        print(f"kernelstudy: {told}", file=sys.stderr)
+        return 2
+    sys.argv[1:] = words
+    try:
+        return importlib.import_module(f"kernelstudy.{name}").main() or 0
+    except KeyboardInterrupt:  # `run` tells of its own, once it has begun
+        print("kernelstudy: interrupted", file=sys.stderr)
+        return 130

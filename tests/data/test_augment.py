@@ -1,10 +1,10 @@
 """Augmentation against flips and rolls by hand."""
 
 import numpy as np
-from kernelstudy.data.options import Data
 from scipy.ndimage import shift
 
 from kernelstudy.data import augment
+from kernelstudy.data.options import Data
 
 IMAGES = np.random.default_rng(0).standard_normal((6, 7, 9, 2))
 

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from kernelstudy.data.options import Data
 
 from kernelstudy.data import augment, controls, feed, images, store
+from kernelstudy.data.options import Data
 
 SPANS = ((0, 1), (1, 4), (5, 3), (8, 4))
 INPUTS = ("natural", "whitened", "natural", "phase_scrambled", "iid", "permuted")

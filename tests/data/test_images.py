@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernelstudy.data.options import Data
 
 from kernelstudy.data import (
     DataError,
@@ -20,6 +19,7 @@ from kernelstudy.data import (
     registry,
     store,
 )
+from kernelstudy.data.options import Data
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from kernelstudy.data.options import Data
 
 from kernelstudy import prepare
 from kernelstudy.data import DataError, images, packed, stock
+from kernelstudy.data.options import Data
 from tests.small_tfds import build, pictures
 
 

@@ -1,8 +1,20 @@
-"""Commands that are not Hydra's: wrong words end in one sentence that names them."""
+"""The command `kernelstudy`, and wrong words: one sentence that names them."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
-from tests.commands import run_here
+from kernelstudy.system import commandline
+from kernelstudy.system.version import __version__
+from tests.commands import run_here, script_here
+
+ROOT = Path(__file__).parents[2]
+SMALL = ("+exp=mnist", "+debug=tiny", "arms=[{init: he_normal}]", "steps=2", "probe_seeds=0")
 
 
 @pytest.mark.parametrize(
@@ -25,3 +37,103 @@ def test_wrong_words(tmp_path, command, words, named):
     assert named in told.stderr
     assert told.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_script_that_is_installed():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert {name: resolve_name(place) for name, place in scripts.items()} == {
+        "kernelstudy": commandline.main
+    }
+
+
+def test_its_commands_are_the_package_s():
+    modules = {path.stem for path in Path(commandline.__file__).parents[1].glob("*.py")}
+    assert set(commandline.COMMANDS) == modules - {"__init__"}
+
+
+@pytest.mark.parametrize("words", [(), ("-h",), ("--help",)])
+def test_help_lists_the_commands(tmp_path, words):
+    told = script_here(tmp_path, *words)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert all(f"\n  {name} " in told.stdout for name in commandline.COMMANDS)
+
+
+def test_help_imports_no_command():
+    code = (
+        "import sys; from kernelstudy.system import commandline; commandline.main();"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "kernelstudy.system.commandline" in loaded
+    assert not loaded & {f"kernelstudy.{name}" for name in commandline.COMMANDS}
+    assert not loaded & {"numpy", "jax", "hydra"}
+
+
+def test_version(tmp_path):
+    assert script_here(tmp_path, "--version").stdout == f"kernelstudy {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("rnu", "run"),
+        ("raport", "report"),
+        ("+exp=mnist", "kernelstudy run"),
+        ("-m", "kernelstudy run"),
+        ("frobnicate\x1b[2J", None),
+    ],
+)
+def test_an_unknown_command_is_one_sentence(tmp_path, word, meant):
+    told = script_here(tmp_path, word, "more")
+    assert told.returncode == 2
+    assert told.stdout == ""
+    assert len(told.stderr.splitlines()) == 1
+    assert "is not one of run, report," in told.stderr
+    assert told.stderr.strip().isprintable()
+    assert told.stderr.partition(" (did you mean ")[2] == (f"{meant}?)\n" if meant else "")
+
+
+@pytest.mark.parametrize("command", commandline.COMMANDS)
+def test_every_command_has_its_own_help(tmp_path, command):
+    told = script_here(tmp_path, command, "--help")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == run_here(tmp_path, f"kernelstudy.{command}", "--help").stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("run", "+exp=mnsit"), 2, "exp: 'mnsit' is not one of"),
+        (("run", "-m", "+exp=mnist", "model.kernl_size=3,5"), 2, "model.kernl_size: no such key"),
+        (("report", "nowhere"), 2, "nowhere is not a directory"),
+        (("compare", "nowhere.npy"), 2, "nowhere.npy is not there"),
+        (("status", "--frobnicate"), 2, "--frobnicate: no such option"),
+        (("filter", "--worked-example"), 0, ""),
+    ],
+)
+def test_words_and_exit_status_are_passed_on(tmp_path, words, status, said):
+    told = script_here(tmp_path, *words)
+    assert told.returncode == status
+    assert said in told.stderr
+    assert len(told.stderr.splitlines()) == bool(said)
+
+
+def test_a_sweep(tmp_path):
+    swept = script_here(
+        tmp_path, "run", "-m", *SMALL, "name=swept", "seeds=[0],[1]", "report=false"
+    )
+    assert swept.returncode == 0, swept.stderr
+    assert swept.stdout.count("tables: ") == 2
+    listed = script_here(tmp_path, "status")
+    assert listed.stdout.splitlines()[-1] == "2 runs: 2 done"
+
+
+def test_an_interrupted_command_is_one_sentence(tmp_path, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("kernelstudy.report"), "main", interrupted)
+    told = script_here(tmp_path, "report", "run")
+    assert (told.returncode, told.stderr) == (130, "kernelstudy: interrupted\n")

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from kernelstudy.data.options import Data
-from kernelstudy.system.errors import RunError
 
 from kernelstudy.config import Arm, Bank, Model, Study
 from kernelstudy.data.images import Images
+from kernelstudy.data.options import Data
+from kernelstudy.system.errors import RunError
 from kernelstudy.system.signals import Stopped
 from kernelstudy.training import checkpoints, journal, population
 from kernelstudy.training.train import first_kernel_shape, make_train

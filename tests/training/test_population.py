@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from kernelstudy.system.errors import ConfigError
 
 from kernelstudy.config import ACTIVATIONS, OPTIMIZERS, Arm, Bank, Model, Optim, Study
 from kernelstudy.data import feed
 from kernelstudy.data import images as data
+from kernelstudy.system.errors import ConfigError
 from kernelstudy.training import inputs, model, population, train
 
 ARMS = [
@@ -26,7 +26,7 @@ STUDY = Study(
     steps=20,
     batch_size=32,
     log_points=4,
-    probe_seeds=0,  # test_watch.py has its own
+    probe_seeds=0,  # test_responses.py has its own
     model=Model(width=4, deep_width=8),
     optim=Optim(learning_rate=1e-2),
     bank=Bank(["sobel_x"]),
