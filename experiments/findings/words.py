@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from kernelstudy.analysis import TIERS, r2_distribution
+from kernelstudy.analysis import r2_distribution
+from kernelstudy.analysis.verdict import tier_of
 
 METRIC, UPDATE = "r2_sobel_centered", "delta_r2_sobel_centered"
 STUDIES = ("initialisation", "why", "learned_vs_handcrafted")
@@ -59,13 +60,7 @@ def value(line, points: bool = False) -> str:
 def tier(ladder: pd.DataFrame, arm: str, part: str) -> str:
     """The highest tier that an arm reaches without a gap, by the rungs it passed."""
     mine = ladder[(ladder["arm"] == arm) & (ladder["part"] == part) & (ladder["measure"] != METRIC)]
-    passed = {row.null: str(row.passed) == "True" for row in mine.itertuples()}
-    steps = (
-        passed.get("N0", False) and passed.get("N1", True),
-        passed.get("N2", False),
-        passed.get("N3", False),
-    )
-    return TIERS[steps.index(False) if False in steps else len(steps)]
+    return tier_of({row.null: str(row.passed) == "True" for row in mine.itertuples()})
 
 
 def final(summary: pd.DataFrame, arm: str, measure: str):

@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kernelstudy.reporting import marks, style
-from kernelstudy.reporting.curves import LABELS, steps_to
+from kernelstudy.reporting.curves import steps_to
+from kernelstudy.reporting.measure_words import METRIC_WORDS
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired
 
 W, UPDATE = style.colour_of(0), style.colour_of(4)
@@ -57,7 +58,9 @@ def overview(found: StudyRuns, groups: dict[str, list[str]], base: str) -> Figur
             for place in breaks:
                 panel.axhline(place - 0.5, color="#bbbbbb", lw=0.8)
         figure.legend(*of_w.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        figure.suptitle(f"{LABELS[metric]}, and accuracy, by initialisation", x=0.01, ha="left")
+        figure.suptitle(
+            f"{METRIC_WORDS[metric]}, and accuracy, by initialisation", x=0.01, ha="left"
+        )
     return figure
 
 
@@ -102,5 +105,5 @@ def over_time(found: StudyRuns, groups: dict[str, list[str]]) -> Figure:
         figure.legend(
             *panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5
         )
-        figure.suptitle(LABELS[found.sweep.metric], x=0.01, ha="left")
+        figure.suptitle(METRIC_WORDS[found.sweep.metric], x=0.01, ha="left")
     return figure

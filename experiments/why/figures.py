@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kernelstudy.reporting import marks, style
-from kernelstudy.reporting.curves import LABELS, steps_to
+from kernelstudy.reporting.curves import steps_to
+from kernelstudy.reporting.measure_words import METRIC_WORDS
 from kernelstudy.studies.plan import StudyRuns, by_seed, rung
 
 LABELLED = {"true": style.colour_of(0), "shuffled": style.colour_of(1)}
@@ -43,7 +44,7 @@ def update(found: StudyRuns, inputs: Sequence[str], name: Name) -> Figure:
         panels[0].fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower center", ncols=4 if len(sets) > 1 else 2)
-        figure.suptitle(f"{LABELS[metric]}: update W − W₀", x=0.01, ha="left")
+        figure.suptitle(f"{METRIC_WORDS[metric]}: update W − W₀", x=0.01, ha="left")
     return figure
 
 

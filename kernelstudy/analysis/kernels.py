@@ -10,7 +10,7 @@ import xarray as xr
 from kernelstudy import handcrafted
 
 from .gradients import derivative_fit
-from .layer import live_kernels
+from .layer import live_kernels, mean_over_live
 from .nulls import isotropic
 from .sectors import SECTORS, sector_energies
 from .similarity import BestMatch, best_match, cosine, steered_r2
@@ -42,13 +42,6 @@ def usable_bank(names: list[str], size: int) -> dict[str, np.ndarray]:
     return {
         name: handcrafted.kernel(name, size) for name in names if name in handcrafted.names(size)
     }
-
-
-def mean_over_live(values: np.ndarray, live: np.ndarray) -> np.ndarray:
-    """Mean over the last axis where `live` and defined; NaN where nothing is."""
-    counted = live & ~np.isnan(values)
-    count, total = counted.sum(-1), np.where(counted, values, 0).sum(-1)
-    return total / np.where(count > 0, count, np.nan)
 
 
 def network_measures(kernels: np.ndarray, bank: Bank) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from .arrays import as_bank, as_kernels, rows, unit_rows
 from .inference import FEWEST, sign_flip_test
 from .intervals import bootstrap_t_interval
+from .layer import mean_over_live
 from .nulls import permute_taps
 
 _AT_ONCE = 8192  # permuted kernels in memory: enough to keep NumPy's calls few
@@ -36,15 +37,22 @@ class Rung(NamedTuple):
     reason: str
 
 
+def derivative_plane(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """First derivatives x and y smoothed by binomials, at any size from 2: Sobel's at 3, 5, ..."""
+    smooth, slope = np.ones(1), np.array([-1.0, 1.0])
+    for _ in range(size - 1):
+        smooth = np.convolve(smooth, [1.0, 1.0])
+    for _ in range(size - 2):
+        slope = np.convolve(slope, [1.0, 1.0])
+    gx = np.outer(smooth, slope)
+    return gx, gx.T
+
+
 def gradient_plane(size: int) -> tuple[np.ndarray, np.ndarray]:
     """The declared derivative: Sobel x and y at an odd `size`, Sobel 3x3 smoothed by binomials."""
     if size < 3 or size % 2 == 0:
         raise ValueError(f"gradient_plane needs an odd size of at least 3, not {size}")
-    smooth, slope = np.array([1.0, 2.0, 1.0]), np.array([-1.0, 0.0, 1.0])
-    for _ in range((size - 3) // 2):
-        smooth, slope = (np.convolve(v, [1.0, 2.0, 1.0]) for v in (smooth, slope))
-    gx = np.outer(smooth, slope)
-    return gx, gx.T
+    return derivative_plane(size)
 
 
 def permutation_p(
@@ -90,13 +98,6 @@ def permuted_mean(kernels: np.ndarray, axes: np.ndarray) -> np.ndarray:
     return dc * in_mean + (1 - dc) * (axes.shape[1] - in_mean) / (d - 1)
 
 
-def live_mean(values: np.ndarray, live: np.ndarray) -> np.ndarray:
-    """Mean over a network's live kernels; NaN where there are none."""
-    count = live.sum(axis=-1)
-    total = np.sum(np.where(live, values, 0.0), axis=-1)
-    return total / np.where(count > 0, count, np.nan)
-
-
 def _concentration(r2: np.ndarray, live: np.ndarray) -> np.ndarray:
     kept = np.where(live, r2, 0.0)
     total = kept.sum(axis=-1)
@@ -107,7 +108,7 @@ def against_draws(
     measure: str, values: np.ndarray, drawn: np.ndarray, live: np.ndarray, level: float
 ) -> Rung:
     """N3: drawn networks as large as each network, for a ratio depends on their number."""
-    summary = _concentration if measure == "concentration" else live_mean
+    summary = _concentration if measure == "concentration" else mean_over_live
     counts = live.sum(axis=-1)
     chance = np.full(len(live), np.nan)
     for count in np.unique(counts[counts > 0]):

@@ -32,6 +32,13 @@ def live_kernels(kernels: ArrayLike, *, low: float = LOW) -> np.ndarray:
     return (finite > 0) & (finite >= low * finite.max(axis=-1, keepdims=True))
 
 
+def mean_over_live(values: np.ndarray, live: np.ndarray) -> np.ndarray:
+    """Mean over the last axis where `live` and defined; NaN where nothing is."""
+    counted = live & ~np.isnan(values)
+    count, total = counted.sum(-1), np.where(counted, values, 0).sum(-1)
+    return total / np.where(count > 0, count, np.nan)
+
+
 def sparsity(kernels: ArrayLike, *, low: float = LOW) -> np.ndarray:
     """Share of kernels all of whose weights are below `low` of the layer's largest weight.
 

@@ -17,11 +17,10 @@ from .kernels import (
     DELTA,
     isotropic_chance,
     kernel_matches,
-    mean_over_live,
     network_measures,
     usable_bank,
 )
-from .layer import live_kernels
+from .layer import live_kernels, mean_over_live
 from .population import population_a_interval
 from .sectors import SECTORS, network_growth
 from .similarity import colour_spatial, cosine

@@ -6,6 +6,7 @@ the calibration that measures how often it is wrong. `wording.claims` puts its a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +19,13 @@ from .ladder import (
     against_draws,
     compare,
     gradient_plane,
-    live_mean,
     no_rung,
     permutation_p,
     permuted_mean,
     plane_axes,
     plane_r2,
 )
-from .layer import live_kernels
+from .layer import live_kernels, mean_over_live
 from .nulls import as_basis, covariance_matched, r2_tail
 from .population import PopulationInterval, population_a_interval
 from .theory import a_pca
@@ -109,68 +109,105 @@ def judge(
         raise ValueError(f"kernels must have shape (net, channel, k, k), not {kernels.shape}")
     if not 0 < level < 1 or draws < 1:
         raise ValueError(f"level must be in (0, 1) and draws positive, not {level} and {draws}")
-    size = kernels.shape[-1]
-    gx, gy = gradient_plane(size) if plane is None else plane
-    finite = np.isfinite(kernels).all(axis=(1, 2, 3))
+    plane = gradient_plane(kernels.shape[-1]) if plane is None else plane
+    networks = len(kernels)
+    kernels, start, controls = _finite(kernels, start, controls)
+    layer = _Layer(kernels, plane_axes(kernels, *plane), level)
+    rungs = [layer.compare("N0", np.full(len(kernels), layer.isotropic))]
     if start is not None:
-        start = _paired("start", start, kernels)
-        finite &= np.isfinite(start).all(axis=(1, 2, 3))
-        start = start[finite]
-    if controls is not None:
-        controls = _paired("controls", controls, kernels)
-        broken = ~np.isfinite(controls).all(axis=(1, 2, 3), keepdims=True)
-        controls = np.where(broken, np.nan, controls)[finite]  # leaves out its pair in N4 alone
-    excluded = int(np.sum(~finite))
-    kernels = kernels[finite]
-
-    axes = plane_axes(kernels, gx, gy)
-    live = live_kernels(kernels)
-    r2 = plane_r2(kernels, axes)
-    value = live_mean(r2, live)
-    d = size * kernels.shape[-2]
-    rungs = [compare("N0", "r2", value, np.full_like(value, axes.shape[1] / d), level)]
-    if start is not None:
-        before = live_mean(plane_r2(start, axes), live_kernels(start))
-        rungs.append(compare("N1", "r2", value, before, level))
-    rungs.append(compare("N2", "r2", value, live_mean(permuted_mean(kernels, axes), live), level))
+        rungs.append(layer.compare("N1", layer.mean_of(start)))
+    permuted = mean_over_live(permuted_mean(kernels, layer.axes), layer.live)
+    rungs.append(layer.compare("N2", permuted))
     a_images = float("nan")
     if patch_basis is not None:
-        basis = as_basis(patch_basis, kernels.shape)
-        rungs.append(no_rung("N3", "concentration"))
-        if live.any():
-            drawn = covariance_matched(kernels[live], basis, draws, seed, match="share")
-            rungs[-1] = against_draws("concentration", r2, plane_r2(drawn, axes), live, level)
-            if size == 3:
-                a_images = a_pca(np.mean((rows(kernels[live]) @ basis.T) ** 2, axis=0), basis)
+        rung, a_images = _image_statistics(layer, patch_basis, draws, seed)
+        rungs.append(rung)
     if controls is not None:
-        against = live_mean(plane_r2(controls, axes), live_kernels(controls))
-        rungs.append(compare("N4", "r2", value, against, level))
+        rungs.append(layer.compare("N4", layer.mean_of(controls)))
 
-    a = population_a_interval(kernels, level=1 - level) if size == 3 else None
-    tier, derivative_like = _tier(rungs)
+    a = population_a_interval(kernels, level=1 - level) if kernels.shape[-1] == 3 else None
+    tier = tier_of({rung.null: rung.passed for rung in rungs})
     operator, reason = _operator(a, tier, rungs)
-    q = benjamini_hochberg(r2_tail(r2[live], axes.shape[1], d))
-    permuted = None
-    if len(kernels) < FEWEST:  # many networks answer this by rung N2
-        q_permuted = benjamini_hochberg(permutation_p(kernels[live], gx, gy, seed=seed))
-        permuted = int(np.sum(q_permuted <= level))
+    significant, significant_permuted = _significant(layer, plane, seed)
     return Verdict(
         rungs=tuple(rungs),
         tier=tier,
-        derivative_like=derivative_like,
+        derivative_like=None if tier == UNRESOLVED else TIERS.index(tier) >= 2,
         operator=operator,
         reason=reason,
         a=a,
         a_images=a_images,
         networks=len(kernels),
-        excluded=excluded,
-        kernels=r2.size,
-        live=int(live.sum()),
-        significant=int(np.sum(q <= level)),
-        significant_permuted=permuted,
-        r2_all=float(np.nanmean(r2)) if np.isfinite(r2).any() else float("nan"),
+        excluded=networks - len(kernels),
+        kernels=layer.r2.size,
+        live=int(layer.live.sum()),
+        significant=significant,
+        significant_permuted=significant_permuted,
+        r2_all=float(np.nanmean(layer.r2)) if np.isfinite(layer.r2).any() else float("nan"),
         level=level,
     )
+
+
+class _Layer:
+    """Kernels (net, channel, k, k) of finite networks and their R2 with a plane, kernel by kernel."""
+
+    def __init__(self, kernels: np.ndarray, axes: np.ndarray, level: float):
+        self.kernels, self.axes, self.level = kernels, axes, level
+        self.live = live_kernels(kernels)
+        self.r2 = plane_r2(kernels, axes)
+        self.isotropic = axes.shape[1] / axes.shape[0]
+
+    def mean_of(self, others: np.ndarray) -> np.ndarray:
+        """Mean R2 (net,) of other kernels of the same networks, over those of them that live."""
+        return mean_over_live(plane_r2(others, self.axes), live_kernels(others))
+
+    def compare(self, null: str, chance: np.ndarray) -> Rung:
+        return compare(null, "r2", mean_over_live(self.r2, self.live), chance, self.level)
+
+
+def _finite(
+    kernels: np.ndarray, start: ArrayLike | None, controls: ArrayLike | None
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """The networks whose kernels are finite, at the start, too; a control that is not is NaN."""
+    kept = np.isfinite(kernels).all(axis=(1, 2, 3))
+    if start is not None:
+        start = _paired("start", start, kernels)
+        kept &= np.isfinite(start).all(axis=(1, 2, 3))
+        start = start[kept]
+    if controls is not None:
+        controls = _paired("controls", controls, kernels)
+        broken = ~np.isfinite(controls).all(axis=(1, 2, 3), keepdims=True)
+        controls = np.where(broken, np.nan, controls)[kept]  # leaves out its pair in N4 alone
+    return kernels[kept], start, controls
+
+
+def _image_statistics(
+    layer: _Layer, patch_basis: ArrayLike, draws: int, seed: int
+) -> tuple[Rung, float]:
+    """Rung N3, and the a that the layer's energies on the images' own axes would give."""
+    basis = as_basis(patch_basis, layer.kernels.shape)
+    if not layer.live.any():
+        return no_rung("N3", "concentration"), float("nan")
+    mine = layer.kernels[layer.live]
+    drawn = covariance_matched(mine, basis, draws, seed, match="share")
+    theirs = plane_r2(drawn, layer.axes)
+    rung = against_draws("concentration", layer.r2, theirs, layer.live, layer.level)
+    if mine.shape[-1] != 3:
+        return rung, float("nan")
+    return rung, a_pca(np.mean((rows(mine) @ basis.T) ** 2, axis=0), basis)
+
+
+def _significant(
+    layer: _Layer, plane: tuple[ArrayLike, ArrayLike], seed: int
+) -> tuple[int, int | None]:
+    """How many live kernels are above isotropic chance, and above their own permuted taps; the latter
+    only where rung N2 cannot answer it."""
+    of_live, (d, k) = layer.r2[layer.live], layer.axes.shape
+    count = int(np.sum(benjamini_hochberg(r2_tail(of_live, k, d)) <= layer.level))
+    if len(layer.kernels) >= FEWEST:
+        return count, None
+    p = permutation_p(layer.kernels[layer.live], *plane, seed=seed)
+    return count, int(np.sum(benjamini_hochberg(p) <= layer.level))
 
 
 def _paired(name: str, value: ArrayLike, kernels: np.ndarray) -> np.ndarray:
@@ -180,17 +217,19 @@ def _paired(name: str, value: ArrayLike, kernels: np.ndarray) -> np.ndarray:
     return other
 
 
-def _tier(rungs: list[Rung]) -> tuple[str, bool | None]:
-    outcome = {rung.null: rung.passed for rung in rungs}
-    if outcome["N0"] is None:
-        return UNRESOLVED, None
+def tier_of(passed: Mapping[str, bool | None]) -> str:
+    """The highest of `TIERS` that is reached without a gap, from the rungs that were passed, by their nulls.
+
+    'unresolved' where N0 is undecided. A rung N1 that was not asked (of an update) stops nothing.
+    """
+    if passed["N0"] is None:
+        return UNRESOLVED
     steps = (
-        bool(outcome["N0"] and outcome.get("N1", True)),
-        bool(outcome["N2"]),
-        bool(outcome.get("N3", False)),
+        bool(passed["N0"] and passed.get("N1", True)),
+        bool(passed.get("N2")),
+        bool(passed.get("N3")),
     )
-    reached = steps.index(False) if False in steps else len(steps)
-    return TIERS[reached], reached >= 2
+    return TIERS[steps.index(False) if False in steps else len(steps)]
 
 
 def _operator(a: PopulationInterval | None, tier: str, rungs: list[Rung]) -> tuple[str, str]:

@@ -12,12 +12,12 @@ from kernelstudy.analysis.kernels import Bank, exact_means, kernel_matches
 from kernelstudy.analysis.nulls import isotropic, r2_distribution
 from kernelstudy.comparison.measure import LayerMeasures
 from kernelstudy.reporting.galleries import mosaic
+from kernelstudy.reporting.measure_words import SECTOR_NAMES
 from kernelstudy.reporting.operator_figures import a_axis, operator_lines
 from kernelstudy.reporting.style import (
     CHANCE,
     DIVERGING,
     SECTOR_COLOURS,
-    SECTOR_LABELS,
     colour_of,
     styled,
 )
@@ -75,7 +75,7 @@ def _sectors(axes: Axes, found: list[LayerMeasures], size: int) -> None:
         start = 0.0
         for sector, colour in SECTOR_COLOURS.items():
             width = float(share[sector]) if np.isfinite(share[sector]) else 0.0
-            label = SECTOR_LABELS[sector].split(" (")[0] if row == 0 else None
+            label = SECTOR_NAMES[sector] if row == 0 else None
             axes.barh(row, width, left=start, height=0.62, color=colour, label=label)
             if width > 0.07:
                 axes.text(

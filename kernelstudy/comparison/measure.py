@@ -15,7 +15,7 @@ import pandas as pd
 from kernelstudy.analysis.fits import gabor_fit, gaussian_derivative_fit
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.kernels import Bank, isotropic_chance, kernel_matches, network_measures
-from kernelstudy.analysis.ladder import plane_axes, plane_r2
+from kernelstudy.analysis.ladder import derivative_plane, plane_axes, plane_r2
 from kernelstudy.analysis.layer import (
     explained_variance,
     live_kernels,
@@ -29,7 +29,7 @@ from kernelstudy.analysis.similarity import colour_spatial
 from kernelstudy.analysis.tables import KERNELS_COLUMNS, LADDER_COLUMNS, ladder
 from kernelstudy.analysis.verdict import Verdict, judge
 
-from .within import NULL_NUMBERS, WITHIN_COLUMNS, Plane, derivative_plane, kernels_a, ladder_within
+from .within import NULL_NUMBERS, WITHIN_COLUMNS, Plane, kernels_a, ladder_within
 
 LARGEST = 32  # pixels; beyond it the symmetry sectors take minutes
 _FLAT = 1e-3  # of the mean: a kernel that varies less is constant up to float16's rounding

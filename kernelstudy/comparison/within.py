@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernelstudy.analysis.gradients import a_of_phi, wrap_phi
-from kernelstudy.analysis.ladder import live_mean, permuted_mean, plane_axes, plane_r2
+from kernelstudy.analysis.ladder import permuted_mean, plane_axes, plane_r2
+from kernelstudy.analysis.layer import mean_over_live
 from kernelstudy.analysis.nulls import as_basis, covariance_matched, permute_taps, r2_distribution
 from kernelstudy.analysis.population import PopulationInterval, population_a, population_a_interval
 
@@ -14,17 +15,6 @@ from kernelstudy.analysis.population import PopulationInterval, population_a, po
 NULL_NUMBERS = 20_000_000
 WITHIN_COLUMNS = ["null", "measure", "kernels", "value", "chance", "chance_low", "chance_high", "p"]
 Plane = tuple[ArrayLike, ArrayLike]
-
-
-def derivative_plane(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """First derivatives x and y smoothed by binomials, at any size from 2: Sobel's at 3, 5, ..."""
-    smooth, slope = np.ones(1), np.array([-1.0, 1.0])
-    for _ in range(size - 1):
-        smooth = np.convolve(smooth, [1.0, 1.0])
-    for _ in range(size - 2):
-        slope = np.convolve(slope, [1.0, 1.0])
-    gx = np.outer(smooth, slope)
-    return gx, gx.T
 
 
 def kernels_a(
@@ -86,7 +76,7 @@ def ladder_within(
         permuted = plane_r2(permute_taps(again, rng), axes)
         count += np.sum(permuted >= r2 - 1e-12, axis=0)
         means.append(permuted.mean(axis=1))
-    expected = live_mean(permuted_mean(kernels, axes), np.ones(n, bool))
+    expected = mean_over_live(permuted_mean(kernels, axes), np.ones(n, bool))
     rungs.append(_rung("N2", "r2", n, r2.mean(), float(expected), np.concatenate(means)))
     if patch_basis is not None:
         nets = int(np.clip(NULL_NUMBERS // kernels.size, 20, draws))

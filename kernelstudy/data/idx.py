@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernelstudy.data import DataError, Part, Parts
+from kernelstudy.system.errors import first_line
 
 TIMEOUT = 5.0  # seconds without an answer
 STALLED = 60.0  # seconds for a mebibyte
@@ -93,7 +94,7 @@ def content(path: Path) -> bytes:
         raw = path.read_bytes()
         return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is cut short or damaged ({_first_line(error)})") from error
+        raise DataError(f"{path} is cut short or damaged ({first_line(error)})") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error})") from error
 
@@ -162,7 +163,7 @@ def download(url: str, path: Path, progress: Progress) -> None:
         ValueError,
     ) as error:
         reason = getattr(error, "reason", None) or error
-        raise _unreachable(url, _first_line(reason)) from error
+        raise _unreachable(url, first_line(reason)) from error
     if size and done != size:
         raise _unreachable(url, f"{done:,} of {size:,} bytes came")
 
@@ -176,7 +177,3 @@ def _unreachable(url: str, why: str) -> DataError:
 
 def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "no"
-
-
-def _first_line(error: object) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -13,6 +13,7 @@ import numpy as np
 
 from kernelstudy.data import DataError, Part, Parts
 from kernelstudy.data.idx import Progress
+from kernelstudy.system.errors import first_line
 
 FILE_FORMAT = "array_record"  # the one that TFDS reads and writes without TensorFlow
 VERSION = "2.0.0"  # of the sets packed here
@@ -192,7 +193,3 @@ def unprepared(name: str, place: Path) -> DataError:
     return DataError(
         f"data: {name} is not prepared in {place}; first python -m kernelstudy.prepare {name}"
     )
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

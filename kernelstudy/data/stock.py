@@ -16,12 +16,12 @@ from kernelstudy.data.idx import Progress
 from kernelstudy.data.packed import (
     FILE_FORMAT,
     Split,
-    first_line,
     partial,
     quiet_tfds,
     sweep,
     unprepared,
 )
+from kernelstudy.system.errors import first_line
 
 HELD_OUT = 5  # every so manieth example is for testing, in sets that have none for it
 # What a builder's module says that needs TensorFlow: its own use of it, or TFDS' extraction of archives.
@@ -145,7 +145,7 @@ def prepare(place: Path, name: str, progress: Progress) -> None:
                 raise _unreachable(name, error) from error
             raise
         except Exception as error:  # TFDS': a download changed, files that a user must fetch, ...
-            raise DataError(f"{name} cannot be prepared: {_one_line(error)}") from error
+            raise DataError(f"{name} cannot be prepared: {first_line(error)}") from error
         finally:
             tfds.disable_progress_bar()
         target = place / Path(builder.data_path).relative_to(temporary)
@@ -189,13 +189,9 @@ def _needs_tensorflow(name: str) -> DataError:
 
 def _unreachable(name: str, error: Exception) -> DataError:
     return DataError(
-        f"{name} cannot be downloaded ({_one_line(error)}); try again where there is a network, or copy "
+        f"{name} cannot be downloaded ({first_line(error)}); try again where there is a network, or copy "
         "what another machine has prepared into KERNELSTUDY_DATA_DIR"
     )
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _reason(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from kernelstudy.data import DataError, Parts, data_dir, decoded, idx, packed, s
 from kernelstudy.data.decoded import Arrays, Decoded
 from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS, TFDS, folder
+from kernelstudy.system.errors import first_line
 
 GIB = 2**30
 
@@ -150,8 +151,7 @@ def _reason(error: OSError) -> str:
 
 
 def _damaged(data: Data, error: Exception) -> DataError:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return DataError(
-        f"data: {folder(data)} in {data_dir()} cannot be read ({line}); delete it there, then "
+        f"data: {folder(data)} in {data_dir()} cannot be read ({first_line(error)}); delete it there, then "
         f"python -m kernelstudy.prepare {data.dataset or data.name}"
     )

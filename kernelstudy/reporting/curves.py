@@ -9,29 +9,15 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.analysis.kernels import DELTA, support_of
+from kernelstudy.reporting.measure_words import METRIC_WORDS, SECTOR_WORDS, SHORT_WORDS
 from kernelstudy.reporting.style import (
     CHANCE,
     COLUMN_MM,
     SECTOR_COLOURS,
-    SECTOR_LABELS,
     colour_of,
     styled,
 )
 
-LABELS = {
-    "r2_sobel_centered": "R² with the steered Sobel pair, mean removed",
-    "r2_sobel": "R² with the steered Sobel pair",
-    "r2_prewitt": "R² with the steered Prewitt pair",
-    "best_abs_cos": "best |cos| over the bank",
-    "odd": "share of the odd (gradient-like) sector",
-}
-SHORT_LABELS = {
-    "r2_sobel_centered": "R², steered Sobel, centred",
-    "r2_sobel": "R², steered Sobel",
-    "r2_prewitt": "R², steered Prewitt",
-    "best_abs_cos": "best |cos| over the bank",
-    "odd": "odd (gradient-like) share",
-}
 OF_KERNELS, OF_UPDATE = "kernels W", "update W − W₀"
 
 
@@ -68,7 +54,7 @@ def answer(analysis: xr.Dataset, metric: str) -> Figure:
         axes[0].plot([], [], "D", ms=6, color="grey", label="mean, 95% interval")
         axes[0].fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        figure.suptitle(f"{LABELS[metric]}, step {int(last['step']):,}", x=0.01, ha="left")
+        figure.suptitle(f"{METRIC_WORDS[metric]}, step {int(last['step']):,}", x=0.01, ha="left")
     return figure
 
 
@@ -83,7 +69,7 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
                 axis.axhspan(null["null_low"], null["null_high"], color=CHANCE, alpha=0.22, lw=0)
                 axis.axhline(null["null_mean"], color=CHANCE, lw=1.2)
                 _lines(axis, analysis, prefix + measure)
-            axes[0, column].set_title(SHORT_LABELS[measure])
+            axes[0, column].set_title(SHORT_WORDS[measure])
         axes[0, 0].set_ylim(0, 1.02)  # all share it
         step_axis(axes, analysis)
         for axis, name in zip(axes[:, 0], (OF_KERNELS, OF_UPDATE), strict=True):
@@ -110,7 +96,7 @@ def column(analysis: xr.Dataset, measure: str, prefix: str) -> Figure:
         axis.axhline(mean, color=CHANCE, lw=1.2, label="chance (N0)")
         _lines(axis, analysis, prefix + measure)
         axis.set_ylim(0, 1.02)
-        axis.set_ylabel(SHORT_LABELS[measure])
+        axis.set_ylabel(SHORT_WORDS[measure])
         axis.set_title(OF_UPDATE if prefix else OF_KERNELS)
         step_axis(np.array([axis]), analysis)
         handles = axis.get_legend_handles_labels()
@@ -129,7 +115,7 @@ def sectors(analysis: xr.Dataset) -> Figure:
             for axis, prefix in zip(axes[:, column], ("", DELTA), strict=True):
                 for sector, colour in SECTOR_COLOURS.items():
                     of_arm = analysis[prefix + sector].sel(arm=arm)
-                    _band(axis, of_arm, colour, SECTOR_LABELS[sector])
+                    _band(axis, of_arm, colour, SECTOR_WORDS[sector])
                 axis.hlines(
                     chance,
                     0,

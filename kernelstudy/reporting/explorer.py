@@ -20,12 +20,12 @@ from kernelstudy.analysis.fields import Field, fields_of
 from kernelstudy.analysis.kernels import Bank, kernel_matches
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.variables import layers_of
+from kernelstudy.reporting.measure_words import SECTOR_WORDS
 from kernelstudy.reporting.style import (
     ARM_COLOURS,
     DIVERGING,
     MAPS,
     SECTOR_COLOURS,
-    SECTOR_LABELS,
     colour_of,
 )
 
@@ -84,7 +84,7 @@ def payload(
         "scale": float(np.abs(np.nan_to_num(kernels)).max()),
         "delta_scale": float(np.abs(np.nan_to_num(update)).max()),
         "bank": {name: np.asarray(k).tolist() for name, k in bank.items()},
-        "sectors": [[SECTOR_LABELS[s], SECTOR_COLOURS[s]] for s in SECTORS],
+        "sectors": [[SECTOR_WORDS[s], SECTOR_COLOURS[s]] for s in SECTORS],
         "metric": metric,
         "chance": {
             name: float(analysis["null_mean"].sel(measure=name)) for name in (*SECTORS, metric)

@@ -12,14 +12,7 @@ from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.kernels import DELTA
 from kernelstudy.analysis.trajectory import Verdicts
 from kernelstudy.analysis.verdict import TIERS, UNRESOLVED, Verdict
-
-METRIC_WORDS = {
-    "r2_sobel_centered": "R² with the steered Sobel pair (mean removed)",
-    "r2_sobel": "R² with the steered Sobel pair",
-    "r2_prewitt": "R² with the steered Prewitt pair",
-    "best_abs_cos": "best |cos| over the bank",
-    "odd": "odd (gradient-like) share",
-}
+from kernelstudy.reporting.measure_words import METRIC_WORDS
 
 
 def headline(verdicts: Verdicts, learned: list[str]) -> list[str]:

@@ -34,13 +34,6 @@ SECTOR_COLOURS = {
     "b2": "#CC79A7",
     "odd": "#D55E00",
 }
-SECTOR_LABELS = {
-    "dc": "mean (DC)",
-    "isotropic": "isotropic (Laplacian-like)",
-    "b1": "B1 (xx − yy)",
-    "b2": "B2 (xy)",
-    "odd": "odd (gradient-like)",
-}
 CHANCE = "#9aa0a6"
 DIVERGING = "PuOr_r"  # symmetric about zero, told apart with any colour vision
 MAPS = "magma"

@@ -28,6 +28,8 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from kernelstudy.system.errors import printable
+
 HOLDER = ".holder"
 TOUCHED_EVERY, DEAD_AFTER = 10.0, 60.0  # seconds
 
@@ -126,14 +128,12 @@ def read(run: Path, now: float | None = None) -> Holder | None:
                 return None
             record = json.loads(file.read(4096))
         age = (time.time() if now is None else now) - found.st_mtime
-        host, since, place = (_printable(record[key]) for key in ("host", "since", "place"))
+        host, since, place = (
+            printable(str(record[key])[:80]) for key in ("host", "since", "place")
+        )
         return Holder(int(record["pid"]), host, since, place, age)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
-
-
-def _printable(text: object) -> str:
-    return "".join(c for c in str(text)[:80] if c.isprintable())
 
 
 def _record(run: Path) -> None:

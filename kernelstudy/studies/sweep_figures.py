@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
-from kernelstudy.reporting.curves import LABELS, OF_KERNELS, OF_UPDATE, SHORT_LABELS, steps_to
+from kernelstudy.reporting.curves import OF_KERNELS, OF_UPDATE, steps_to
+from kernelstudy.reporting.measure_words import METRIC_WORDS, SHORT_WORDS
 from kernelstudy.reporting.style import CHANCE, colour_of, styled
 from kernelstudy.studies.effects import PARTS, means
 from kernelstudy.studies.grid import Key
@@ -145,12 +146,12 @@ def over_time(sweep: Sweep) -> Figure:
             loc="outside lower center",
             ncols=max(1, int(figure.get_figwidth() / 1.9)),
         )
-        figure.suptitle(SHORT_LABELS[sweep.metric], x=0.01, ha="left")
+        figure.suptitle(SHORT_WORDS[sweep.metric], x=0.01, ha="left")
     return figure
 
 
 def lead_label(sweep: Sweep) -> str:
-    return f"{LABELS[sweep.metric]}, final step"
+    return f"{METRIC_WORDS[sweep.metric]}, final step"
 
 
 def _combinations(sweep: Sweep, keys: list[int]) -> list[tuple[int, ...]]:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from kernelstudy import runs
 from kernelstudy.reporting import page, style
+from kernelstudy.reporting.measure_words import METRIC_WORDS
 from kernelstudy.reporting.page import Figure, Page
-from kernelstudy.reporting.run_words import METRIC_WORDS
 from kernelstudy.runs import untrusted
 from kernelstudy.runs.report import build
 from kernelstudy.studies import effects, sweep_figures, sweep_tables, sweep_words

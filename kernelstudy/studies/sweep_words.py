@@ -10,7 +10,7 @@ import pandas as pd
 
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.verdict import TIERS, UNRESOLVED
-from kernelstudy.reporting.run_words import METRIC_WORDS
+from kernelstudy.reporting.measure_words import METRIC_WORDS
 from kernelstudy.studies.grid import Key
 from kernelstudy.studies.sweep import Sweep
 

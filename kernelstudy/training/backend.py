@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 
-from kernelstudy.system.errors import ConfigError
+from kernelstudy.system.errors import ConfigError, first_line
 from kernelstudy.training import compile_cache
 
 
@@ -64,7 +64,7 @@ def _join() -> None:
             process_id=number("JAX_PROCESS_ID"),
         )
     except (ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise ConfigError(
             f"distributed: no processes to join ({reason}); set JAX_COORDINATOR_ADDRESS=host:port, "
             "JAX_NUM_PROCESSES and JAX_PROCESS_ID, or start under Slurm or Open MPI"

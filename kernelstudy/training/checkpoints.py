@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernelstudy.system.errors import RunError
+from kernelstudy.system.errors import RunError, first_line
 from kernelstudy.training.journal import Journal, drop_pieces, read_pieces, write_piece
 
 KEPT = 2
@@ -117,7 +117,7 @@ class Store:
         try:
             numbers = sorted(self._manager.all_steps(), reverse=True)
         except Exception as error:  # as below
-            self.tell(f"{self.folder} cannot be read ({_reason(error)}); starting again")
+            self.tell(f"{self.folder} cannot be read ({first_line(error)[:200]}); starting again")
             shutil.rmtree(self.folder)
             return None
         for number in numbers:
@@ -126,7 +126,7 @@ class Store:
             except _StaleError as error:
                 raise RunError(str(error)) from error
             except Exception as error:  # anything can be wrong with it, anywhere in Orbax
-                why = _reason(error)
+                why = first_line(error)[:200]
                 self.tell(f"{self.folder / str(number)} is damaged ({why}); going back further")
                 self._manager.close()
                 shutil.rmtree(self.folder / str(number))
@@ -220,11 +220,6 @@ class Store:
 
 class _StaleError(Exception):
     pass
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what is said."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 _SYSTEM_ERRORS = (

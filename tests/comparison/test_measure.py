@@ -7,8 +7,9 @@ from scipy import stats
 from kernelstudy import handcrafted
 from kernelstudy.analysis import gradient_plane, population_a_interval, steered_r2
 from kernelstudy.analysis.kernels import usable_bank
+from kernelstudy.analysis.ladder import derivative_plane
 from kernelstudy.comparison.measure import measure_layer, subject
-from kernelstudy.comparison.within import derivative_plane, kernels_a, ladder_within
+from kernelstudy.comparison.within import kernels_a, ladder_within
 from kernelstudy.comparison.words import network_claims, what_one_cannot_tell
 
 BANK = usable_bank(["sobel_x", "sobel_y", "laplacian4"], 3)

@@ -1,0 +1,29 @@
+"""What measures are called, in sentences and on axes."""
+
+METRIC_WORDS = {
+    "r2_sobel_centered": "R² with the steered Sobel pair (mean removed)",
+    "r2_sobel": "R² with the steered Sobel pair",
+    "r2_prewitt": "R² with the steered Prewitt pair",
+    "best_abs_cos": "best |cos| over the bank",
+    "odd": "odd (gradient-like) share",
+}
+# Where there is little room.
+SHORT_WORDS = METRIC_WORDS | {
+    "r2_sobel_centered": "R², steered Sobel, centred",
+    "r2_sobel": "R², steered Sobel",
+    "r2_prewitt": "R², steered Prewitt",
+}
+SECTOR_NAMES = {
+    "dc": "mean",
+    "isotropic": "isotropic",
+    "b1": "B1",
+    "b2": "B2",
+    "odd": "odd",
+}
+SECTOR_WORDS = {
+    "dc": "mean (DC)",
+    "isotropic": "isotropic (Laplacian-like)",
+    "b1": "B1 (xx − yy)",
+    "b2": "B2 (xy)",
+    "odd": "odd (gradient-like)",
+}
