@@ -13,7 +13,7 @@ from kernelstudy.analysis.trajectory import spatial_kernels
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance, within
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired, rung
-from kernelstudy.studies.plan_report import Answer, Drawn, Part
+from kernelstudy.studies.plan_report import Answer, Claim, Drawn
 
 BASE = "he_normal"
 RANDOM = [
@@ -75,11 +75,11 @@ def answer(found: StudyRuns) -> Answer:
     )
 
 
-def tested(found: StudyRuns, drifts: pd.DataFrame, data: str) -> list[Part]:
+def tested(found: StudyRuns, drifts: pd.DataFrame, data: str) -> list[Claim]:
     nets, parts = found.networks, []
 
     def add(number: int, arm: str, outcome) -> None:
-        parts.append(Part(number, data, arm, outcome))
+        parts.append(Claim(number, data, arm, outcome))
 
     def risen(arm: str):
         return by_seed(nets, "value", arm, data=data) - by_seed(nets, "start", arm, data=data)

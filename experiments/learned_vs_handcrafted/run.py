@@ -15,7 +15,7 @@ from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import Outcome, above, below, within
 from kernelstudy.studies.plan import StudyRuns, paired
-from kernelstudy.studies.plan_report import Answer, Drawn, Part
+from kernelstudy.studies.plan_report import Answer, Claim, Drawn
 
 SIZES, WIDTHS, FULL = (100, 1000, 10000, 60000), (4, 16, 64), 60000
 LEARNED, RANDOM, FROZEN = "he_normal", "he_normal/frozen", "sobel_prewitt/frozen"
@@ -64,7 +64,7 @@ def answer(found: StudyRuns) -> Answer:
     )
 
 
-def tested(nets: pd.DataFrame) -> list[Part]:
+def tested(nets: pd.DataFrame) -> list[Claim]:
     parts = []
 
     def points(arm: str, reference: str, size: int, width: int):
@@ -72,7 +72,7 @@ def tested(nets: pd.DataFrame) -> list[Part]:
 
     def add(number: int, size: int | str, width: int, subject: str, outcome: Outcome) -> None:
         where = f"{size:,} images" if isinstance(size, int) else size
-        parts.append(Part(number, f"{where}, width {width}", subject, outcome))
+        parts.append(Claim(number, f"{where}, width {width}", subject, outcome))
 
     def cost(width: int):
         return points(LEARNED, RANDOM, FULL, width)

@@ -18,7 +18,7 @@ from kernelstudy.studies.hypotheses import (
     within,
 )
 from kernelstudy.studies.plan import StudyRuns, paired, rung, with_q
-from kernelstudy.studies.plan_report import Answer, Drawn, Part
+from kernelstudy.studies.plan_report import Answer, Claim, Drawn
 
 DATA = ("mnist5k", "photo_patches")
 INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
@@ -91,11 +91,11 @@ def answer(found: StudyRuns) -> Answer:
     )
 
 
-def tested(found: StudyRuns, theory: Theory, data: str) -> list[Part]:
+def tested(found: StudyRuns, theory: Theory, data: str) -> list[Claim]:
     nets, ladder, parts = found.networks, found.ladder, []
 
     def add(number: int, subject: str, outcome) -> None:
-        parts.append(Part(number, data, subject, outcome))
+        parts.append(Claim(number, data, subject, outcome))
 
     def n0(inputs: str, labels: str = "true"):
         return rung(ladder, arm(inputs, labels), "update", "N0", data=data)
@@ -146,7 +146,7 @@ def around_peak(odd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (at_peak - odd[:, 0], at_peak - odd[:, -1]) if len(odd) > 1 else (at_peak, at_peak)
 
 
-def allowed_exception(parts: list[Part]) -> list[Part]:
+def allowed_exception(parts: list[Claim]) -> list[Claim]:
     """Hypothesis 5 lets natural inputs with true labels differ from N3 on one data set."""
     mine = [p for p in parts if p.hypothesis == 5 and p.subject == arm("natural")]
     failed = [p for p in mine if p.outcome.verdict == FAILS]

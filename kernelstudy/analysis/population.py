@@ -71,7 +71,12 @@ def population_a(kernels: ArrayLike) -> PopulationA:
 
 
 def population_a_interval(
-    kernels: ArrayLike, *, draws: int = 2000, level: float = 0.95, seed: int = 0
+    kernels: ArrayLike,
+    *,
+    draws: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+    unit: str = "networks",
 ) -> PopulationInterval:
     """`population_a` of kernels (net, channel, 3, 3) with an interval over networks.
 
@@ -79,7 +84,8 @@ def population_a_interval(
     their mean. The interval is all directions about which the networks' sideways components could
     be symmetric: it inverts the two-sided sign-flip test over networks (typical values: Hartigan
     1969, JASA 64:1303), over all patterns up to n = 14 networks, `draws` random ones (from `seed`)
-    beyond. Percentiles of resampled networks undercover with 10 of them (results/calibration says
+    beyond. `unit`: what the reason calls the observations.
+    Percentiles of resampled networks undercover with 10 of them (results/calibration says
     by how much); this holds its level at any n, however unequal the networks' energies.
 
     'Unresolved' is an answer: fewer than 6 networks (no two-sided p < .05 exists), no direction
@@ -102,7 +108,7 @@ def population_a_interval(
         reason = "no gradient energy" if finite else "some kernels are not finite"
         return PopulationInterval(np.nan, np.nan, np.nan, np.nan, False, reason, *missing)
     if len(z) < FEWEST:
-        reason = f"an interval over networks needs {FEWEST}, here are {len(z)}"
+        reason = f"an interval over {unit} needs {FEWEST}, here are {len(z)}"
         return PopulationInterval(
             whole.a, np.nan, np.nan, whole.gap, False, reason, whole.phi, *missing[1:]
         )
@@ -116,7 +122,7 @@ def population_a_interval(
     phi_low, phi_high = whole.phi - np.arctan(down) / 2, whole.phi + np.arctan(up) / 2
     reason = ""
     if p_gap > 1 - level:
-        reason = f"the networks share no direction (gap {whole.gap:.2f}, p {p_gap:.2f})"
+        reason = f"the {unit} share no direction (gap {whole.gap:.2f}, p {p_gap:.2f})"
     elif not np.isfinite(down + up):
         reason = "the interval is half the circle"
     return PopulationInterval(

@@ -38,11 +38,12 @@ def claims(verdict: Verdict) -> tuple[str, ...]:
     if v.significant_permuted is not None:
         found.append(f"{v.significant_permuted} of {v.live} are above their own permuted taps.")
     if v.a is not None:
-        found.append(_a_in_words(v))
+        found.append(claim_of_a(v))
     return tuple(found)
 
 
-def _a_in_words(v: Verdict) -> str:
+def claim_of_a(v: Verdict) -> str:
+    """What a verdict on 3 x 3 kernels says of a."""
     a = v.a
     assert a is not None
     if np.isnan(a.a):

@@ -23,7 +23,8 @@ class Opened:
     """One layer to be measured.
 
     `kernels` (net, kh, kw, in, out); `rounding` (out,) quantisation steps or None; `known`: start,
-    patch_basis and seeds, of a run; `facts` and `notes` for the report; `listing`: the layers seen.
+    patch_basis and seeds, of a run; `facts` tell which layer this
+    is, `details` and `notes` are for the report; `listing`: the layers seen.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Opened:
     facts: list[tuple[str, str]]
     notes: list[str]
     listing: list[str]
+    details: list[tuple[str, str]] = field(default_factory=list)
     known: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -89,7 +91,15 @@ def _open_run(path: Path, parts: list[str], layer: str | None, name: str | None)
         ("Others", f"arms {', '.join(run.arms)}"),
     ]
     known = {"start": run.start, "patch_basis": run.patch_basis, "seeds": run.seeds}
-    return Opened(name or run.arm, run.kernels, None, facts, [], _of_run(run), known)
+    return Opened(
+        name=name or run.arm,
+        kernels=run.kernels,
+        rounding=None,
+        facts=facts,
+        notes=[],
+        listing=_of_run(run),
+        known=known,
+    )
 
 
 def _of_run(run: run_directory.OfRun) -> list[str]:
@@ -120,7 +130,14 @@ def _open_array(source: Any, layout: str, name: str | None) -> Opened:
             f"an array {' x '.join(map(str, values.shape))}, {values.dtype}, read as {layout}",
         )
     ]
-    return Opened(name or "kernels", kernels, None, facts, _notes(kernels, None), [])
+    return Opened(
+        name=name or "kernels",
+        kernels=kernels,
+        rounding=None,
+        facts=facts,
+        notes=_notes(kernels, None),
+        listing=[],
+    )
 
 
 def _open_network(
@@ -133,25 +150,26 @@ def _open_network(
     kernels, unfolded = stem.unfold(kernels, network.family)
     notes = [unfolded] if unfolded else []
     others = len(network.layers) - 1
-    facts = [
-        ("Weights", f"{name}, {network.format}"),
-        *network.facts,
-        ("Layer", f"{chosen.describe()}; {why}"),
-        ("Others seen", f"{others} more with 4-d weights" if others else "none"),
-    ]
-    if chosen.stride is None:
-        facts.append(("Stride", "not in this format"))
+    stored = f"{name}, {network.format}"
     provenance = {"format": network.format, "layer": chosen.name, "shape": list(chosen.shape)}
     if path is not None and path.is_file():
         provenance |= {"file": path.name, "sha256": _digest(path)}
-        facts[0] = ("Weights", f"{facts[0][1]}, sha256 {provenance['sha256'][:16]}")
+        stored += f", sha256 {provenance['sha256'][:16]}"
     return Opened(
-        name,
-        kernels[None],
-        step,
-        facts,
-        [*notes, *chosen.notes, *_notes(kernels[None], step, chosen)],
-        [other.describe() for other in network.layers],
+        name=name,
+        kernels=kernels[None],
+        rounding=step,
+        facts=[
+            ("Weights", stored),
+            ("Layer", f"{chosen.describe()}; {why}"),
+            ("Others seen", f"{others} more with 4-d weights" if others else "none"),
+        ],
+        details=[
+            *network.facts,
+            *([("Stride", "not in this format")] if chosen.stride is None else []),
+        ],
+        notes=[*notes, *chosen.notes, *_notes(kernels[None], step, chosen)],
+        listing=[other.describe() for other in network.layers],
         provenance=provenance,
     )
 

@@ -18,7 +18,12 @@ from kernelstudy.comparison.figures import answer, fits, gallery, portrait
 from kernelstudy.comparison.measure import LayerMeasures, measure_layer, subject
 from kernelstudy.comparison.opening import Opened
 from kernelstudy.comparison.patches import patch_basis
-from kernelstudy.comparison.words import left_out, network_claims, what_one_cannot_tell
+from kernelstudy.comparison.words import (
+    headline_claims,
+    left_out,
+    network_claims,
+    what_one_cannot_tell,
+)
 from kernelstudy.reporting import page, style
 from kernelstudy.system import files
 from kernelstudy.system.software import environment
@@ -66,12 +71,7 @@ class Comparison:
     @property
     def introduction(self) -> list[str]:
         """Which layer this is, and what else was seen."""
-        return [
-            f"{name.lower()}: {value}"
-            for one in self.opened
-            for name, value in one.facts
-            if name in ("Weights", "Layer", "Others seen", "Run", "Networks", "Others")
-        ]
+        return [f"{name.lower()}: {value}" for one in self.opened for name, value in one.facts]
 
     @property
     def sentences(self) -> list[str]:
@@ -106,7 +106,7 @@ class Comparison:
     def _compose(self, figures: Path, command: str, provenance: dict[str, Any]) -> page.Page:
         names = [one.subject.name for one in self.measured]
         used = sorted({name for bank in self.banks for name in bank})
-        facts = [fact for one in self.opened for fact in one.facts]
+        facts = [fact for one in self.opened for fact in (*one.facts, *one.details)]
         facts.append(("Bank", ", ".join(used) or "no hand-crafted kernel exists at this size"))
         facts.append(("Image statistics", self.images or "none given (--images): N3 is not asked"))
         claims = [network_claims(one) for one in self.measured]
@@ -116,9 +116,8 @@ class Comparison:
             facts=facts,
             headline=[
                 f"{name}: {line}" if two else line
-                for name, lines in zip(names, claims, strict=True)
-                for place, line in enumerate(lines)
-                if place == 0 or line.startswith(("The population", "a = "))
+                for name, one in zip(names, self.measured, strict=True)
+                for line in headline_claims(one)
             ],
             answer=[
                 (name, [*lines, left_out(one), *opened.notes])

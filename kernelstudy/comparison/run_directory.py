@@ -72,14 +72,14 @@ def read(path: Path, parts: list[str]) -> OfRun:
     # of the arm's own images, where arms see them in several variants
     basis = chosen["patch_basis"].transpose("component", "ky", "kx").values
     return OfRun(
-        values[:, steps.index(step)].astype(float),
-        values[:, 0].astype(float) if step != steps[0] else None,
-        basis.reshape(len(basis), -1),
-        tuple(s for s, keep in zip(seeds, kept, strict=True) if keep),
-        arm,
-        step,
-        tuple(arms),
-        tuple(steps),
+        kernels=values[:, steps.index(step)].astype(float),
+        start=values[:, 0].astype(float) if step != steps[0] else None,
+        patch_basis=basis.reshape(len(basis), -1),
+        seeds=tuple(s for s, keep in zip(seeds, kept, strict=True) if keep),
+        arm=arm,
+        step=step,
+        arms=tuple(arms),
+        steps=tuple(steps),
     )
 
 

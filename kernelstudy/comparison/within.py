@@ -33,7 +33,7 @@ def kernels_a(
     """
     if not len(kernels):
         kernels = np.zeros((1, 3, 3))
-    a = population_a_interval(kernels[:, None], level=1 - level)
+    a = population_a_interval(kernels[:, None], level=1 - level, unit="kernels")
     if not (a.resolved and rounding.any()):
         return a
     rng = np.random.default_rng(seed)

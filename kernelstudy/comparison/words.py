@@ -6,7 +6,7 @@ import numpy as np
 
 from kernelstudy.analysis.gradients import OPERATORS
 from kernelstudy.analysis.population import PopulationInterval
-from kernelstudy.analysis.wording import claims
+from kernelstudy.analysis.wording import claim_of_a, claims
 
 from .measure import LayerMeasures
 
@@ -30,6 +30,16 @@ def network_claims(found: LayerMeasures) -> tuple[str, ...]:
         lines.append(_population(found.a, v.a_images))
     lines += _fits(found)
     return tuple(lines)
+
+
+def headline_claims(found: LayerMeasures) -> list[str]:
+    """Of `network_claims` the answer, and what is said of a where there is one."""
+    v, lines = found.verdict, [network_claims(found)[0]]
+    if found.networks == 1 and v.live and found.a is not None:
+        lines.append(_population(found.a, v.a_images))
+    if found.networks > 1 and v.a is not None and np.isfinite(v.a.phi):
+        lines.append(claim_of_a(v))
+    return lines
 
 
 def what_one_cannot_tell(found: LayerMeasures) -> str:
@@ -77,8 +87,7 @@ def _population(a: PopulationInterval, images: float) -> str:
     if np.isnan(a.a):
         return f"The population has no a: {a.reason}."
     if not a.resolved:
-        reason = a.reason.replace("networks", "kernels")
-        return f"The population's a is {_a(a.a)}{beside}, unresolved: {reason}."
+        return f"The population's a is {_a(a.a)}{beside}, unresolved: {a.reason}."
     text = f"The population's a is {_a(a.a)} [{_a(a.low)}, {_a(a.high)}]{beside}: {_place(a.a)}, "
     held = a.names()
     if len(held) == 1:

@@ -201,7 +201,15 @@ def _parsed(found: dict[str, Any]) -> RunMeasures:
             per_arm[f"{name}_{part}"] = values.reshape(len(arms))
     mean, low, high = (float(value) for value in found["chance"])
     step, metric = int(found["step"]), str(found["metric"])
-    return RunMeasures(metric, arms, seeds, step, per_network, per_arm, (mean, low, high))
+    return RunMeasures(
+        metric=metric,
+        arms=arms,
+        seeds=seeds,
+        step=step,
+        per_network=per_network,
+        per_arm=per_arm,
+        chance=(mean, low, high),
+    )
 
 
 class Findings(NamedTuple):

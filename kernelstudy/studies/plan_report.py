@@ -20,14 +20,14 @@ from kernelstudy import runs
 from kernelstudy.reporting import page, style
 from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.studies.plan import PLACE, StudyRuns, plan_of, read_study
-from kernelstudy.studies.plan_words import Part, arms, by_place, sentences, table_of, verdicts
+from kernelstudy.studies.plan_words import Claim, arms, by_place, sentences, table_of, verdicts
 from kernelstudy.studies.sweep import sources_of
 from kernelstudy.system import files
 from kernelstudy.system.commandline import Parser
 from kernelstudy.system.errors import InputError, RunError
 from kernelstudy.system.software import environment
 
-__all__ = ["Answer", "Drawn", "Part", "main", "write"]
+__all__ = ["Answer", "Claim", "Drawn", "main", "write"]
 
 
 class Drawn(NamedTuple):
@@ -43,7 +43,7 @@ class Answer:
     several readings were read; `limits`: what the study does not show."""
 
     runs: StudyRuns
-    parts: list[Part]
+    parts: list[Claim]
     tables: dict[str, pd.DataFrame]
     figures: list[Drawn]
     readings: list[str]

@@ -22,7 +22,7 @@ MEASURES = {  # columns of `StudyRuns.networks`: what they are called here, and 
 }
 
 
-class Part(NamedTuple):
+class Claim(NamedTuple):
     """One claim of a hypothesis. `place`: the data set, or size and width; `subject`: the arm or arms."""
 
     hypothesis: int
@@ -31,13 +31,13 @@ class Part(NamedTuple):
     outcome: Outcome
 
 
-def table_of(parts: list[Part]) -> pd.DataFrame:
+def table_of(parts: list[Claim]) -> pd.DataFrame:
     """A row a part: hypothesis, place, subject, and its outcome's fields."""
     rows = [(*part[:3], *part.outcome) for part in parts]
-    return pd.DataFrame(rows, columns=[*Part._fields[:3], *Outcome._fields])
+    return pd.DataFrame(rows, columns=[*Claim._fields[:3], *Outcome._fields])
 
 
-def verdicts(parts: list[Part], hypotheses: dict[int, str]) -> pd.DataFrame:
+def verdicts(parts: list[Claim], hypotheses: dict[int, str]) -> pd.DataFrame:
     """A row a hypothesis: hypothesis, verdict, parts, held, failed, open, text."""
     rows = []
     for number, text in hypotheses.items():
@@ -70,7 +70,7 @@ def interval(outcome: Outcome) -> str:
     return text + (f", q = {outcome.q:.2g}" if outcome.q == outcome.q else "")
 
 
-def sentences(parts: list[Part]) -> list[str]:
+def sentences(parts: list[Claim]) -> list[str]:
     """What is to be said of one hypothesis, claim by claim."""
     there = [part for part in parts if part.outcome.verdict != MISSING]
     absent = dict.fromkeys(p.place for p in parts if p.place not in {q.place for q in there})
@@ -98,11 +98,11 @@ def sentences(parts: list[Part]) -> list[str]:
     return found
 
 
-def _told(part: Part) -> str:
+def _told(part: Claim) -> str:
     return f"{part.outcome.verdict} {_figures(part.outcome)}"
 
 
-def by_place(parts: list[Part], hypothesis: int) -> str:
+def by_place(parts: list[Claim], hypothesis: int) -> str:
     """' (mnist5k: holds; ...)' where there are few places."""
     found: dict[str, list[str]] = {}
     for part in parts:

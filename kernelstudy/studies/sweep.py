@@ -45,7 +45,7 @@ class Member(NamedTuple):
 
 
 Curves = dict[tuple[int, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
-Measured = tuple[Member, RunMeasures]
+MemberMeasures = tuple[Member, RunMeasures]
 MOST_CURVES = 36  # conditions of which curves over steps are read, and drawn
 
 
@@ -143,7 +143,7 @@ def _placed(members: list[Member]) -> tuple[list[Key], list[Member], pd.DataFram
 
 def _measures_of(
     members: list[Member],
-) -> tuple[list[Member], list[Measured], list[xr.Dataset | None]]:
+) -> tuple[list[Member], list[MemberMeasures], list[xr.Dataset | None]]:
     """The members, of which some turn out not to be readable; the others with their measures; and the
     analyses of those that had to be measured again."""
     kept, read, again = [], [], []
@@ -159,7 +159,7 @@ def _measures_of(
     return kept, read, again
 
 
-def _notes(read: list[Measured], differing: list[str], repeated: int) -> list[str]:
+def _notes(read: list[MemberMeasures], differing: list[str], repeated: int) -> list[str]:
     notes = []
     if differing:
         notes.append(f"Made of runs that differ, as was allowed: {'; '.join(differing)}.")
@@ -256,7 +256,7 @@ def _networks(member: Member, found: RunMeasures) -> pd.DataFrame:
     )
 
 
-def _cells(read: list[Measured]) -> pd.DataFrame:
+def _cells(read: list[MemberMeasures]) -> pd.DataFrame:
     """A row a condition and arm. Verdicts and a are of a run: where several share it there are none."""
     frames = []
     for member, found in read:
@@ -272,7 +272,7 @@ def _cells(read: list[Measured]) -> pd.DataFrame:
     return cells.drop_duplicates(["condition", "arm"], ignore_index=True)
 
 
-def _curves(read: list[Measured], again: list[xr.Dataset | None]) -> Curves:
+def _curves(read: list[MemberMeasures], again: list[xr.Dataset | None]) -> Curves:
     """Curves of all runs that have them; seeds of several runs with the same log steps together."""
     curves: Curves = {}
     for (member, found), analysis in zip(read, again, strict=True):

@@ -11,7 +11,7 @@ import pytest
 from kernelstudy import runs
 from kernelstudy.studies.hypotheses import FAILS, HOLDS, above
 from kernelstudy.studies.plan import Member, _unplanned, paired, plan_of
-from kernelstudy.studies.plan_report import Part
+from kernelstudy.studies.plan_report import Claim
 from kernelstudy.system.errors import RunError
 from tests.experiments.scripts import script
 
@@ -109,7 +109,7 @@ def test_around_a_peak(why):
 
 def test_one_data_set_may_differ_from_n3_and_no_more(why):
     def part(data, values):
-        return Part(5, data, why.arm("natural"), above("N3", values, 0))
+        return Claim(5, data, why.arm("natural"), above("N3", values, 0))
 
     differs, matches = [-1.0] * 6, [1.0] * 6
     once = [part("mnist5k", differs), part("photo_patches", matches)]
