@@ -18,6 +18,7 @@ from kernelstudy.training import responses
 from kernelstudy.training.checkpoints import Saved
 from kernelstudy.training.inputs import initial, mixed, nets_of, task_of
 from kernelstudy.training.journal import Journal
+from kernelstudy.training.observer import Observer
 from kernelstudy.training.parallel import Population, compiling, in_background, shapes_of_one
 from kernelstudy.training.recorder import watching_of
 from kernelstudy.training.train import STEPS_A_CALL, Order, State, Task
@@ -43,8 +44,7 @@ def train_group(
     saved: Saved | None,
     *,
     pause: Callable[[Callable[[], None], State, float], None],
-    on_step: Callable[[int, float], None],
-    on_point: Callable[[dict[str, Any], np.ndarray], None],
+    observer: Observer,
 ) -> None:
     """Train all arms of `seeds` and log them in `journal`.
 
@@ -53,7 +53,7 @@ def train_group(
         saved: the checkpoint to go on from; None: the beginning.
         pause: called between two dispatches with a function that adds to the journal what it still
             lacks, the networks and the seconds of training.
-        on_step, on_point: as `on_step`, and `on_log` with `on_kernels`, of `train_population`.
+        observer: told of every step and log point.
     """
     study, data, seen, subjects, watched, population, devices = common
     nets = [(arm, row) for arm in range(len(study.arms)) for row in range(len(seeds))]
@@ -133,7 +133,7 @@ def train_group(
             if done + count < study.steps:
                 task, order = next_batches(task)  # while the devices work
             losses += list(np.moveaxis(on_grid(loss), -1, 0)[:count])
-            on_step(len(losses), float(journal.points["test_accuracy"][-1].mean()))
+            observer.on_step(len(losses), float(journal.points["test_accuracy"][-1].mean()))
             if len(losses) < step:
                 rest()
         scores = {}
@@ -150,7 +150,7 @@ def train_group(
             **{name: _by_arm(study, of, len(seeds)) for name, of in scores.items()},
         }
         journal.log(record, kernel=kernel, **scores)
-        on_point(record, kernel)
+        observer.on_log(record, kernel)
         before = step
         if watching:
             asked.append(watching.arguments(state))

@@ -16,6 +16,7 @@ from kernelstudy.training import processes, responses
 from kernelstudy.training.checkpoints import Position, Saved, Store
 from kernelstudy.training.group import Common, train_group
 from kernelstudy.training.journal import Journal
+from kernelstudy.training.observer import SILENT, Observer
 from kernelstudy.training.parallel import (
     Population,
     bytes_a_network,
@@ -34,13 +35,8 @@ def train_population(
     study: Study,
     data: Images,
     *,
-    on_step: Callable[[int, float], None] = lambda step, accuracy: None,
-    on_log: Callable[[dict[str, Any]], None] = lambda record: None,
-    on_resume: Callable[[str, float, list[dict[str, Any]]], None] = lambda *_: None,
+    observer: Observer = SILENT,
     store: Store | None = None,
-    signal: Callable[[], int] = lambda: 0,
-    on_start: Callable[[str], None] = lambda told: None,
-    on_kernels: Callable[[dict[str, Any], np.ndarray], None] = lambda record, kernels: None,
 ) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
@@ -51,18 +47,9 @@ def train_population(
     Args:
         study: checked settings.
         data: what to train on.
-        on_step: called with (steps done, mean test accuracy when last logged) as training goes on.
-        on_log: called at each log point with a record that JSON can hold. Networks that do not fit
-            `study.memory_gib` together are trained in groups of seeds, one group after another, and
-            each group logs for itself; its records name its seeds.
-        on_resume: called first where `store` holds a checkpoint, with where that is in words, the
-            seconds of training and all records logged up to it. The rest is, bit for bit, what it would have
-            been.
-        store: where the first process keeps checkpoints; None (in the others, too) keeps none.
-        signal: the signal that asks this process to end, 0 while there is none.
-        on_start: called before training with a sentence on what is logged of deeper layers, and its size.
-        on_kernels: called with a record, as `on_log`, and the first-layer kernels
-            (arm, seed, ky, kx, cin, cout).
+        observer: told of every step and log point, and asked for signals.
+        store: where the first process keeps checkpoints; None (in the others, too) keeps none. Where it
+            holds one, training goes on from it, and the rest is, bit for bit, what it would have been.
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -72,12 +59,13 @@ def train_population(
         val_accuracy where images were held out to validate;
         diverged (arm, seed) bool; of the first `probe_seeds` networks of each arm and every layer i
         feature_map_i, grating_i, ... (arm, probe_seed, step, ...) after the activation and before
-        pooling, see `watch.WHAT`; probe_image (probe, row, column, colour) with probe_label and
+        pooling, see `responses.WHAT`; probe_image (probe, row, column, colour) with probe_label and
         probe_part; example_image and example_label; patch_eigenvalue (component) and
         patch_basis (component, ky, kx) of training images, colours averaged; the images and these
         two have a leading axis of arms where arms see their images in several variants.
 
     Raises:
+        ConfigError: `memory_gib` does not hold the networks of one seed.
         Stopped: a signal asked for it; a checkpoint has been made.
     """
     devices = choose_devices(study)
@@ -88,19 +76,15 @@ def train_population(
     subjects = responses.subjects(data, seen)
     size = bytes_of_one(study, data, train, one)
     watched = study.seed_list[: responses.watched_seeds(study, size)]
-    on_start(responses.told(study, size))
+    observer.on_start(responses.told(study, size))
     common = Common(study, data, seen, subjects, watched, population, len(devices))
-
-    def on_point(record: dict[str, Any], kernels: np.ndarray) -> None:
-        on_log(record)
-        on_kernels(record, kernels)
 
     begun = _restored(study, one, store)
     if begun:
         position, _, journals = begun
         groups = position.groups
         records = [record for journal in journals for record in journal.records]
-        on_resume(_where(study, position), position.seconds, records)
+        observer.on_resume(_where(study, position), position.seconds, records)
     else:
         groups, journals = _groups(study, bytes_a_network(one, study, data)), []
     logs = []
@@ -109,15 +93,14 @@ def train_population(
         if index >= len(journals):
             journals.append(Journal())
         if len(journals[index].losses) < study.steps:
-            pause = partial(_pause, study, store, signal, population, groups, journals)
+            pause = partial(_pause, study, store, observer, population, groups, journals)
             train_group(
                 common,
                 seeds,
                 journals[index],
                 saved,
                 pause=pause,
-                on_step=on_step,
-                on_point=on_point,
+                observer=observer,
             )
         logs.append(_log(journals[index], _held_out(data)))
     if store:
@@ -128,7 +111,7 @@ def train_population(
 def _pause(
     study: Study,
     store: Store | None,
-    signal: Callable[[], int],
+    observer: Observer,
     population: Population,
     groups: list[list[int]],
     journals: list[Journal],
@@ -142,7 +125,7 @@ def _pause(
     """
     group, step = len(journals) - 1, len(journals[-1].losses)
     due = store is not None and step < study.steps and store.due()
-    number, due = processes.most(signal(), due)
+    number, due = processes.most(observer.signal(), due)
     position = Position(groups, group, step, seconds)
     if number or due:
         complete()

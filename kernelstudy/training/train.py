@@ -62,7 +62,7 @@ class Train(NamedTuple):
     init(key, first kernel (kh, kw, cin, width)) -> State
     advance(state, net, task, order, steps) -> State, losses (STEPS_A_CALL,)
     evaluate(state, net, task, examples) -> accuracy on the first `examples` test images
-    watch(params, statistics, input_row, images (V, n, H, W, C)) -> what `watch.WHAT` lists, by name
+    watch(params, statistics, input_row, images (V, n, H, W, C)) -> what `responses.WHAT` lists, by name
     """
 
     init: Callable[[Array, Array], State]
