@@ -48,9 +48,7 @@ class RunObserver(SignalObserver):
         self.place, self.progress, self.dashboard = place, progress, dashboard
         self.bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
         self.images_a_step = len(study.arms) * len(study.seed_list) * study.batch_size
-        self.first: tuple[float, int] | None = (
-            None  # when the first dispatch had ended, and its step
-        )
+        self.first: tuple[float, int] | None = None  # end of the first dispatch, and its step
         self.resumed_at: str | None = None
         self.seconds = 0.0  # that training took before it was resumed
 

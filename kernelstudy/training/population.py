@@ -1,7 +1,5 @@
 """Train all arms x seeds of a study together and log them over time."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,11 +12,10 @@ from kernelstudy.system.errors import ConfigError
 from kernelstudy.system.signals import Stopped
 from kernelstudy.training import processes, responses
 from kernelstudy.training.checkpoints import Position, Saved, Store
-from kernelstudy.training.group import Common, train_group
+from kernelstudy.training.group import Common, Group, train_group
 from kernelstudy.training.journal import Journal
 from kernelstudy.training.observer import SILENT, Observer
 from kernelstudy.training.parallel import (
-    Population,
     bytes_a_network,
     make_population,
     shapes_of_one,
@@ -68,6 +65,30 @@ def train_population(
         ConfigError: `memory_gib` does not hold the networks of one seed.
         Stopped: a signal asked for it; a checkpoint has been made.
     """
+    common = _common(study, data, observer)
+    saved = _restored(study, common.one, store)
+    if saved:
+        groups, journals = saved.position.groups, saved.journals
+        records = [record for journal in journals for record in journal.records]
+        observer.on_resume(_where(study, saved.position), saved.position.seconds, records)
+    else:
+        groups, journals = _groups(study, bytes_a_network(common.one, study, data)), []
+    logs = []
+    for index, seeds in enumerate(groups):
+        if index == len(journals):
+            journals.append(Journal())
+        if len(journals[index].losses) < study.steps:
+            here = saved if saved and index == saved.position.group else None
+            for group in train_group(common, seeds, journals[index], here):
+                _pause(group, groups, journals, store)
+        logs.append(_log(journals[index], _held_out(data)))
+    if store:
+        store.close()
+    return trajectory(study, data, common.seen, common.subjects, common.watched, logs)
+
+
+def _common(study: Study, data: Images, observer: Observer) -> Common:
+    """What all groups share; the observer is told what will be logged."""
     devices = choose_devices(study)
     train = make_train(study, data)
     population = make_population(train, devices)
@@ -77,61 +98,24 @@ def train_population(
     size = bytes_of_one(study, data, train, one)
     watched = study.seed_list[: responses.watched_seeds(study, size)]
     observer.on_start(responses.told(study, size))
-    common = Common(study, data, seen, subjects, watched, population, len(devices))
-
-    begun = _restored(study, one, store)
-    if begun:
-        position, _, journals = begun
-        groups = position.groups
-        records = [record for journal in journals for record in journal.records]
-        observer.on_resume(_where(study, position), position.seconds, records)
-    else:
-        groups, journals = _groups(study, bytes_a_network(one, study, data)), []
-    logs = []
-    for index, seeds in enumerate(groups):
-        saved = begun if begun and index == begun.position.group else None
-        if index >= len(journals):
-            journals.append(Journal())
-        if len(journals[index].losses) < study.steps:
-            pause = partial(_pause, study, store, observer, population, groups, journals)
-            train_group(
-                common,
-                seeds,
-                journals[index],
-                saved,
-                pause=pause,
-                observer=observer,
-            )
-        logs.append(_log(journals[index], _held_out(data)))
-    if store:
-        store.close()
-    return trajectory(study, data, seen, subjects, watched, logs)
+    return Common(study, data, seen, subjects, watched, population, len(devices), one, observer)
 
 
 def _pause(
-    study: Study,
-    store: Store | None,
-    observer: Observer,
-    population: Population,
-    groups: list[list[int]],
-    journals: list[Journal],
-    complete: Callable[[], None],
-    state: State,
-    seconds: float,
+    group: Group, groups: list[list[int]], journals: list[Journal], store: Store | None
 ) -> None:
-    """Between two dispatches: a checkpoint if it is time for one, the end if a signal asks for it.
+    """Between two dispatches of the last of `journals`: a checkpoint where it is time for one.
 
-    `complete` adds to the journal what it still lacks.
+    Raises:
+        Stopped: a signal asks for it, in any process; after a checkpoint.
     """
-    group, step = len(journals) - 1, len(journals[-1].losses)
-    due = store is not None and step < study.steps and store.due()
+    study, observer = group.common.study, group.common.observer
+    position = Position(groups, len(journals) - 1, len(group.journal.losses), group.seconds)
+    due = store is not None and position.step < study.steps and store.due()
     number, due = processes.most(observer.signal(), due)
-    position = Position(groups, group, step, seconds)
-    if number or due:
-        complete()
-        nets = len(study.arms) * len(groups[group])
-        # Copies, for the memory of `state` is given to the next dispatch.
-        leaves = [np.array(leaf[:nets]) for leaf in jax.tree.leaves(population.fetch(state))]
+    if number or due:  # the same in every process, for leaves are gathered from all
+        group.complete()
+        leaves = group.leaves()
         if store:
             store.save(position, leaves, journals)
     if number:
