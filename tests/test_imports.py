@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -77,10 +78,36 @@ def complaints(texts: dict[Path, str]) -> list[str]:
                 )
             if other in FORBIDDEN.get(mine, ()):
                 found.append(f"{told}: {mine} imports no {other}")
-            loads = name.split(".")[0] in JAX or other in {"conv", "training"}
-            if at_once and loads and mine not in {"conv", "training"}:
+            if at_once and mine not in {"conv", "training"} and loads_jax(name):
                 found.append(f"{told}: only conv and training load JAX when they are imported")
     return found
+
+
+@cache
+def loads_jax(name: str) -> bool:
+    """Whether JAX is loaded where this module, or name of a module, is imported."""
+    seen, left = set(), [name]
+    while left:
+        name = left.pop()
+        if name.split(".")[0] in JAX:
+            return True
+        path = _file_of(name)
+        if path and path not in seen:
+            seen.add(path)
+            text = path.read_text(encoding="utf-8")
+            left += [used for used, at_once in imports(path, text) if at_once]
+    return False
+
+
+def _file_of(name: str) -> Path | None:
+    """Where a module of the package is, or the module that has this name."""
+    parts = name.split(".")[1:] if name.startswith("kernelstudy.") else []
+    for count in range(len(parts), 0, -1):
+        here = PACKAGE.joinpath(*parts[:count])
+        for path in (here.with_suffix(".py"), here / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
 
 
 def order(texts: dict[Path, str]) -> list[str]:

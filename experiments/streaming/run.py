@@ -15,6 +15,7 @@ from kernelstudy.data.images import load
 from kernelstudy.data.options import Data
 from kernelstudy.system.files import write_text
 from kernelstudy.system.software import environment
+from kernelstudy.training.observer import Observer
 from kernelstudy.training.population import train_population
 from kernelstudy.training.train import STEPS_A_CALL
 
@@ -44,16 +45,22 @@ STUDY = Study(
 )
 
 
+class Clock(Observer):
+    """Notes when each dispatch had ended, and the steps done."""
+
+    def __init__(self):
+        self.steps: list[tuple[float, int]] = []
+
+    def on_step(self, step: int, accuracy: float) -> None:
+        self.steps.append((time.perf_counter(), step))
+
+
 def rate(gib: float) -> float:
     """Net-images per second from the second dispatch on, when all is compiled."""
     study = dataclasses.replace(STUDY, data=dataclasses.replace(STUDY.data, in_memory_gib=gib))
-    told: list[tuple[float, int]] = []
-    train_population(
-        study,
-        load(study.data),
-        on_step=lambda step, _: told.append((time.perf_counter(), step)),
-    )
-    (start, first), (end, last) = told[1], told[-1]
+    clock = Clock()
+    train_population(study, load(study.data), observer=clock)
+    (start, first), (end, last) = clock.steps[1], clock.steps[-1]
     nets = len(study.arms) * len(study.seed_list)
     return nets * study.batch_size * (last - first) / (end - start)
 

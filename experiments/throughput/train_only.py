@@ -27,6 +27,7 @@ import jax  # noqa: E402 (after it has been told of its devices)
 
 from kernelstudy.training import parallel, population  # noqa: E402
 from kernelstudy.training.checkpoints import Store  # noqa: E402
+from kernelstudy.training.observer import Observer  # noqa: E402
 
 
 class Timed:
@@ -48,6 +49,13 @@ class Timed:
         return found
 
 
+class Clock(Observer):
+    """Notes when each dispatch had ended, and the steps done."""
+
+    def on_step(self, step, accuracy):
+        ended.append((time.perf_counter(), step))
+
+
 def make_population(*args):
     made = parallel.make_population(*args)
     return made._replace(advance=Timed(made.advance))
@@ -59,12 +67,10 @@ compiled: list[float] = []
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, seconds, **_: compiled.append(seconds) if "backend_compile" in event else None
 )
-ended: list[tuple[float, int]] = []  # when a dispatch had ended, and the steps done
+ended: list[tuple[float, int]] = []
 with tempfile.TemporaryDirectory() as place:
     store = Store(Path(place), seconds=study.checkpoint_seconds, versions={})
-    population.train_population(
-        study, data, store=store, on_step=lambda step, _: ended.append((time.perf_counter(), step))
-    )
+    population.train_population(study, data, observer=Clock(), store=store)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
 (first, before), (last, after) = ended[0], ended[-1]
 seconds = last - first

@@ -116,8 +116,7 @@ def judge(
     rungs = [layer.compare("N0", np.full(len(kernels), layer.isotropic))]
     if start is not None:
         rungs.append(layer.compare("N1", layer.mean_of(start)))
-    permuted = mean_over_live(permuted_mean(kernels, layer.axes), layer.live)
-    rungs.append(layer.compare("N2", permuted))
+    rungs.append(layer.compare("N2", layer.mean_permuted()))
     a_images = float("nan")
     if patch_basis is not None:
         rung, a_images = _image_statistics(layer, patch_basis, draws, seed)
@@ -143,7 +142,7 @@ def judge(
         live=int(layer.live.sum()),
         significant=significant,
         significant_permuted=significant_permuted,
-        r2_all=float(np.nanmean(layer.r2)) if np.isfinite(layer.r2).any() else float("nan"),
+        r2_all=layer.mean_of_all(),
         level=level,
     )
 
@@ -160,6 +159,14 @@ class _Layer:
     def mean_of(self, others: np.ndarray) -> np.ndarray:
         """Mean R2 (net,) of other kernels of the same networks, over those of them that live."""
         return mean_over_live(plane_r2(others, self.axes), live_kernels(others))
+
+    def mean_permuted(self) -> np.ndarray:
+        """Mean R2 (net,) over all permutations of the taps of the live kernels."""
+        return mean_over_live(permuted_mean(self.kernels, self.axes), self.live)
+
+    def mean_of_all(self) -> float:
+        """Mean R2 of all kernels, the dead ones in; NaN without any."""
+        return float(np.nanmean(self.r2)) if np.isfinite(self.r2).any() else float("nan")
 
     def compare(self, null: str, chance: np.ndarray) -> Rung:
         return compare(null, "r2", mean_over_live(self.r2, self.live), chance, self.level)

@@ -6,7 +6,6 @@ import traceback
 from contextlib import AbstractContextManager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -17,9 +16,6 @@ from kernelstudy.runs import lock
 from kernelstudy.system import files, signals
 from kernelstudy.system.errors import ConfigError, RunError
 from kernelstudy.system.signals import Stop, Stopped
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(study: Study) -> Path:
@@ -138,9 +134,7 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
     if not started.leads:
         from kernelstudy.training.population import train_population
 
-        train_population(
-            study, data, on_step=lambda *_: training_run.wait(stop), signal=lambda: stop.number
-        )
+        train_population(study, data, observer=training_run.SignalObserver(stop))
         return
     print(f"data: {data.describe()}", flush=True)
     nets = len(study.arms) * len(study.seed_list)
@@ -153,10 +147,8 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
     with _held(place):
         if not runs.is_done(place):  # by a process that has ended since
             try:
-                facts = {"data": data.facts, "device": started.devices}
-                training_run.train_and_write(
-                    study, data, place, stop, facts, time.perf_counter() - began
-                )
+                starting = time.perf_counter() - began
+                training_run.train_and_write(study, data, place, stop, started, starting)
             except (ConfigError, RunError):
                 if is_new:
                     runs.discard(study)

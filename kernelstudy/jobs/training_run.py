@@ -1,8 +1,8 @@
 """The training of one run, up to its DONE: checkpoints, progress, what it leaves on disk."""
 
+import shlex
 import sys
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,69 @@ from kernelstudy import runs
 from kernelstudy.config import Study
 from kernelstudy.system import software
 from kernelstudy.system.signals import Stop, Stopped
+from kernelstudy.training.observer import Observer
 
 if TYPE_CHECKING:
-    import xarray as xr
+    import numpy as np
+    from rich.progress import Progress
 
     from kernelstudy.data.images import Images
+    from kernelstudy.reporting.tensorboard import Write
+    from kernelstudy.training.backend import Started
     from kernelstudy.training.checkpoints import Store
+
+
+class SignalObserver(Observer):
+    """Answers signals: from the first dispatch on they wait for a safe point; before it there is nothing
+    to lose."""
+
+    def __init__(self, stop: Stop):
+        self.stop = stop
+
+    def signal(self) -> int:
+        return self.stop.number
+
+    def on_step(self, step: int, accuracy: float) -> None:
+        self.stop.waits = True
+
+
+class RunObserver(SignalObserver):
+    """Shows a run's training on `progress`, and writes what it logs to metrics.jsonl and `dashboard`."""
+
+    def __init__(
+        self, study: Study, place: Path, stop: Stop, progress: "Progress", dashboard: "Write"
+    ):
+        super().__init__(stop)
+        self.place, self.progress, self.dashboard = place, progress, dashboard
+        self.bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
+        self.images_a_step = len(study.arms) * len(study.seed_list) * study.batch_size
+        self.first: tuple[float, int] | None = None  # end of the first dispatch, and its step
+        self.resumed_at: str | None = None
+        self.seconds = 0.0  # that training took before it was resumed
+
+    def on_start(self, text: str) -> None:
+        print(f"log: {text}", flush=True)
+
+    def on_resume(self, where: str, seconds: float, records: list[dict[str, Any]]) -> None:
+        print(f"run: {self.place}: goes on at {where}", flush=True)
+        runs.write_metrics(self.place, records)
+        self.resumed_at, self.seconds = where, seconds
+
+    def on_step(self, step: int, accuracy: float) -> None:
+        super().on_step(step, accuracy)
+        now = time.perf_counter()
+        if self.first is None:  # it ends compilation, so rates count from there
+            self.first = now, step
+        then, first = self.first
+        images = (step - first) * self.images_a_step
+        rate = f"{images / (now - then):,.0f} net-images/s" if now > then else ""
+        shown = f"mean accuracy {accuracy:.1%}"
+        self.progress.update(self.bar, completed=step, rate=rate, accuracy=shown)
+
+    def on_log(self, record: dict[str, Any], kernels: "np.ndarray") -> None:
+        self.stop.waits = True
+        runs.append_metrics(self.place, record)
+        self.dashboard(record, kernels)
 
 
 def train_and_write(
@@ -27,43 +84,39 @@ def train_and_write(
     data: "Images",
     place: Path,
     stop: Stop,
-    facts: dict[str, Any],
+    started: "Started",
     starting: float,
 ) -> None:
-    """All up to DONE."""
-    from kernelstudy.training.checkpoints import Store
+    """Train `study` and write its run directory, up to DONE.
+
+    Args:
+        started: the devices.
+        starting: seconds that it took to load the data and to start the devices.
+
+    Raises:
+        Stopped: a signal asked for it.
+        RunError: a checkpoint there is of other versions.
+    """
+    from kernelstudy.training.population import train_population
 
     runs.start(place, study)
-    store = Store(
-        place / runs.CHECKPOINTS,
-        seconds=study.checkpoint_seconds,
-        versions={**software.versions(), "device": _kind(facts["device"])},
-        allow_stale=study.allow_stale,
-        tell=lambda message: print(f"kernelstudy: {message}", file=sys.stderr, flush=True),
-    )
-    before: dict[str, Any] = {"resumed_at": None, "seconds": 0.0}
-
-    def on_resume(where: str, seconds: float, records: list[dict[str, Any]]) -> None:
-        print(f"run: {place}: goes on at {where}", flush=True)
-        runs.write_metrics(place, records)
-        before.update(resumed_at=where, seconds=seconds)
-
+    store = _store(study, place, started.kind)
     began = time.perf_counter()
     try:
-        trajectory = _with_progress(study, data, place, store, stop, on_resume)
-        seconds = before["seconds"] + time.perf_counter() - began
+        with _dashboard(study, place) as dashboard, _progress() as progress:
+            observer = RunObserver(study, place, stop, progress, dashboard)
+            trajectory = train_population(study, data, observer=observer, store=store)
+        seconds = observer.seconds + time.perf_counter() - began
         runs.finish(
             place,
             trajectory,
             {
-                "command": " ".join(["python -m kernelstudy.run", *_words()]),
-                **facts,
+                "command": shlex.join(["python", "-m", "kernelstudy.run", *_words()]),
+                "data": data.facts,
+                "device": started.devices,
                 "seconds": {"start": round(starting, 1), "train": round(seconds, 1)},
-                **({"resumed_at": before["resumed_at"]} if before["resumed_at"] else {}),
-                "net_images": len(study.arms)
-                * len(study.seed_list)
-                * study.steps
-                * study.batch_size,
+                **({"resumed_at": observer.resumed_at} if observer.resumed_at else {}),
+                "net_images": study.steps * observer.images_a_step,
                 **software.environment(),
             },
         )
@@ -73,17 +126,43 @@ def train_and_write(
         raise Stopped(stop.number, "its report")
 
 
-def _kind(device: str) -> str:
-    """Of `2 x cpu in each of 2 processes`, the cpu: bits do not depend on how many there are."""
-    return device.split(" x ", 1)[-1].split(" in each of ")[0]
+def _store(study: Study, place: Path, kind: str) -> "Store":
+    """The run's checkpoints. Bits depend on the kind of device, not on how many there are."""
+    from kernelstudy.training.checkpoints import Store
+
+    return Store(
+        place / runs.CHECKPOINTS,
+        seconds=study.checkpoint_seconds,
+        versions={**software.versions(), "device": kind},
+        allow_stale=study.allow_stale,
+        tell=lambda message: print(f"kernelstudy: {message}", file=sys.stderr, flush=True),
+    )
 
 
-def wait(stop: Stop) -> None:
-    """From the first log point on signals wait for a safe point; before it there is nothing to lose."""
-    stop.waits = True
+def _progress() -> "Progress":
+    """A progress bar on the terminal; none elsewhere."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("step"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[accuracy]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
 
 
-def _dashboard(study: Study, place: Path) -> AbstractContextManager[Any]:
+def _dashboard(study: Study, place: Path) -> AbstractContextManager["Write"]:
     """What is called with every log point, for people's own dashboards."""
     if study.log != "tensorboard":
         return nullcontext(lambda record, kernels: None)
@@ -95,67 +174,3 @@ def _dashboard(study: Study, place: Path) -> AbstractContextManager[Any]:
 def _words() -> list[str]:
     """The command line's own overrides; of a sweep, this job's."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-
-
-def _with_progress(
-    study: Study,
-    data: "Images",
-    place: Path,
-    store: "Store",
-    stop: Stop,
-    on_resume: Callable[[str, float, list[dict[str, Any]]], None],
-) -> "xr.Dataset":
-    """Train with a progress bar on the terminal (none elsewhere) and metrics.jsonl on disk."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    from kernelstudy.training.population import train_population
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("step"),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[accuracy]}"),
-    )
-    with (
-        _dashboard(study, place) as on_kernels,
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
-    ):
-        bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
-        began: list[tuple[float, int]] = []
-        nets = len(study.arms) * len(study.seed_list)
-
-        def on_step(step: int, accuracy: float) -> None:
-            wait(stop)
-            # the first call ends compilation, so rates count from there
-            began.append((time.perf_counter(), step))
-            (then, first), (now, _) = began[0], began[-1]
-            done = (step - first) * nets * study.batch_size
-            rate = f"{done / (now - then):,.0f} net-images/s" if len(began) > 1 else ""
-            progress.update(
-                bar, completed=step, rate=rate, accuracy=f"mean accuracy {accuracy:.1%}"
-            )
-
-        def on_log(record: dict[str, Any]) -> None:
-            wait(stop)
-            runs.append_metrics(place, record)
-
-        return train_population(
-            study,
-            data,
-            on_step=on_step,
-            on_log=on_log,
-            on_resume=on_resume,
-            store=store,
-            signal=lambda: stop.number,
-            on_start=lambda told: print(f"log: {told}", flush=True),
-            on_kernels=on_kernels,
-        )

@@ -12,9 +12,11 @@ from kernelstudy.training import compile_cache
 
 
 class Started(NamedTuple):
-    """What there is to train on. `leads`: this process writes the run directory."""
+    """What there is to train on. `devices`: in words; `kind`: of them; `leads`: this process writes the
+    run directory."""
 
     devices: str
+    kind: str
     leads: bool
 
 
@@ -44,7 +46,8 @@ def start(devices: int | None, *, distributed: bool = False) -> Started:
         raise ConfigError(f"devices: {devices} is more than the {len(found)} there are")
     used = len(found[:devices])
     among = f" in each of {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    return Started(f"{used} x {found[0].device_kind}{among}", jax.process_index() == 0)
+    kind = found[0].device_kind
+    return Started(f"{used} x {kind}{among}", kind, jax.process_index() == 0)
 
 
 def _join() -> None:

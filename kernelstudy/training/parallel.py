@@ -5,6 +5,7 @@ Networks run one after another on a CPU, where a network's working set then stay
 its neighbours.
 """
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -118,6 +119,35 @@ def make_population(train: Train, devices: list[Any]) -> Population:
         watch=over_nets(train.watch, 3, 1, options=seldom),
         init=jax.jit(train.init, compiler_options=COMPILE_QUICKLY),
     )
+
+
+class Grid(NamedTuple):
+    """Networks (arm, seed) as rows of a population, arm by arm.
+
+    Their number must divide by the devices: copies of the last fill up and are dropped.
+    """
+
+    arms: int
+    seeds: int
+    devices: int
+
+    @property
+    def networks(self) -> list[tuple[int, int]]:
+        """(arm, row of its seed) of every network and of the copies."""
+        nets = list(itertools.product(range(self.arms), range(self.seeds)))
+        return nets + nets[-1:] * (-len(nets) % self.devices)
+
+    def rows(self, seeds: int) -> list[int]:
+        """The rows of `networks` where each arm has so many seeds, and no network is copied."""
+        return [arm * seeds + row for arm, row in self.networks]
+
+    def own(self, values: np.ndarray) -> np.ndarray:
+        """Values (row, ...) without those of copies."""
+        return values[: self.arms * self.seeds]
+
+    def folded(self, values: np.ndarray) -> np.ndarray:
+        """Values (row, ...) as (arm, seed, ...)."""
+        return self.own(values).reshape(self.arms, self.seeds, *values.shape[1:])
 
 
 in_background = ThreadPoolExecutor(thread_name_prefix="compile").submit

@@ -1,7 +1,5 @@
 """Train all arms x seeds of a study together and log them over time."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,10 +12,10 @@ from kernelstudy.system.errors import ConfigError
 from kernelstudy.system.signals import Stopped
 from kernelstudy.training import processes, responses
 from kernelstudy.training.checkpoints import Position, Saved, Store
-from kernelstudy.training.group import Common, train_group
+from kernelstudy.training.group import Common, Group, train_group
 from kernelstudy.training.journal import Journal
+from kernelstudy.training.observer import SILENT, Observer
 from kernelstudy.training.parallel import (
-    Population,
     bytes_a_network,
     make_population,
     shapes_of_one,
@@ -34,13 +32,8 @@ def train_population(
     study: Study,
     data: Images,
     *,
-    on_step: Callable[[int, float], None] = lambda step, accuracy: None,
-    on_log: Callable[[dict[str, Any]], None] = lambda record: None,
-    on_resume: Callable[[str, float, list[dict[str, Any]]], None] = lambda *_: None,
+    observer: Observer = SILENT,
     store: Store | None = None,
-    signal: Callable[[], int] = lambda: 0,
-    on_start: Callable[[str], None] = lambda told: None,
-    on_kernels: Callable[[dict[str, Any], np.ndarray], None] = lambda record, kernels: None,
 ) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
@@ -51,18 +44,9 @@ def train_population(
     Args:
         study: checked settings.
         data: what to train on.
-        on_step: called with (steps done, mean test accuracy when last logged) as training goes on.
-        on_log: called at each log point with a record that JSON can hold. Networks that do not fit
-            `study.memory_gib` together are trained in groups of seeds, one group after another, and
-            each group logs for itself; its records name its seeds.
-        on_resume: called first where `store` holds a checkpoint, with where that is in words, the
-            seconds of training and all records logged up to it. The rest is, bit for bit, what it would have
-            been.
-        store: where the first process keeps checkpoints; None (in the others, too) keeps none.
-        signal: the signal that asks this process to end, 0 while there is none.
-        on_start: called before training with a sentence on what is logged of deeper layers, and its size.
-        on_kernels: called with a record, as `on_log`, and the first-layer kernels
-            (arm, seed, ky, kx, cin, cout).
+        observer: told of every step and log point, and asked for signals.
+        store: where the first process keeps checkpoints; None (in the others, too) keeps none. Where it
+            holds one, training goes on from it, and the rest is, bit for bit, what it would have been.
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -78,8 +62,33 @@ def train_population(
         two have a leading axis of arms where arms see their images in several variants.
 
     Raises:
+        ConfigError: `memory_gib` does not hold the networks of one seed.
         Stopped: a signal asked for it; a checkpoint has been made.
     """
+    common = _common(study, data, observer)
+    saved = _restored(study, common.one, store)
+    if saved:
+        groups, journals = saved.position.groups, saved.journals
+        records = [record for journal in journals for record in journal.records]
+        observer.on_resume(_where(study, saved.position), saved.position.seconds, records)
+    else:
+        groups, journals = _groups(study, bytes_a_network(common.one, study, data)), []
+    logs = []
+    for index, seeds in enumerate(groups):
+        if index == len(journals):
+            journals.append(Journal())
+        if len(journals[index].losses) < study.steps:
+            here = saved if saved and index == saved.position.group else None
+            for group in train_group(common, seeds, journals[index], here):
+                _pause(group, groups, journals, store)
+        logs.append(_log(journals[index], _held_out(data)))
+    if store:
+        store.close()
+    return trajectory(study, data, common.seen, common.subjects, common.watched, logs)
+
+
+def _common(study: Study, data: Images, observer: Observer) -> Common:
+    """What all groups share; the observer is told what will be logged."""
     devices = choose_devices(study)
     train = make_train(study, data)
     population = make_population(train, devices)
@@ -88,67 +97,25 @@ def train_population(
     subjects = responses.subjects(data, seen)
     size = bytes_of_one(study, data, train, one)
     watched = study.seed_list[: responses.watched_seeds(study, size)]
-    on_start(responses.told(study, size))
-    common = Common(study, data, seen, subjects, watched, population, len(devices))
-
-    def on_point(record: dict[str, Any], kernels: np.ndarray) -> None:
-        on_log(record)
-        on_kernels(record, kernels)
-
-    begun = _restored(study, one, store)
-    if begun:
-        position, _, journals = begun
-        groups = position.groups
-        records = [record for journal in journals for record in journal.records]
-        on_resume(_where(study, position), position.seconds, records)
-    else:
-        groups, journals = _groups(study, bytes_a_network(one, study, data)), []
-    logs = []
-    for index, seeds in enumerate(groups):
-        saved = begun if begun and index == begun.position.group else None
-        if index >= len(journals):
-            journals.append(Journal())
-        if len(journals[index].losses) < study.steps:
-            pause = partial(_pause, study, store, signal, population, groups, journals)
-            train_group(
-                common,
-                seeds,
-                journals[index],
-                saved,
-                pause=pause,
-                on_step=on_step,
-                on_point=on_point,
-            )
-        logs.append(_log(journals[index], _held_out(data)))
-    if store:
-        store.close()
-    return trajectory(study, data, seen, subjects, watched, logs)
+    observer.on_start(responses.told(study, size))
+    return Common(study, data, seen, subjects, watched, population, len(devices), one, observer)
 
 
 def _pause(
-    study: Study,
-    store: Store | None,
-    signal: Callable[[], int],
-    population: Population,
-    groups: list[list[int]],
-    journals: list[Journal],
-    complete: Callable[[], None],
-    state: State,
-    seconds: float,
+    group: Group, groups: list[list[int]], journals: list[Journal], store: Store | None
 ) -> None:
-    """Between two dispatches: a checkpoint if it is time for one, the end if a signal asks for it.
+    """Between two dispatches of the last of `journals`: a checkpoint where it is time for one.
 
-    `complete` adds to the journal what it still lacks.
+    Raises:
+        Stopped: a signal asks for it, in any process; after a checkpoint.
     """
-    group, step = len(journals) - 1, len(journals[-1].losses)
-    due = store is not None and step < study.steps and store.due()
-    number, due = processes.most(signal(), due)
-    position = Position(groups, group, step, seconds)
-    if number or due:
-        complete()
-        nets = len(study.arms) * len(groups[group])
-        # Copies, for the memory of `state` is given to the next dispatch.
-        leaves = [np.array(leaf[:nets]) for leaf in jax.tree.leaves(population.fetch(state))]
+    study, observer = group.common.study, group.common.observer
+    position = Position(groups, len(journals) - 1, len(group.journal.losses), group.seconds)
+    due = store is not None and position.step < study.steps and store.due()
+    number, due = processes.most(observer.signal(), due)
+    if number or due:  # the same in every process, for leaves are gathered from all
+        group.complete()
+        leaves = group.leaves()
         if store:
             store.save(position, leaves, journals)
     if number:

@@ -1,17 +1,19 @@
-"""Which networks of a population are watched, and how their answers come back."""
+"""What the first networks of each arm of a group show at its log points, recorded (`Recorder`)."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
 from kernelstudy.training import responses
-from kernelstudy.training.parallel import Population
+from kernelstudy.training.journal import Journal
+from kernelstudy.training.parallel import Grid, Population, in_background
 from kernelstudy.training.train import Net, State, Train
 
 
@@ -23,48 +25,55 @@ def bytes_of_one(study: Study, data: Images, train: Train, one: State) -> int:
     return responses.bytes_a_seed(study, shapes)
 
 
-class Watching(NamedTuple):
-    """The networks of a group that are watched, and on what."""
+@dataclass
+class Recorder:
+    """Records what some networks of a group show at its log points.
+
+    They are copied at a log point, and what they show is computed later: its program compiles during the
+    first steps, not before them.
+    """
 
     population: Population
-    rows: jax.Array  # of the population; the last fills up to a multiple of the devices
-    grid: tuple[int, int]  # arms, seeds
+    grid: Grid  # of these networks
+    rows: jax.Array  # of these networks in the group's population
     input_row: jax.Array
-    images: jax.Array
+    images: jax.Array  # (V, n, H, W, C)
+    # By log point, the arguments of `Population.watch`.
+    copies: list[tuple] = field(default_factory=list)
+    program: Future[Any] | None = None
 
-    def arguments(self, state: Any) -> tuple:
-        """The arguments of `Population.watch`."""
+    def add(self, state: State) -> None:
+        """Copy the networks at a log point."""
         chosen = self.population.pick((state.params, state.statistics), self.rows)
-        return *self.population.place(chosen), self.input_row, self.images
+        self.copies.append((*self.population.place(chosen), self.input_row, self.images))
 
-    def shapes(self, state: State) -> tuple:
-        """Of `arguments`, from the shapes of the whole population's state."""
-        chosen = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                (len(self.rows), *leaf.shape[1:]), leaf.dtype, sharding=leaf.sharding
-            ),
-            (state.params, state.statistics),
-        )
-        return *chosen, self.input_row, self.images
+    def compile(self) -> Future[Any]:
+        """The program, which begins to compile when this is first called, after `add`."""
+        if self.program is None:
+            like, watch = self.copies[0], self.population.watch
+            # Traced in the background, too, for here the devices would stand still meanwhile.
+            self.program = in_background(lambda: watch.lower(*like).compile())
+        return self.program
 
-    def fetch(self, found: dict[str, jax.Array]) -> dict[str, np.ndarray]:
-        """name -> (arm, seed, ...)."""
-        count = self.grid[0] * self.grid[1]
-        whole = self.population.fetch(found)
-        return {name: v[:count].reshape(*self.grid, *v.shape[1:]) for name, v in whole.items()}
+    def write(self, journal: Journal) -> None:
+        """Add to `journal` what the copies show."""
+        while self.copies:
+            shown = self.population.fetch(self.compile().result()(*self.copies.pop(0)))
+            journal.show(**{name: self.grid.folded(of) for name, of in shown.items()})
 
 
-def watching_of(
+def make_recorder(
     population: Population,
     subjects: responses.Subjects,
     net: Net,
-    grid: tuple[int, int],
+    group: Grid,
     seeds: int,
-    devices: int,
-) -> Watching:
-    """The first `seeds` networks of every arm of a group."""
-    rows = (np.arange(grid[0])[:, None] * grid[1] + np.arange(seeds)).ravel()
-    rows = jnp.asarray(np.pad(rows, (0, -len(rows) % devices), mode="edge"))
-    of_nets = population.place(population.pick(net.input_row, rows))
+) -> Recorder | None:
+    """Of the first `seeds` networks of every arm of a group, whose `net` is on the devices; None of none."""
+    if not seeds:
+        return None
+    grid = group._replace(seeds=seeds)
+    rows = jnp.asarray(grid.rows(group.seeds))
+    input_row = population.place(population.pick(net.input_row, rows))
     images = population.share(subjects.images)
-    return Watching(population, rows, (grid[0], seeds), of_nets, images)
+    return Recorder(population, grid, rows, input_row, images)

@@ -77,54 +77,15 @@ def make_train(study: Study, data: Images) -> Train:
     on_cpu = table is ops.GEMM
     optimizer = make_optimizer(study)
 
-    def build(key: Array, first_kernel: Array) -> CNN:
-        return CNN(
-            image_shape=data.image_shape,
-            classes=data.classes,
-            kernel_size=study.model.kernel_size,
-            width=study.model.width,
-            deep_width=study.model.deep_width,
-            depth=study.model.depth,
-            activation=study.model.activation,
-            first_init=lambda *_: first_kernel,
-            batch_norm=study.model.batch_norm,
-            stride=study.model.stride,
-            residual=study.model.residual,
-            rngs=nnx.Rngs(key),
-        )
-
     any_kernel = jnp.zeros(first_kernel_shape(study, data))
-    graph = nnx.graphdef(nnx.eval_shape(lambda: build(jax.random.key(0), any_kernel)))
+    graph = nnx.graphdef(nnx.eval_shape(lambda: _model(study, data, jax.random.key(0), any_kernel)))
 
     def init(key: Array, first_kernel: Array) -> State:
-        model = build(key, first_kernel)
+        model = _model(study, data, key, first_kernel)
         params, statistics = nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
         return State(params, optimizer.init(params), statistics)
 
-    def loss_sum(params: Any, statistics: Any, images: Array, labels: Array):
-        own = jax.tree.map(lambda leaf: leaf, statistics)  # which the model may change
-        model = nnx.merge(graph, params, own)
-        logits = model(images, table, training=True)
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum()
-        return loss, nnx.state(model, nnx.BatchStat)
-
-    def loss_and_gradient(params: Any, statistics: Any, images: Array, labels: Array):
-        """Means over the batch, and the new statistics. On a CPU it is taken in chunks whose patches
-        fit the cache; batch norm needs the whole batch at once."""
-        batch = len(labels)
-        whole = study.model.batch_norm or not on_cpu
-        chunk = batch if whole else chunk_size(batch)
-        chunks = [a.reshape(batch // chunk, chunk, *a.shape[1:]) for a in (images, labels)]
-        gradient_of = jax.value_and_grad(loss_sum, has_aux=True)
-
-        def add(carry, part):
-            total, statistics = carry
-            (loss, statistics), gradient = gradient_of(params, statistics, *part)
-            return (jax.tree.map(jnp.add, total, (loss, gradient)), statistics), None
-
-        zero = (jnp.zeros((), images.dtype), jax.tree.map(jnp.zeros_like, params))
-        (total, statistics), _ = lax.scan(add, (zero, statistics), tuple(chunks))
-        return *jax.tree.map(lambda t: t / batch, total), statistics
+    loss_and_gradient = _make_gradient(study, graph, table)
 
     def advance(state: State, net: Net, task: Task, order: Order, steps: Array):
         image_rows, label_rows = order.images[net.seed_row], order.labels[net.seed_row]
@@ -171,6 +132,55 @@ def make_train(study: Study, data: Images) -> Train:
     return Train(
         *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched))
     )
+
+
+def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
+    """With random values but in its first kernel (kh, kw, cin, width)."""
+    return CNN(
+        image_shape=data.image_shape,
+        classes=data.classes,
+        kernel_size=study.model.kernel_size,
+        width=study.model.width,
+        deep_width=study.model.deep_width,
+        depth=study.model.depth,
+        activation=study.model.activation,
+        first_init=lambda *_: first_kernel,
+        batch_norm=study.model.batch_norm,
+        stride=study.model.stride,
+        residual=study.model.residual,
+        rngs=nnx.Rngs(key),
+    )
+
+
+def _make_gradient(study: Study, graph: nnx.GraphDef[CNN], table: ops.Ops) -> Callable:
+    """A function (params, statistics, images, labels) -> loss, gradient, statistics."""
+
+    def loss_sum(params: Any, statistics: Any, images: Array, labels: Array):
+        own = jax.tree.map(lambda leaf: leaf, statistics)  # which the model may change
+        model = nnx.merge(graph, params, own)
+        logits = model(images, table, training=True)
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum()
+        return loss, nnx.state(model, nnx.BatchStat)
+
+    def loss_and_gradient(params: Any, statistics: Any, images: Array, labels: Array):
+        """Means over the batch, and the new statistics. On a CPU it is taken in chunks whose patches
+        fit the cache; batch norm needs the whole batch at once."""
+        batch = len(labels)
+        whole = study.model.batch_norm or table is not ops.GEMM
+        chunk = batch if whole else chunk_size(batch)
+        chunks = [a.reshape(batch // chunk, chunk, *a.shape[1:]) for a in (images, labels)]
+        gradient_of = jax.value_and_grad(loss_sum, has_aux=True)
+
+        def add(carry, part):
+            total, statistics = carry
+            (loss, statistics), gradient = gradient_of(params, statistics, *part)
+            return (jax.tree.map(jnp.add, total, (loss, gradient)), statistics), None
+
+        zero = (jnp.zeros((), images.dtype), jax.tree.map(jnp.zeros_like, params))
+        (total, statistics), _ = lax.scan(add, (zero, statistics), tuple(chunks))
+        return *jax.tree.map(lambda t: t / batch, total), statistics
+
+    return loss_and_gradient
 
 
 def _with_precision(precision: str, function: Callable) -> Callable:

@@ -181,15 +181,3 @@ def test_files_of_ones_own_that_are_wrong(tmp_path, content, said):
     assert len(told.stderr.splitlines()) == 1
     assert said in told.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["conf"]
-
-
-def test_how_many_processes_there_were_does_not_matter():
-    """A run that two processes began goes on in one."""
-    from kernelstudy.jobs import training_run
-
-    assert (
-        training_run._kind("2 x cpu")
-        == training_run._kind("1 x cpu in each of 2 processes")
-        == "cpu"
-    )
-    assert training_run._kind("4 x NVIDIA A100 x") == "NVIDIA A100 x"

@@ -15,6 +15,7 @@ from kernelstudy.data.options import Data
 from kernelstudy.system.errors import RunError
 from kernelstudy.system.signals import Stopped
 from kernelstudy.training import checkpoints, journal, population
+from kernelstudy.training.observer import Observer
 from kernelstudy.training.train import first_kernel_shape, make_train
 
 STUDY = Study(
@@ -46,30 +47,31 @@ def images() -> Images:
     return IMAGES
 
 
-class Ran:
+class Ran(Observer):
     """What one process did of a training, until a signal after so many dispatches."""
 
     def __init__(self, place, study, images, *, dispatches=10**6, **settings):
         self.told, self.records, self.where, self.steps = [], [], None, []
-        left = iter(range(dispatches))
+        self.left = iter(range(dispatches))
         store = checkpoints.Store(
             place,
             **{"seconds": 0, "versions": VERSIONS, "tell": self.told.append} | settings,
         )
         try:
-            self.trajectory = population.train_population(
-                study,
-                images,
-                on_step=lambda step, accuracy: self.steps.append(step),
-                on_log=lambda record: self.records.append(record),
-                on_resume=self.resumed,
-                store=store,
-                signal=lambda: signal.SIGTERM if next(left, None) is None else 0,
-            )
+            self.trajectory = population.train_population(study, images, observer=self, store=store)
         except Stopped as stopped:
             self.status, self.trajectory = stopped.status, None
 
-    def resumed(self, where, seconds, records):
+    def signal(self):
+        return signal.SIGTERM if next(self.left, None) is None else 0
+
+    def on_step(self, step, accuracy):
+        self.steps.append(step)
+
+    def on_log(self, record, kernels):
+        self.records.append(record)
+
+    def on_resume(self, where, seconds, records):
         assert seconds > 0
         self.where, self.records = where, list(records)
 

@@ -13,6 +13,7 @@ from kernelstudy.data import feed
 from kernelstudy.data import images as data
 from kernelstudy.system.errors import ConfigError
 from kernelstudy.training import inputs, model, population, train
+from kernelstudy.training.observer import Observer
 
 ARMS = [
     Arm("he_normal"),
@@ -191,10 +192,17 @@ def test_the_schema_knows_the_implementations():
 
 
 def test_groups_that_fit_memory_change_nothing(images, trained):
-    records = []
+    logged = []
+
+    class Log(Observer):
+        def on_log(self, record, kernels):
+            logged.append((record["step"], record["seeds"], kernels))
+
     small = dataclasses.replace(STUDY, memory_gib=0.001)
-    grouped = population.train_population(small, images, on_log=records.append)
-    assert {tuple(record["seeds"]) for record in records} == {(0, 1), (2,)}
+    grouped = population.train_population(small, images, observer=Log())
+    assert {tuple(seeds) for _, seeds, _ in logged} == {(0, 1), (2,)}
+    for step, seeds, kernels in logged:
+        np.testing.assert_array_equal(kernels, grouped["kernel"].sel(step=step, seed=seeds))
     xr.testing.assert_identical(grouped, trained)
 
 
