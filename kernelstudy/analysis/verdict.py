@@ -104,11 +104,7 @@ def judge(
     Blind to: operators other than first derivatives; at k > 3 derivatives at a scale far from the
     plane's; whatever all networks share, such as one training set.
     """
-    kernels = as_kernels(kernels)
-    if kernels.ndim != 4:
-        raise ValueError(f"kernels must have shape (net, channel, k, k), not {kernels.shape}")
-    if not 0 < level < 1 or draws < 1:
-        raise ValueError(f"level must be in (0, 1) and draws positive, not {level} and {draws}")
+    kernels = _checked(kernels, level, draws)
     plane = gradient_plane(kernels.shape[-1]) if plane is None else plane
     networks = len(kernels)
     kernels, start, controls = _finite(kernels, start, controls)
@@ -145,6 +141,15 @@ def judge(
         r2_all=layer.mean_of_all(),
         level=level,
     )
+
+
+def _checked(kernels: ArrayLike, level: float, draws: int) -> np.ndarray:
+    kernels = as_kernels(kernels)
+    if kernels.ndim != 4:
+        raise ValueError(f"kernels must have shape (net, channel, k, k), not {kernels.shape}")
+    if not 0 < level < 1 or draws < 1:
+        raise ValueError(f"level must be in (0, 1) and draws positive, not {level} and {draws}")
+    return kernels
 
 
 class _Layer:
