@@ -6,6 +6,7 @@ import traceback
 from contextlib import AbstractContextManager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -16,6 +17,9 @@ from kernelstudy.runs import lock
 from kernelstudy.system import files, signals
 from kernelstudy.system.errors import ConfigError, RunError
 from kernelstudy.system.signals import Stop, Stopped
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def run(study: Study) -> Path:
@@ -98,7 +102,7 @@ def _leads(study: Study) -> bool:
     return start(study.devices, distributed=True).leads
 
 
-def _measure(study: Study, place: Path) -> None:
+def _measure(study: Study, place: Path, trajectory: "xr.Dataset | None" = None) -> None:
     # What these import takes as long as JAX, and is needed only now.
     if study.report:
         from kernelstudy.runs.report import build as make
@@ -106,7 +110,7 @@ def _measure(study: Study, place: Path) -> None:
         from kernelstudy.runs.measures import measure_run as make
     try:
         with Console(stderr=True).status("measuring"):  # silent without a terminal
-            make(place)
+            make(place, trajectory=trajectory)
     except Stopped as stopped:
         raise Stopped(stopped.number, "its report") from stopped
     print(_made(study, place), flush=True)
@@ -144,11 +148,14 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
         flush=True,
     )
     is_new = not place.exists()
+    trajectory = None
     with _held(place):
         if not runs.is_done(place):  # by a process that has ended since
             try:
                 starting = time.perf_counter() - began
-                training_run.train_and_write(study, data, place, stop, started, starting)
+                trajectory = training_run.train_and_write(
+                    study, data, place, stop, started, starting
+                )
             except (ConfigError, RunError):
                 if is_new:
                     runs.discard(study)
@@ -157,4 +164,4 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
                 with suppress(OSError):  # where the disk is full, say that
                     files.write_text(place / runs.FAILED, traceback.format_exc())
                 raise
-        _measure(study, place)
+        _measure(study, place, trajectory)

@@ -18,6 +18,7 @@ from kernelstudy.training.observer import Observer
 
 if TYPE_CHECKING:
     import numpy as np
+    import xarray as xr
     from rich.progress import Progress
 
     from kernelstudy.data.images import Images
@@ -86,8 +87,8 @@ def train_and_write(
     stop: Stop,
     started: "Started",
     starting: float,
-) -> None:
-    """Train `study` and write its run directory, up to DONE.
+) -> "xr.Dataset":
+    """Train `study` and write its run directory, up to DONE; the trajectory.
 
     Args:
         started: the devices.
@@ -124,6 +125,7 @@ def train_and_write(
         stop.waits = False
     if stop.number:
         raise Stopped(stop.number, "its report")
+    return trajectory
 
 
 def _store(study: Study, place: Path, kind: str) -> "Store":

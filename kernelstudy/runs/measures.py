@@ -226,16 +226,19 @@ class Findings(NamedTuple):
     tables: dict[str, pd.DataFrame]
 
 
-def measure_run(run: Path, *, out: Path | None = None) -> Findings:
+def measure_run(
+    run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None = None
+) -> Findings:
     """Measure a finished run and write tables/ into `out`.
 
     Into the run's own directory (the default) also analysis.zarr, elsewhere provenance.json.
+    `trajectory`: the run's, where it has just been written; else it is read, and held to its checksums.
 
     Raises:
         RunError: where `run` cannot be read.
     """
     out = run if out is None else out
-    trajectory = directory.read_trajectory(run)
+    trajectory = directory.read_trajectory(run) if trajectory is None else trajectory
     untrusted.check_places(out, "tables", "figures")
     study, provenance = directory.read_facts(run, trajectory.sizes["arm"])
     kernels = spatial_kernels(trajectory)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import xarray as xr
+
 from kernelstudy.analysis.kernels import DELTA, Bank, usable_bank
 from kernelstudy.config import Study
 from kernelstudy.reporting import (
@@ -23,8 +25,10 @@ from kernelstudy.runs import measures
 from kernelstudy.runs.measures import Findings
 
 
-def build(run: Path, *, out: Path | None = None) -> Path:
+def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None = None) -> Path:
     """`measure_run` a finished run, and add figures/, report.md and report.html, all in `out`.
+
+    `trajectory`: as in `measure_run`.
 
     Returns:
         The path of report.html.
@@ -33,7 +37,7 @@ def build(run: Path, *, out: Path | None = None) -> Path:
         RunError: where `run` cannot be read.
     """
     out = run if out is None else out
-    found = measures.measure_run(run, out=out)
+    found = measures.measure_run(run, out=out, trajectory=trajectory)
     study, deep = found.study, found.deep
     bank = usable_bank(study.bank.kernels, found.trajectory.sizes["ky"])
     draw(found, bank, out / "figures")
