@@ -5,7 +5,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
-from worker import BATCH, CLASSES, DEEP_WIDTH, EXAMPLES, WORKS
+from works import BATCH, CLASSES, DEEP_WIDTH, EXAMPLES, WORKS
 
 from kernelstudy.config import Arm, Bank, Model, Study
 from kernelstudy.data import feed

@@ -11,7 +11,7 @@ import ours
 import pandas as pd
 from matplotlib.figure import Figure
 from measure import OURS
-from worker import WORKS, flop_an_image
+from works import WORKS, flop_an_image
 
 from kernelstudy.reporting.style import ARM_COLOURS, styled
 from kernelstudy.system.files import replacing, write_text

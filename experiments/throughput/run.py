@@ -20,7 +20,7 @@ from measure import (
     turns,
     whole_job,
 )
-from worker import WORKS
+from works import WORKS
 
 from kernelstudy.system.files import write_text
 from kernelstudy.system.software import environment

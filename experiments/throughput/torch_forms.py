@@ -2,7 +2,7 @@
 
 import torch
 from torch import nn
-from worker import BATCH, CLASSES, DEEP_WIDTH, WORKS
+from works import BATCH, CLASSES, DEEP_WIDTH, WORKS
 
 STEPS = 8
 
