@@ -45,7 +45,7 @@ def main() -> None:
             how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
             sys.exit(_tell(f"interrupted{how}: {same}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
-            said = launchers.lacking(error) or compose.explain(error, sys.argv[1:])
+            said = launchers.missing_extra(error) or compose.explain(error, sys.argv[1:])
             sys.exit(_tell(said, 2))
 
 

@@ -1,1 +1,1 @@
-"""A run as a job: trained as far as it is not, measured and reported, here or where a launcher sends it."""
+"""A run as a job: what is missing is trained, measured and reported, here or where a launcher sends it."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def run(study: Study) -> Path:
-    """Train, measure and report `study`: what of that an earlier process has not done yet.
+    """Train, measure and report `study`, but for what an earlier process has done.
 
     Of several processes (`distributed`) the first writes the run; the others only train.
 
@@ -38,62 +38,68 @@ def run(study: Study) -> Path:
         OSError: the run's directory cannot be written; told before anything is loaded.
     """
     checks.check(study)
-    place = runs.run_dir(study)
+    directory = runs.run_dir(study)
     if not study.distributed:  # where only the first process writes
-        files.check_writable(place)
+        files.check_writable(directory)
     with signals.handled() as stop:
-        if not runs.is_done(place) and (other := runs.of_another_version(study)):
+        if not runs.is_done(directory) and (other := runs.of_another_version(study)):
             version = runs.read_provenance(other).get("kernelstudy")
             print(
                 f"run: {other} has the same settings, finished by kernelstudy {version}", flush=True
             )
             if study.allow_stale:
-                place = other
-        if runs.is_done(place):
+                directory = other
+        if runs.is_done(directory):
             if study.distributed and not _leads(study):
-                return place
-            with _held(place):
-                _refuse_stale(study, place)
-                runs.tidy(place)
+                return directory
+            with _held(directory):
+                _refuse_stale(study, directory)
+                runs.tidy(directory)
                 # A sweep does only what is missing.
-                if launchers.in_sweep() and _is_measured(study, place):
-                    runs.check_trajectory(place)
-                    print(_made(study, place), flush=True)
+                if launchers.in_sweep() and _is_measured(study, directory):
+                    runs.check_trajectory(directory)
+                    print(_result_line(study, directory), flush=True)
                 else:
-                    again = "making its report" if study.report else "measuring it"
-                    print(f"run: {place} is finished; {again} again", flush=True)
-                    _measure(study, place)
+                    action = "making its report" if study.report else "measuring it"
+                    print(f"run: {directory} is finished; {action} again", flush=True)
+                    _measure(study, directory)
         else:
-            _train(study, place, stop)
-    return place
+            _train(study, directory, stop)
+    return directory
 
 
-def _held(place: Path) -> AbstractContextManager[None]:
-    """`lock.held`; a job that a launcher may have started again waits for its first self to be dead."""
+def _held(directory: Path) -> AbstractContextManager[None]:
+    """`lock.held`; a job that a launcher may have restarted waits until its former process counts as dead."""
     if launchers.elsewhere():
-        lock.outlast(place, lambda told: print(f"kernelstudy: {told}", file=sys.stderr, flush=True))
-    return lock.held(place)
+        lock.outlast(
+            directory, lambda message: print(f"kernelstudy: {message}", file=sys.stderr, flush=True)
+        )
+    return lock.held(directory)
 
 
-def _refuse_stale(study: Study, place: Path) -> None:
+def _refuse_stale(study: Study, directory: Path) -> None:
     """RunError where a finished run is of other versions, and that is not allowed."""
-    if (versions := runs.stale(place)) and not study.allow_stale:
+    if (versions := runs.stale(directory)) and not study.allow_stale:
         raise RunError(
-            f"{place} was finished by other versions ({versions}): allow_stale=true accepts it, or delete it "
-            "to train again"
+            f"{directory} was finished by other versions ({versions}): allow_stale=true accepts it, or "
+            "delete it to train again"
         )
 
 
-def _is_measured(study: Study, place: Path) -> bool:
+def _is_measured(study: Study, directory: Path) -> bool:
     """Whether a finished run has its measures, and its report if asked for, of this trajectory and version."""
     from kernelstudy.runs.measures import fingerprint_of, is_current
 
-    made = place / ("report.html" if study.report else "tables")
-    return made.exists() and is_current(place, fingerprint_of(place))
+    result = directory / ("report.html" if study.report else "tables")
+    return result.exists() and is_current(directory, fingerprint_of(directory))
 
 
-def _made(study: Study, place: Path) -> str:
-    return f"report: {place / 'report.html'}" if study.report else f"tables: {place / 'tables'}"
+def _result_line(study: Study, directory: Path) -> str:
+    return (
+        f"report: {directory / 'report.html'}"
+        if study.report
+        else f"tables: {directory / 'tables'}"
+    )
 
 
 def _leads(study: Study) -> bool:
@@ -102,7 +108,7 @@ def _leads(study: Study) -> bool:
     return start(study.devices, distributed=True).leads
 
 
-def _measure(study: Study, place: Path, trajectory: "xr.Dataset | None" = None) -> None:
+def _measure(study: Study, directory: Path, trajectory: "xr.Dataset | None" = None) -> None:
     # What these import takes as long as JAX, and is needed only now.
     if study.report:
         from kernelstudy.runs.report import build as make
@@ -110,21 +116,21 @@ def _measure(study: Study, place: Path, trajectory: "xr.Dataset | None" = None) 
         from kernelstudy.runs.measures import measure_run as make
     try:
         with Console(stderr=True).status("measuring"):  # silent without a terminal
-            make(place, trajectory=trajectory)
+            make(directory, trajectory=trajectory)
     except Stopped as stopped:
         raise Stopped(stopped.number, "its report") from stopped
-    print(_made(study, place), flush=True)
+    print(_result_line(study, directory), flush=True)
 
 
-def _train(study: Study, place: Path, stop: Stop) -> None:
-    """Train `study` into `place` and report; a process that does not lead only helps to train."""
+def _train(study: Study, directory: Path, stop: Stop) -> None:
+    """Train `study` into `directory` and report; a process that does not lead only helps to train."""
     from kernelstudy.data import DataError
     from kernelstudy.data.images import load
 
     began = time.perf_counter()
     # Told before anything is loaded; `held` decides. Of several processes only the first holds it.
-    if not (study.distributed or launchers.elsewhere()) and (holder := lock.holder(place)):
-        raise lock.HeldError(f"{place} is being worked on by {holder}: wait for it to end")
+    if not (study.distributed or launchers.elsewhere()) and (holder := lock.holder(directory)):
+        raise lock.HeldError(f"{directory} is being worked on by {holder}: wait for it to end")
     if study.log == "tensorboard" and find_spec("tensorboardX") is None:
         raise ConfigError("log: tensorboard needs tensorboardX, of the extra [tensorboard]")
     try:
@@ -134,8 +140,8 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
     checks.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)
     from kernelstudy.training.backend import start
 
-    started = start(study.devices, distributed=study.distributed)
-    if not started.leads:
+    backend = start(study.devices, distributed=study.distributed)
+    if not backend.leads:
         from kernelstudy.training.population import train_population
 
         train_population(study, data, observer=training_run.SignalObserver(stop))
@@ -143,18 +149,18 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
     print(f"data: {data.describe()}", flush=True)
     nets = len(study.arms) * len(study.seed_list)
     print(
-        f"run: {place}: {len(study.arms)} arms x {len(study.seed_list)} seeds = {nets} networks, "
-        f"{study.steps:,} steps of {study.batch_size} images, on {started.devices}",
+        f"run: {directory}: {len(study.arms)} arms x {len(study.seed_list)} seeds = {nets} networks, "
+        f"{study.steps:,} steps of {study.batch_size} images, on {backend.devices}",
         flush=True,
     )
-    is_new = not place.exists()
+    is_new = not directory.exists()
     trajectory = None
-    with _held(place):
-        if not runs.is_done(place):  # by a process that has ended since
+    with _held(directory):
+        if not runs.is_done(directory):  # by a process that has ended since
             try:
-                starting = time.perf_counter() - began
+                startup_seconds = time.perf_counter() - began
                 trajectory = training_run.train_and_write(
-                    study, data, place, stop, started, starting
+                    study, data, directory, stop, backend, startup_seconds
                 )
             except (ConfigError, RunError):
                 if is_new:
@@ -162,6 +168,6 @@ def _train(study: Study, place: Path, stop: Stop) -> None:
                 raise
             except Exception:
                 with suppress(OSError):  # where the disk is full, say that
-                    files.write_text(place / runs.FAILED, traceback.format_exc())
+                    files.write_text(directory / runs.FAILED, traceback.format_exc())
                 raise
-        _measure(study, place, trajectory)
+        _measure(study, directory, trajectory)

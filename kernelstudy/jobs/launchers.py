@@ -12,27 +12,29 @@ from hydra.types import RunMode
 
 # Presets in conf/hydra/launcher/ bear the names of the plugins' own configs and are checked against
 # them, as is wanted; Hydra 1.3 says each time that this needs no schema any more in a later version.
-_MATCHED = r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema with the same name"
+_SCHEMA_WARNING = (
+    r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema with the same name"
+)
 
 _EXTRAS = {"ray": "ray", "submitit": "slurm", "joblib": "joblib"}  # by plugin
 
 
 def accept_presets() -> None:
     """Keep Hydra from warning that launchers' presets are checked against their plugins' schemas."""
-    warnings.filterwarnings("ignore", _MATCHED, UserWarning)
+    warnings.filterwarnings("ignore", _SCHEMA_WARNING, UserWarning)
 
 
 accept_presets()  # other processes import this before Hydra composes a job's config there
 
 
-def lacking(error: BaseException) -> str:
-    """What to install if `error` is that a launcher's plugin is not there; else nothing."""
-    found = re.search(r"(?:class|target)\W+hydra_plugins\.hydra_(\w+)_launcher", str(error))
-    if not found:
+def missing_extra(error: BaseException) -> str:
+    """What to install where `error` says that a launcher's plugin is missing; '' for other errors."""
+    match = re.search(r"(?:class|target)\W+hydra_plugins\.hydra_(\w+)_launcher", str(error))
+    if not match:
         return ""
-    extra = _EXTRAS.get(found[1], found[1])
+    extra = _EXTRAS.get(match[1], match[1])
     return (
-        f"hydra/launcher: {found[1]} needs the extra [{extra}]: pip install 'kernelstudy[{extra}]'"
+        f"hydra/launcher: {match[1]} needs the extra [{extra}]: pip install 'kernelstudy[{extra}]'"
     )
 
 
@@ -42,12 +44,12 @@ def in_sweep() -> bool:
 
 
 def elsewhere() -> bool:
-    """Whether a launcher gave this job to a process of its own, and may have given it to another before."""
+    """Whether a launcher runs this job in a process of its own, perhaps after another process of it died."""
     return in_sweep() and HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic"
 
 
 def settle() -> None:
-    """Go where the command was given, and keep to the cores of the job; before JAX is imported.
+    """Go to the directory of the command and keep to the job's cores; to be called before JAX is imported.
 
     Launchers tell a job's number of cores as OMP_NUM_THREADS (loky and Ray do, the preset for Slurm
     too). JAX would take all of the machine's, and so would the other jobs on it.

@@ -45,10 +45,10 @@ class RunObserver(SignalObserver):
     """Shows a run's training on `progress`, and writes what it logs to metrics.jsonl and `dashboard`."""
 
     def __init__(
-        self, study: Study, place: Path, stop: Stop, progress: "Progress", dashboard: "Write"
+        self, study: Study, directory: Path, stop: Stop, progress: "Progress", dashboard: "Write"
     ):
         super().__init__(stop)
-        self.place, self.progress, self.dashboard = place, progress, dashboard
+        self.directory, self.progress, self.dashboard = directory, progress, dashboard
         self.bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
         self.images_a_step = len(study.arms) * len(study.seed_list) * study.batch_size
         self.first: tuple[float, int] | None = None  # end of the first dispatch, and its step
@@ -59,8 +59,8 @@ class RunObserver(SignalObserver):
         print(f"log: {text}", flush=True)
 
     def on_resume(self, where: str, seconds: float, records: list[dict[str, Any]]) -> None:
-        print(f"run: {self.place}: goes on at {where}", flush=True)
-        runs.write_metrics(self.place, records)
+        print(f"run: {self.directory}: goes on at {where}", flush=True)
+        runs.write_metrics(self.directory, records)
         self.resumed_at, self.seconds = where, seconds
 
     def on_step(self, step: int, accuracy: float) -> None:
@@ -71,28 +71,28 @@ class RunObserver(SignalObserver):
         then, first = self.first
         images = (step - first) * self.images_a_step
         rate = f"{images / (now - then):,.0f} net-images/s" if now > then else ""
-        shown = f"mean accuracy {accuracy:.1%}"
-        self.progress.update(self.bar, completed=step, rate=rate, accuracy=shown)
+        accuracy_text = f"mean accuracy {accuracy:.1%}"
+        self.progress.update(self.bar, completed=step, rate=rate, accuracy=accuracy_text)
 
     def on_log(self, record: dict[str, Any], kernels: "np.ndarray") -> None:
         self.stop.waits = True
-        runs.append_metrics(self.place, record)
+        runs.append_metrics(self.directory, record)
         self.dashboard(record, kernels)
 
 
 def train_and_write(
     study: Study,
     data: "Images",
-    place: Path,
+    directory: Path,
     stop: Stop,
-    started: "Started",
-    starting: float,
+    backend: "Started",
+    startup_seconds: float,
 ) -> "xr.Dataset":
     """Train `study` and write its run directory, up to DONE; the trajectory.
 
     Args:
-        started: the devices.
-        starting: seconds that it took to load the data and to start the devices.
+        backend: the devices.
+        startup_seconds: seconds that it took to load the data and to start the devices.
 
     Raises:
         Stopped: a signal asked for it.
@@ -100,22 +100,22 @@ def train_and_write(
     """
     from kernelstudy.training.population import train_population
 
-    runs.start(place, study)
-    store = _store(study, place, started.kind)
+    runs.start(directory, study)
+    store = _store(study, directory, backend.kind)
     began = time.perf_counter()
     try:
-        with _dashboard(study, place) as dashboard, _progress() as progress:
-            observer = RunObserver(study, place, stop, progress, dashboard)
+        with _dashboard(study, directory) as dashboard, _progress() as progress:
+            observer = RunObserver(study, directory, stop, progress, dashboard)
             trajectory = train_population(study, data, observer=observer, store=store)
         seconds = observer.seconds + time.perf_counter() - began
         runs.finish(
-            place,
+            directory,
             trajectory,
             {
                 "command": shlex.join(["python", "-m", "kernelstudy.run", *_words()]),
                 "data": data.facts,
-                "device": started.devices,
-                "seconds": {"start": round(starting, 1), "train": round(seconds, 1)},
+                "device": backend.devices,
+                "seconds": {"start": round(startup_seconds, 1), "train": round(seconds, 1)},
                 **({"resumed_at": observer.resumed_at} if observer.resumed_at else {}),
                 "net_images": study.steps * observer.images_a_step,
                 **software.environment(),
@@ -128,12 +128,12 @@ def train_and_write(
     return trajectory
 
 
-def _store(study: Study, place: Path, kind: str) -> "Store":
+def _store(study: Study, directory: Path, kind: str) -> "Store":
     """The run's checkpoints. Bits depend on the kind of device, not on how many there are."""
     from kernelstudy.training.checkpoints import Store
 
     return Store(
-        place / runs.CHECKPOINTS,
+        directory / runs.CHECKPOINTS,
         seconds=study.checkpoint_seconds,
         versions={**software.versions(), "device": kind},
         allow_stale=study.allow_stale,
@@ -164,13 +164,13 @@ def _progress() -> "Progress":
     )
 
 
-def _dashboard(study: Study, place: Path) -> AbstractContextManager["Write"]:
+def _dashboard(study: Study, directory: Path) -> AbstractContextManager["Write"]:
     """What is called with every log point, for people's own dashboards."""
     if study.log != "tensorboard":
         return nullcontext(lambda record, kernels: None)
     from kernelstudy.reporting import tensorboard
 
-    return tensorboard.tensorboard(place, [arm.name for arm in study.arms])
+    return tensorboard.tensorboard(directory, [arm.name for arm in study.arms])
 
 
 def _words() -> list[str]:
