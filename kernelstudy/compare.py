@@ -75,33 +75,35 @@ def main(words: list[str] | None = None) -> int:
     """Run the command; exit status 0 done, 2 wrong input."""
     words = sys.argv[1:] if words is None else words
     try:
-        given = _parser().parse_args(words)
-        if not 0 < given.max_gib < 1e6:
-            raise InputError(f"--max-gib: {given.max_gib:g} must be above 0")
-        sources = [given.weights, *([given.against] if given.against else [])]
-        if given.list:
-            return _list(sources, given)
-        _writable(given.out)
-        found = compare(
-            given.weights,
-            against=given.against,
-            layer=given.layer,
-            layout=given.layout,
-            bank=given.bank,
-            images=given.images,
-            max_gib=given.max_gib,
+        options = _parser().parse_args(words)
+        if not 0 < options.max_gib < 1e6:
+            raise InputError(f"--max-gib: {options.max_gib:g} must be above 0")
+        sources = [options.weights, *([options.against] if options.against else [])]
+        if options.list:
+            return _list(sources, options)
+        _writable(options.out)
+        comparison = compare(
+            options.weights,
+            against=options.against,
+            layer=options.layer,
+            layout=options.layout,
+            bank=options.bank,
+            images=options.images,
+            max_gib=options.max_gib,
         )
-        for line in found.introduction:
+        for line in comparison.introduction:
             print(printable(line), flush=True)
         command = shlex.join(["python", "-m", "kernelstudy.compare", *words])
-        page = found.save(given.out or Path(f"compare-{_file_name(sources)}"), command=command)
+        page = comparison.save(
+            options.out or Path(f"compare-{_file_name(sources)}"), command=command
+        )
     except ValueError as error:
         return _tell(str(error))
     except OSError as error:
-        return _tell(f"{error.filename or given.out}: {error.strerror or error}")
+        return _tell(f"{error.filename or options.out}: {error.strerror or error}")
     except MemoryError:
-        return _tell(f"{given.weights} needs more memory than there is")
-    for line in found.sentences:
+        return _tell(f"{options.weights} needs more memory than there is")
+    for line in comparison.sentences:
         print(printable(line))
     print(f"report: {page}")
     return 0
@@ -143,19 +145,19 @@ def _parser() -> Parser:
     return parser
 
 
-def _list(sources: list[str], given: Namespace) -> int:
+def _list(sources: list[str], options: Namespace) -> int:
     from kernelstudy import weights
     from kernelstudy.comparison import opening
 
     for source in sources:
-        limits = weights.Limits(int(given.max_gib * 2**30))
-        for line in opening.listing(source, limits, given.layout):
+        limits = weights.Limits(int(options.max_gib * 2**30))
+        for line in opening.listing(source, limits, options.layout):
             print(printable(line))
     return 0
 
 
 def _writable(out: Path | None) -> None:
-    """Tell before measuring that the report cannot be written."""
+    """Refuse, before anything is measured, an `out` that is no directory."""
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"--out {out} is a file: name a directory")
 

@@ -15,7 +15,7 @@ from kernelstudy.handcrafted.worked_example import explain
 from kernelstudy.system.commandline import Parser
 from kernelstudy.system.errors import InputError
 
-SHOWN = 640  # longest side of a map in the figure, pixels
+LONGEST_SIDE = 640  # longest side of a map in the figure, pixels
 FORMATS = (".png", ".pdf", ".svg")
 
 
@@ -75,24 +75,24 @@ def _draw(
     from kernelstudy.reporting import maps
     from kernelstudy.system.files import replacing
 
-    step = -(-max(image.shape) // SHOWN)
-    shown = {}
+    step = -(-max(image.shape) // LONGEST_SIDE)
+    pictures = {}
     # Group by group: a large bank on a large photo would not fit in memory as one array.
     for names in maps.groups(kernels):
         stack = np.stack([kernels[name] for name in names])
         full = np.asarray(correlate(image, stack, padding=padding))
         if maps.is_smoothing(stack[0]):
-            shown[names[0]] = maps.block_mean(full[..., 0], step)
+            pictures[names[0]] = maps.block_mean(full[..., 0], step)
         else:
             # A Gabor kernel's small answer to the mean grey would tint all of its map.
             constant = (stack.sum(axis=(1, 2)) * image.mean()).astype(np.float32)
             small = maps.block_strongest(full - constant, step)
-            shown |= {name: small[..., i] for i, name in enumerate(names)}
+            pictures |= {name: small[..., i] for i, name in enumerate(names)}
     pooled = f"Shown: the strongest response of {step} x {step} px."
     figure = maps.feature_maps(
         maps.block_mean(image, step),
         kernels,
-        shown,
+        pictures,
         title=f"{title}, {image.shape[1]} x {image.shape[0]} pixels",
         note=f"Padding '{padding}'. " + (pooled if step > 1 else ""),
     )

@@ -30,9 +30,9 @@ def main(words: list[str] | None = None) -> int:
         help="take the files of mnist or fashion_mnist from a directory, or from a mirror's address",
     )
     try:
-        given = parser.parse_args(words)
-        for data in _wanted(given.name, given.source):
-            prepare(data, given.source)
+        options = parser.parse_args(words)
+        for data in _data_sets(options.name, options.source):
+            prepare(data, options.source)
     except (InputError, DataError, ConfigError) as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
@@ -53,7 +53,7 @@ def prepare(data: Data, source: str | None = None) -> None:
     print(f"prepared: {load(data).describe()} in {data_dir()}", flush=True)
 
 
-def _wanted(name: str, source: str | None) -> list[Data]:
+def _data_sets(name: str, source: str | None) -> list[Data]:
     """The sets that a name stands for."""
     if name == TFDS:
         raise ConfigError(

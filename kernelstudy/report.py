@@ -32,16 +32,16 @@ def main(words: list[str] | None = None) -> int:
         help="report on runs together though their versions or data differ",
     )
     try:
-        given = parser.parse_args(words)
+        options = parser.parse_args(words)
         with Console(stderr=True).status("measuring and drawing"):
-            written = report(given.runs, out=given.out, allow_mixed=given.allow_mixed)
+            page = report(options.runs, out=options.out, allow_mixed=options.allow_mixed)
     except (InputError, RunError) as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"kernelstudy: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    print(f"report: {written}")
+    print(f"report: {page}")
     return 0
 
 

@@ -23,11 +23,11 @@ from kernelstudy.system.signals import Stopped
 def main() -> None:
     """Run the command; exit status 0 done, 1 failed, 2 wrong input, 130 and 143 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
-    same = shlex.join(["python", "-m", "kernelstudy.run", *sys.argv[1:]])
+    own_command = shlex.join(["python", "-m", "kernelstudy.run", *sys.argv[1:]])
     compose.register()
     launchers.accept_presets()
-    with tempfile.TemporaryDirectory(prefix="kernelstudy-") as place, signals.handled():
-        sys.argv[1:] = _arranged(sys.argv[1:], place)
+    with tempfile.TemporaryDirectory(prefix="kernelstudy-") as folder, signals.handled():
+        sys.argv[1:] = _options_first(sys.argv[1:], folder)
         parser = get_args_parser()
         # pyright: ignore[reportAttributeAccessIssue]
         parser.error = lambda message: sys.exit(_tell(message, 2))
@@ -39,29 +39,29 @@ def main() -> None:
         )
         try:
             command(_job)()
-        except _Told as told:
-            sys.exit(told.status)
+        except _JobFailed as failure:
+            sys.exit(failure.status)
         except Stopped as stopped:
             how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
-            sys.exit(_tell(f"interrupted{how}: {same}", stopped.status))
+            sys.exit(_tell(f"interrupted{how}: {own_command}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
-            said = launchers.missing_extra(error) or compose.explain(error, sys.argv[1:])
-            sys.exit(_tell(said, 2))
+            message = launchers.missing_extra(error) or compose.explain(error, sys.argv[1:])
+            sys.exit(_tell(message, 2))
 
 
-def _arranged(words: list[str], place: str) -> list[str]:
+def _options_first(words: list[str], folder: str) -> list[str]:
     """The command line with options first. Hydra insists on leaving a file in a sweep's directory: in
-    `place`, unless another is given.
+    `folder`, unless another is given.
     """
     overrides = [w for w in words if "=" in w and not w.startswith("-")]
     options = [w for w in words if w not in overrides]
     if not any(w.startswith("hydra.sweep.dir=") for w in overrides):
-        overrides.append(f"hydra.sweep.dir={place}")
+        overrides.append(f"hydra.sweep.dir={folder}")
     return options + compose.in_order(overrides)
 
 
-class _Told(Exception):  # noqa: N818 (no error: the user knows already)
-    """A job failed and said so already."""
+class _JobFailed(Exception):  # noqa: N818 (no error: the user knows already)
+    """A job failed and has printed why."""
 
     def __init__(self, status: int):
         self.status = status
@@ -80,16 +80,16 @@ def _job(settings: DictConfig) -> None:
     except (ConfigError, RunError, lock.HeldError) as error:
         status = _tell(str(error), 2)
     except OSError as error:  # a directory that cannot be written; a full disk
-        wrong = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
-        told = f"{error.filename or 'runs_dir'}: {error.strerror or error}"
-        status = _tell(told, 2 if wrong else 1)
+        unwritable = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+        message = f"{error.filename or 'runs_dir'}: {error.strerror or error}"
+        status = _tell(message, 2 if unwritable else 1)
     except Exception as error:
         traceback.print_exc()
         status = _tell(f"failed: {type(error).__name__}", 1)
     else:
         return
     if launchers.in_sweep():
-        raise _Told(status)
+        raise _JobFailed(status)
     sys.exit(status)
 
 

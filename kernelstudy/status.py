@@ -47,34 +47,34 @@ def main(words: list[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        found = [of_run(run) for run in _named(words)]
+        statuses = [status_of(run) for run in _run_directories(words)]
     except (OSError, ValueError) as error:
         print(f"kernelstudy.status: {printable(str(error))}", file=sys.stderr)
         return 2
-    for line in table(found):
+    for line in table(statuses):
         print(line)
     return 0
 
 
-def _named(words: list[str]) -> list[Path]:
+def _run_directories(words: list[str]) -> list[Path]:
     """The run directories that the words of the command line mean."""
     settings = [word for word in words if "=" in word and not Path(word).exists()]
     if settings:
         rest = [word for word in words if word not in settings]
         if set(rest) - {"-m", "--multirun"}:
             raise ValueError(f"{rest[0]}: either directories or the words of a run command")
-        return wanted(settings)
+        return runs_of_command(settings)
     unknown = [word for word in words if word.startswith("-")]
     if unknown:
         raise ValueError(f"{unknown[0]}: no such option")
-    places = [Path(word) for word in words] or [Path("results/runs")]
-    for place in places:
-        if not place.is_dir():
-            raise ValueError(f"{place} is not a directory")
-    return list(dict.fromkeys(run for place in places for run in below(place)))
+    directories = [Path(word) for word in words] or [Path("results/runs")]
+    for directory in directories:
+        if not directory.is_dir():
+            raise ValueError(f"{directory} is not a directory")
+    return list(dict.fromkeys(run for directory in directories for run in runs_below(directory)))
 
 
-def wanted(overrides: list[str]) -> list[Path]:
+def runs_of_command(overrides: list[str]) -> list[Path]:
     """The run directories of a command's jobs; ConfigError for what cannot be run."""
     import hydra
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -83,11 +83,11 @@ def wanted(overrides: list[str]) -> list[Path]:
     from kernelstudy.config import compose
 
     compose.register()
-    own = [
+    settings = [
         word for word in compose.in_order(overrides) if not word.startswith(("hydra.", "hydra/"))
     ]
     try:
-        parsed = OverridesParser.create().parse_overrides(own)
+        parsed = OverridesParser.create().parse_overrides(settings)
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
         with hydra.initialize_config_dir(str(compose.conf_dir().absolute()), version_base="1.3"):
             studies = [compose.from_hydra(hydra.compose("config", list(job))) for job in jobs]
@@ -96,17 +96,17 @@ def wanted(overrides: list[str]) -> list[Path]:
     return [runs.run_dir(study) for study in studies]
 
 
-def below(place: Path, depth: int = 2) -> Iterator[Path]:
-    """The run directories in `place`, at most two levels down; links are not followed."""
-    if (place / runs.CONFIG).exists():
-        yield place
+def runs_below(directory: Path, depth: int = 2) -> Iterator[Path]:
+    """The run directories in `directory`, at most two levels down; links are not followed."""
+    if (directory / runs.CONFIG).exists():
+        yield directory
     elif depth:
-        for entry in sorted(place.iterdir()):
+        for entry in sorted(directory.iterdir()):
             if entry.is_dir() and not entry.is_symlink() and not entry.name.startswith("."):
-                yield from below(entry, depth - 1)
+                yield from runs_below(entry, depth - 1)
 
 
-def of_run(run: Path) -> Status:
+def status_of(run: Path) -> Status:
     """The status of a run directory; nothing in it is trusted."""
     if not (run / runs.CONFIG).exists():
         return Status(run, MISSING, why="not begun")
@@ -117,12 +117,12 @@ def of_run(run: Path) -> Status:
             why = str(error)
         return Status(run, DONE, why=f"by {why}" if why else "")
     try:
-        steps, rate, logged = _progress(run)
+        steps, rate, log_time = _progress(run)
     except (RunError, OSError) as error:
         return Status(run, FAILED, why=str(error))
     holder = lock.holder(run)
     if holder is not None:
-        now = _now(steps, rate, logged)
+        now = _steps_by_now(steps, rate, log_time)
         left = (steps[1] - now) / rate if steps and rate else None
         return Status(run, RUNNING, (int(now), steps[1]) if steps else None, left, str(holder))
     if (run / runs.FAILED).exists():
@@ -139,8 +139,8 @@ def _progress(run: Path) -> tuple[tuple[int, int] | None, float, float]:
         return (0, steps), 0.0, 0.0
     # Groups of seeds are trained one after another, each for all steps.
     group = records[-1].get("seeds")
-    of_group = [r for r in records if r.get("seeds") == group]
-    last = of_group[-1]
+    group_records = [r for r in records if r.get("seeds") == group]
+    last = group_records[-1]
     seconds = float(last["seconds"])
     rate = last["step"] / seconds if seconds > 0 else 0.0
     if group:
@@ -159,54 +159,54 @@ def _records(run: Path) -> Iterator[dict[str, Any]]:
         return
     for line in text.splitlines():
         try:
-            found = json.loads(line)
+            record = json.loads(line)
         except (ValueError, RecursionError):  # cut off
             continue
-        if not isinstance(found, dict):
+        if not isinstance(record, dict):
             continue
-        step, seconds, seeds = (found.get(key) for key in ("step", "seconds", "seeds"))
+        step, seconds, seeds = (record.get(key) for key in ("step", "seconds", "seeds"))
         is_list = isinstance(seeds, list) and all(isinstance(s, int) for s in seeds)
         if not isinstance(step, int) or not isinstance(seconds, int | float):
             continue
         if 0 <= step < 2**31 and 0 <= seconds < 1e12 and (is_list or not seeds):
-            yield found
+            yield record
 
 
-def _now(steps: tuple[int, int] | None, rate: float, logged: float) -> float:
-    """Where a running training is by now, as far as it can be told: log points lie far apart."""
+def _steps_by_now(steps: tuple[int, int] | None, rate: float, log_time: float) -> float:
+    """Steps that a running training has probably done by now: log points lie far apart."""
     if steps is None or not rate:
         return 0.0
-    since = max(0.0, time.time() - logged)
+    since = max(0.0, time.time() - log_time)
     return min(steps[0] + rate * since, max(steps[0], steps[1] - 1))
 
 
 def _reason(run: Path) -> str:
     """The error that a traceback ends with."""
     try:
-        lines = untrusted.read_bytes(run, runs.FAILED, last=_TAIL).decode(errors="replace")
+        text = untrusted.read_bytes(run, runs.FAILED, last=_TAIL).decode(errors="replace")
     except (OSError, RunError) as error:
         return str(error)
-    told = [line for line in lines.splitlines() if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
-    return told[-1][:300] if told else "its traceback cannot be read"
+    errors = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
+    return errors[-1][:300] if errors else "its traceback cannot be read"
 
 
-def table(found: list[Status]) -> list[str]:
+def table(statuses: list[Status]) -> list[str]:
     """The lines of the table, and a last one that counts."""
     rows = [("run", "state", "steps", "left", "why")]
-    for one in found:
-        done = f"{one.steps[0]:,} of {one.steps[1]:,}" if one.steps else ""
-        left = "" if one.left is None else duration(one.left)
-        rows.append((str(one.run), one.state, done, left, one.why))
+    for status in statuses:
+        done = f"{status.steps[0]:,} of {status.steps[1]:,}" if status.steps else ""
+        left = "" if status.left is None else duration(status.left)
+        rows.append((str(status.run), status.state, done, left, status.why))
     rows = [tuple(printable(cell) for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    counts = Counter(one.state for one in found)
-    told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    lines.append(f"{len(found)} run{'s' * (len(found) != 1)}{': ' * bool(told)}{told}")
-    longest = max((one.left for one in found if one.left is not None), default=None)
+    counts = Counter(status.state for status in statuses)
+    totals = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    lines.append(f"{len(statuses)} run{'s' * (len(statuses) != 1)}{': ' * bool(totals)}{totals}")
+    longest = max((status.left for status in statuses if status.left is not None), default=None)
     if longest is not None:
         lines[-1] += f"; those running are done in {duration(longest)}"
     return lines

@@ -66,7 +66,7 @@ def test_progress_and_time_left_of_what_is_running(tmp_path, capsys):
     holder.stdout.readline()
     then = time.time() - 20  # ten more steps since
     os.utime(run / runs.METRICS, (then, then))
-    found = status.of_run(run)
+    found = status.status_of(run)
     holder.kill()
     holder.communicate()
     assert found.state == "running"
@@ -74,7 +74,7 @@ def test_progress_and_time_left_of_what_is_running(tmp_path, capsys):
     assert 59 <= found.steps[0] <= 62
     assert found.left == pytest.approx(2 * (100 - 60), abs=5)
     assert f"process {holder.pid}" in found.why
-    assert status.of_run(run).state == "interrupted"
+    assert status.status_of(run).state == "interrupted"
     assert lock.read(run) is not None
 
 
@@ -83,13 +83,13 @@ def test_groups_count_as_parts_of_the_run(tmp_path):
         *({"step": s, "seconds": 1.0, "seeds": [0, 1]} for s in (0, 100)),
         {"step": 40, "seconds": 8.0, "seeds": [2, 3]},
     ]
-    found = status.of_run(begun(tmp_path / "a", records))
+    found = status.status_of(begun(tmp_path / "a", records))
     assert found.steps == (70, 100)  # of four seeds two are done, and two at 40
 
 
 def test_the_words_of_a_command_tell_what_is_missing(tmp_path, capsys):
     words = ["+exp=mnist", "+debug=tiny", f"runs_dir={tmp_path}", "model.kernel_size=3,5"]
-    (first, second) = status.wanted(words)
+    (first, second) = status.runs_of_command(words)
     begun(first)
     lines = rows(capsys, "-m", *words)
     assert [line.split()[:2] for line in lines[1:-1]] == [

@@ -35,9 +35,9 @@ def run_id(study: Study) -> str:
     settings = {**result_settings(study), "seeds": study.seed_list}
     for key, neutral in NEUTRAL.items():
         group, _, entry = key.rpartition(".")
-        place = settings[group] if group else settings
-        if place[entry] == neutral:
-            place.pop(entry)
+        mapping = settings[group] if group else settings
+        if mapping[entry] == neutral:
+            mapping.pop(entry)
     text = json.dumps([__version__, settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -68,10 +68,10 @@ def tidy(run: Path) -> None:
 
 
 def discard(study: Study) -> None:
-    """Delete a run that never came about, and the directories above it that are left empty."""
-    run, place = run_dir(study), Path(study.runs_dir)
+    """Delete the directory of a run that could not start, and those above it that are left empty."""
+    run, runs_dir = run_dir(study), Path(study.runs_dir)
     shutil.rmtree(run)
-    above = [] if place.is_absolute() else [p for p in (place, *place.parents) if p.name]
+    above = [] if runs_dir.is_absolute() else [p for p in (runs_dir, *runs_dir.parents) if p.name]
     with suppress(OSError):
         for folder in (run.parent, *above):
             folder.rmdir()
@@ -102,37 +102,41 @@ def write_metrics(run: Path, records: Iterable[dict[str, Any]]) -> None:
 
 def _checksums(run: Path) -> dict[str, str]:
     """SHA-256 of every file of the trajectory, by its path within the run."""
-    found = list(untrusted.entries(run / TRAJECTORY))
-    size = sum(entry.stat(follow_symlinks=False).st_size for _, entry in found)
+    listing = list(untrusted.entries(run / TRAJECTORY))
+    size = sum(entry.stat(follow_symlinks=False).st_size for _, entry in listing)
     if size > untrusted.memory():
         raise RunError(f"it has {size / 2**30:,.3g} GiB, more than there is memory")
     digests = {}
-    for name, entry in found:
+    for name, entry in listing:
         with Path(entry).open("rb") as file:
             digests[f"{TRAJECTORY}/{name}"] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests
 
 
 def check_trajectory(run: Path) -> None:
-    """Hold the trajectory's files against the checksums in DONE (where it has some: runs of old have none).
+    """Check the trajectory's files against the checksums in DONE, which very old runs do not have.
 
     Raises:
-        RunError: a file is missing, has come in, is not what the run wrote, or not what runs write.
+        RunError: a file is missing, was added, differs from what the run wrote, or is not such as runs write.
     """
     try:
         if (run / TRAJECTORY).is_symlink():
             raise RunError("it is a link, and links are not followed")
         lines = untrusted.read_text(run, DONE).splitlines()
-        wanted = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        found = _checksums(run) if wanted else {}
-        for name in sorted(wanted.keys() | found.keys()):
-            if name not in found:
+        recorded = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        digests = _checksums(run) if recorded else {}
+        for name in sorted(recorded.keys() | digests.keys()):
+            if name not in digests:
                 raise RunError(f"{name} is missing")
-            if found[name] != wanted.get(name):
-                what = (
-                    "is not what the run wrote" if name in wanted else "was not written by the run"
+            if digests[name] != recorded.get(name):
+                difference = (
+                    "is not what the run wrote"
+                    if name in recorded
+                    else "was not written by the run"
                 )
-                raise RunError(f"{name} {what}, its checksum says; delete {run} and run it again")
+                raise RunError(
+                    f"{name} {difference}, its checksum says; delete {run} and run it again"
+                )
         untrusted.check_store(run / TRAJECTORY)
     except (OSError, ValueError) as error:
         raise RunError(f"{run / TRAJECTORY} cannot be read: {first_line(error)}") from error
@@ -144,7 +148,7 @@ def _safe_yaml(text: str) -> Any:
 
 
 def read_settings(run: Path) -> Study:
-    """The settings that a run was made with, as what they were.
+    """The settings that a run was made with.
 
     Names that later versions may know (of activations, initialisers, ...) are taken as they are.
 
@@ -160,12 +164,14 @@ def read_settings(run: Path) -> Study:
 
 
 def read_provenance(run: Path) -> dict[str, Any]:
-    """Where a run says that it comes from, as plain data."""
+    """The provenance that a run recorded, as plain data."""
     return _read(run, PROVENANCE, json.loads)
 
 
 def read_facts(run: Path, arms: int | None = None) -> tuple[Study, dict[str, Any]]:
-    """Settings and provenance of a run (of so many arms), held to what a report makes use of.
+    """Settings and provenance of a run, checked as far as a report uses them.
+
+    `arms`: how many its trajectory has, where that is known.
 
     Raises:
         RunError: one of them cannot be read, or is not what runs write.
@@ -204,14 +210,14 @@ def read_trajectory(run: Path) -> xr.Dataset:
 
 def _read(run: Path, name: str, parse: Any) -> Any:
     try:
-        found = parse(untrusted.read_text(run, name))
+        content = parse(untrusted.read_text(run, name))
     except RunError:
         raise
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise RunError(f"{run / name} cannot be read: {first_line(error)}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise RunError(f"{run / name} cannot be read: it holds no mapping")
-    return found
+    return content
 
 
 def write_dataset(path: Path, dataset: xr.Dataset) -> None:
@@ -223,24 +229,24 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
 
 
 def stale(run: Path) -> str:
-    """By which other versions a run was finished, in words; '' if by those that are here."""
+    """Versions by which a run was finished and which differ from those here, in words; '' if none does."""
     provenance = read_provenance(run)
     packages = provenance.get("packages")
-    had = {**(packages if isinstance(packages, dict) else {}), **provenance}
+    then = {**(packages if isinstance(packages, dict) else {}), **provenance}
     return ", ".join(
-        f"{name} {had.get(name, 'unknown')} where {now} is here"
+        f"{name} {then.get(name, 'unknown')} where {now} is here"
         for name, now in versions().items()
-        if had.get(name) != now
+        if then.get(name) != now
     )
 
 
 def of_another_version(study: Study) -> Path | None:
     """A finished run of these very settings by another version of this package, if there is one."""
     settings = result_settings(study)
-    place = run_dir(study)
-    for run in sorted(place.parent.iterdir()) if place.parent.is_dir() else []:
+    own = run_dir(study)
+    for run in sorted(own.parent.iterdir()) if own.parent.is_dir() else []:
         with suppress(RunError):
-            if run == place or not is_done(run):
+            if run == own or not is_done(run):
                 continue
             # the settings last: YAML is slow to read, and a study may have a thousand runs
             other = read_provenance(run).get("kernelstudy") != __version__

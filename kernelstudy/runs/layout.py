@@ -1,4 +1,4 @@
-"""What a run's files must hold to be reported, checked before anything is made of them.
+"""What a run's files must hold to be reported, checked before they are used.
 
 A run directory may come from anybody (`untrusted`): what is said here of names, types and sizes is all that
 measures, figures and pages rely on.
@@ -24,72 +24,80 @@ if TYPE_CHECKING:
 MOST_LAYERS = max(DEPTHS)
 
 
-def check_dataset(found: xr.Dataset, where: Path) -> None:
-    """Hold a trajectory to the variables, dims and types that runs write (`analysis.variables`).
+def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
+    """Check a trajectory for the variables, dims and types that runs write (`analysis.variables`).
 
     Raises:
         RunError: for the first that differs.
     """
 
     def refuse(what: str) -> RunError:
-        return RunError(f"{where} is no trajectory of a run: {what}")
+        return RunError(f"{path} is no trajectory of a run: {what}")
 
-    layers = [i for i in range(1, MOST_LAYERS + 1) if f"feature_{i}" in found.variables]
+    layers = [i for i in range(1, MOST_LAYERS + 1) if f"feature_{i}" in trajectory.variables]
     if layers != list(range(1, len(layers) + 1)):
         raise refuse("a layer between others was not watched")
-    wanted = variables.all_of(len(layers))
-    wanted |= {k: v for k, v in variables.VALIDATION.items() if k in found.variables}
-    for name, variable in wanted.items():
-        _check_variable(found, name, variable, refuse)
-    if any(size < 1 for size in found.sizes.values()):
+    required_variables = variables.all_of(len(layers))
+    required_variables |= {
+        k: v for k, v in variables.VALIDATION.items() if k in trajectory.variables
+    }
+    for name, variable in required_variables.items():
+        _check_variable(trajectory, name, variable, refuse)
+    if any(size < 1 for size in trajectory.sizes.values()):
         raise refuse("it has an axis without entries")
-    if found.sizes["ky"] != found.sizes["kx"] or found.sizes["ky"] not in KERNEL_SIZES:
+    if (
+        trajectory.sizes["ky"] != trajectory.sizes["kx"]
+        or trajectory.sizes["ky"] not in KERNEL_SIZES
+    ):
         raise refuse("its kernels are not square and of a size that is studied")
     for name in variables.NET:
-        values = found[name].values
+        values = trajectory[name].values
         if len(set(values.tolist())) != len(values):
             raise refuse(f"{name} is not one distinct value for each entry")
-    steps = found["step"].values
+    steps = trajectory["step"].values
     if steps[0] != 0 or (np.diff(steps) <= 0).any():
         raise refuse("its steps do not start at 0 and grow")
     if layers:
-        _check_subjects(found, refuse)
+        _check_subjects(trajectory, refuse)
     for number in layers:
-        _check_layer(found, number, refuse)
+        _check_layer(trajectory, number, refuse)
 
 
 def _check_variable(
-    found: xr.Dataset, name: str, variable: Variable, refuse: Callable[[str], RunError]
+    trajectory: xr.Dataset, name: str, variable: Variable, refuse: Callable[[str], RunError]
 ) -> None:
-    if name not in found.variables:
+    if name not in trajectory.variables:
         raise refuse(f"there is no {name}")
-    dims, must = set(found[name].dims), set(variable.dims)
-    if not must <= dims <= must | ({"arm"} if variable.by_arm else set()):
-        raise refuse(f"{name} has the dims {', '.join(map(str, found[name].dims))[:200]}")
-    if found[name].dtype.kind not in variable.kinds:
+    dims, required = set(trajectory[name].dims), set(variable.dims)
+    if not required <= dims <= required | ({"arm"} if variable.by_arm else set()):
+        raise refuse(f"{name} has the dims {', '.join(map(str, trajectory[name].dims))[:200]}")
+    if trajectory[name].dtype.kind not in variable.kinds:
         raise refuse(f"{name} is of the wrong type")
 
 
-def _check_subjects(found: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
+def _check_subjects(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
     """The images that layers were watched on."""
-    sizes, seeds = found.sizes, found["probe_seed"].values.tolist()
-    if seeds != found["seed"].values.tolist()[: len(seeds)] or sizes["statistic"] != 2:
+    sizes, seeds = trajectory.sizes, trajectory["probe_seed"].values.tolist()
+    if seeds != trajectory["seed"].values.tolist()[: len(seeds)] or sizes["statistic"] != 2:
         raise refuse("the networks that were watched are not the first")
-    if not {"edge", "bar", "corner", "blob"} <= set(found["stimulus_kind"].values.tolist()):
+    if not {"edge", "bar", "corner", "blob"} <= set(trajectory["stimulus_kind"].values.tolist()):
         raise refuse("stimuli are missing")
-    if "test" not in found["probe_part"].values or sizes["orientation"] % 2:
+    if "test" not in trajectory["probe_part"].values or sizes["orientation"] % 2:
         raise refuse("its probes or gratings are not those of runs")
-    if len(set(found["example_label"].values.tolist())) < 2:
+    if len(set(trajectory["example_label"].values.tolist())) < 2:
         raise refuse("its examples are of one class")
 
 
-def _check_layer(found: xr.Dataset, number: int, refuse: Callable[[str], RunError]) -> None:
-    """What one layer showed."""
-    sizes = found.sizes
-    top, places = found[f"top_example_{number}"].values, found[f"top_place_{number}"].values
+def _check_layer(trajectory: xr.Dataset, number: int, refuse: Callable[[str], RunError]) -> None:
+    """The variables of one layer."""
+    sizes = trajectory.sizes
+    top, positions = (
+        trajectory[f"top_example_{number}"].values,
+        trajectory[f"top_place_{number}"].values,
+    )
     if not ((top >= 0) & (top < sizes["example"])).all():
         raise refuse(f"top_example_{number} names no examples")
-    if (places < 0).any():
+    if (positions < 0).any():
         raise refuse(f"top_place_{number} names no places")
     if sizes[f"map_channel_{number}"] > sizes[f"channel_{number}"]:
         raise refuse(f"feature_map_{number} has more channels than the layer")
@@ -97,13 +105,13 @@ def _check_layer(found: xr.Dataset, number: int, refuse: Callable[[str], RunErro
         raise refuse(f"kernel_{number} is not square")
 
 
-def check_provenance(provenance: dict[str, Any], where: Path) -> None:
-    """Hold provenance.json to what a report makes use of; RunError for the first entry that differs."""
+def check_provenance(provenance: dict[str, Any], path: Path) -> None:
+    """Check what a report uses of provenance.json; RunError for the first entry that is wrong."""
     text = {"device", "data.name", "data.source", "data.sha256"}
     counts = {"data.train", "data.test", "data.classes"}
     _check(
         provenance,
-        where,
+        path,
         {
             "command": _is_command,
             **{key: lambda v: isinstance(v, str) for key in text},
@@ -117,14 +125,14 @@ def check_provenance(provenance: dict[str, Any], where: Path) -> None:
     )
 
 
-def _check(found: dict[str, Any], where: Path, wanted: dict[str, Callable[[Any], object]]) -> None:
-    for key, is_right in wanted.items():
-        value: Any = found
+def _check(content: dict[str, Any], path: Path, rules: dict[str, Callable[[Any], object]]) -> None:
+    for key, is_right in rules.items():
+        value: Any = content
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if not is_right(value):
-            shown = repr(value)[:80]
-            raise RunError(f"{where}: {key}: {shown} is not what a run writes there")
+            excerpt = repr(value)[:80]
+            raise RunError(f"{path}: {key}: {excerpt} is not what a run writes there")
 
 
 def _count(value: Any) -> bool:

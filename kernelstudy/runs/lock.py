@@ -35,12 +35,13 @@ TOUCHED_EVERY, DEAD_AFTER = 10.0, 60.0  # seconds
 
 
 class Holder(NamedTuple):
-    """The process at work on a run. `age`: seconds since its last sign of life; `place`: see `_place`."""
+    """The process at work on a run. `age`: seconds since its last sign of life; `domain`: its
+    `_lock_domain`."""
 
     pid: int
     host: str
     since: str
-    place: str
+    domain: str
     age: float
 
     def __str__(self) -> str:
@@ -62,7 +63,7 @@ def held(run: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0.3)  # not 0: `holder` looks for a moment
     except Timeout:
-        raise _told(run, read(run)) from None
+        raise _held_error(run, read(run)) from None
     try:
         run.mkdir(parents=True, exist_ok=True)
         _record(run)
@@ -88,11 +89,11 @@ def outlast(run: Path, tell: Callable[[str], None]) -> None:
     is not waited for: its lock tells at once whether it lives. `tell` is called once if there is a wait.
     """
     until = None
-    while found := _alive_elsewhere(run):
+    while other := _alive_elsewhere(run):
         if until is None:
             until = time.monotonic() + DEAD_AFTER + 2
             tell(
-                f"{run} was being worked on by {found}: waiting up to {DEAD_AFTER:.0f} s for it to be dead"
+                f"{run} was being worked on by {other}: waiting up to {DEAD_AFTER:.0f} s for it to be dead"
             )
         elif time.monotonic() > until:
             return
@@ -101,19 +102,19 @@ def outlast(run: Path, tell: Callable[[str], None]) -> None:
 
 def _alive_elsewhere(run: Path) -> Holder | None:
     """The holder on another machine that may be alive, by the clock of the file system."""
-    found = read(run)
-    if found is None or found.place == _place():
+    other = read(run)
+    if other is None or other.domain == _lock_domain():
         return None
-    found = read(run, _file_systems_time(run))
-    return found if found is not None and _alive(found, here=False) else None
+    other = read(run, _file_systems_time(run))
+    return other if other is not None and _alive(other, here=False) else None
 
 
 def holder(run: Path) -> Holder | None:
     """Who is at work on `run`, if anybody is. Changes nothing, and trusts nothing in the directory."""
-    found = read(run)
-    if found is None or not _alive(found, _held_here(run)):
+    record = read(run)
+    if record is None or not _alive(record, _held_here(run)):
         return None
-    return found
+    return record
 
 
 def read(run: Path, now: float | None = None) -> Holder | None:
@@ -123,15 +124,15 @@ def read(run: Path, now: float | None = None) -> Holder | None:
             run / HOLDER, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         )
         with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 return None
             record = json.loads(file.read(4096))
-        age = (time.time() if now is None else now) - found.st_mtime
-        host, since, place = (
+        age = (time.time() if now is None else now) - status.st_mtime
+        host, since, domain = (
             printable(str(record[key])[:80]) for key in ("host", "since", "place")
         )
-        return Holder(int(record["pid"]), host, since, place, age)
+        return Holder(int(record["pid"]), host, since, domain, age)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
 
@@ -142,16 +143,16 @@ def _record(run: Path) -> None:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "place": _place(),
+        "place": _lock_domain(),
     }
     content = (json.dumps(record) + "\n").encode()
     for _ in range(3):
         try:
             descriptor = os.open(run / HOLDER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
-            found = read(run, _file_systems_time(run))
-            if found is not None and _alive(found, here=False):
-                raise _told(run, found) from None
+            other = read(run, _file_systems_time(run))
+            if other is not None and _alive(other, here=False):
+                raise _held_error(run, other) from None
             # Of several that take it over one alone finds it there to be moved out of the way.
             grave = run / f"{HOLDER}.{os.getpid()}"
             with suppress(FileNotFoundError):
@@ -163,18 +164,18 @@ def _record(run: Path) -> None:
             file.flush()
             os.fsync(descriptor)
         return
-    raise _told(run, read(run))
+    raise _held_error(run, read(run))
 
 
-def _alive(found: Holder, here: bool) -> bool:
-    """Whether a record's process is: by this machine's lock if it is of this place, else by its age."""
-    if found.place == _place():
+def _alive(record: Holder, here: bool) -> bool:
+    """Whether a record's process is alive: by this machine's lock (`here`) or, elsewhere, by its age."""
+    if record.domain == _lock_domain():
         return here
-    return found.age < DEAD_AFTER
+    return record.age < DEAD_AFTER
 
 
-def _place() -> str:
-    """What shares one set of local locks: a machine, a user and (in containers) their own processes."""
+def _lock_domain() -> str:
+    """Names what shares one set of local locks: machine, user and, in containers, process namespace."""
     try:
         processes = str(Path("/proc/self/ns/pid").readlink())
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
@@ -195,14 +196,14 @@ def _locks() -> Path:
 def _local_lock(run: Path) -> Path:
     folder = _locks()
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != _user()):
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != _user()):
         raise PermissionError(13, "is somebody else's, so that no lock can be kept there", folder)
     return folder / hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:24]
 
 
 def _held_here(run: Path) -> bool:
-    """Whether a process of this place holds the lock."""
+    """Whether a process of this domain holds the lock."""
     path = _locks() / _local_lock(run).name
     if not path.is_file():
         return False
@@ -228,7 +229,7 @@ def _touch(record: Path, ended: threading.Event) -> None:
             os.utime(record)
 
 
-def _told(run: Path, found: Holder | None) -> HeldError:
+def _held_error(run: Path, other: Holder | None) -> HeldError:
     return HeldError(
-        f"{run} is being worked on by {found or 'another process'}: wait for it to end"
+        f"{run} is being worked on by {other or 'another process'}: wait for it to end"
     )

@@ -1,6 +1,6 @@
-"""What is measured of a run, and what its own report measured, read back while it is current. No JAX.
+"""Measures of a run, and those that its own report made, read back as long as they are current. No JAX.
 
-The report seals analysis.zarr with the run that it was made of, and with a summary that is enough for
+The report marks analysis.zarr with the run that it was made of, and adds a summary that is enough for
 a report over a thousand runs: opening every array of every run would take minutes.
 """
 
@@ -72,16 +72,20 @@ def summary(analysis: xr.Dataset, verdicts: Verdicts, metric: str) -> dict[str, 
         "delta": last[DELTA + metric].transpose(*net),
         "start": analysis[metric].isel(step=0).transpose(*net),
         "diverged": analysis["diverged"].transpose(*net),
-        **{name: last[of].transpose(*net) for name, of in _LAST.items()},
+        **{name: last[variable].transpose(*net) for name, variable in _LAST.items()},
     }
     per_arm: dict[str, list] = {}
     for part, prefix in zip(PARTS, ("", DELTA), strict=True):
         for field in ("tier", "operator"):
-            judged = [verdicts.get((arm, part)) for arm in arms]
-            per_arm[f"{field}_{part}"] = [str(getattr(v, field, "")) for v in judged]
-        for name, of in _A.items():  # 3 x 3 kernels alone have it
-            found = last[prefix + of].values if prefix + of in last else np.full(len(arms), np.nan)
-            per_arm[f"{name}_{part}"] = found.astype(float).tolist()
+            arm_verdicts = [verdicts.get((arm, part)) for arm in arms]
+            per_arm[f"{field}_{part}"] = [str(getattr(v, field, "")) for v in arm_verdicts]
+        for name, variable in _A.items():  # 3 x 3 kernels alone have it
+            values = (
+                last[prefix + variable].values
+                if prefix + variable in last
+                else np.full(len(arms), np.nan)
+            )
+            per_arm[f"{name}_{part}"] = values.astype(float).tolist()
     null = analysis.sel(measure=metric)
     return {
         "metric": metric,
@@ -95,10 +99,10 @@ def summary(analysis: xr.Dataset, verdicts: Verdicts, metric: str) -> dict[str, 
 
 
 def fingerprint_of(run: Path) -> str:
-    """Hash of what tells one trajectory from another: DONE (its checksums), settings, provenance.
+    """Hash of what distinguishes one trajectory from another: DONE (its checksums), settings, provenance.
 
     Raises:
-        RunError: where one of them is not to be read.
+        RunError: where one of them cannot be read.
     """
     text = hashlib.sha256()
     for name in (directory.DONE, directory.CONFIG, directory.PROVENANCE):
@@ -119,9 +123,9 @@ def read_measures(
         RunError: where neither its analysis is current nor its trajectory can be read.
     """
     try:
-        found = _parsed(json.loads(_attributes(run, fingerprint)[SUMMARY]))
-        if found.metric == study.bank.metric:
-            return found, None
+        measures = _from_summary(json.loads(_attributes(run, fingerprint)[SUMMARY]))
+        if measures.metric == study.bank.metric:
+            return measures, None
     except Exception:  # whatever is wrong with it, the trajectory is what counts
         pass
     trajectory = directory.read_trajectory(run)
@@ -129,7 +133,7 @@ def read_measures(
         kernels = spatial_kernels(trajectory)
         analysis = measure_trajectory(trajectory, study.bank.kernels, kernels=kernels)
         verdicts = judge_arms(trajectory, study.controls, kernels=kernels)
-        return _parsed(summary(analysis, verdicts, study.bank.metric)), analysis
+        return _from_summary(summary(analysis, verdicts, study.bank.metric)), analysis
     except Exception as error:
         raise RunError(
             f"{run} cannot be measured: {type(error).__name__}: {first_line(error)}"
@@ -162,10 +166,10 @@ def read_curves(
     )
 
     def array(name: str) -> np.ndarray:
-        found = group[name]
-        if not isinstance(found, zarr.Array) or found.size > MOST_VALUES:
+        stored = group[name]
+        if not isinstance(stored, zarr.Array) or stored.size > MOST_VALUES:
             raise RunError(f"{name} is no array of measures")
-        values = np.asarray(found[...])
+        values = np.asarray(stored[...])
         if values.dtype.kind not in "fiu":
             raise RunError(f"{name} holds no numbers")
         return values
@@ -175,32 +179,32 @@ def read_curves(
 
 def _attributes(run: Path, fingerprint: str) -> dict[str, Any]:
     """The attributes of a current analysis.zarr."""
-    untrusted.check_places(run, directory.ANALYSIS)
-    place = run / directory.ANALYSIS
-    found = json.loads(untrusted.read_text(place, "zarr.json"))["attributes"]
-    if (found[OF], found[BY]) != (fingerprint, __version__):
-        raise RunError(f"{place} is not of this trajectory and version")
-    return found
+    untrusted.refuse_links(run, directory.ANALYSIS)
+    store = run / directory.ANALYSIS
+    attributes = json.loads(untrusted.read_text(store, "zarr.json"))["attributes"]
+    if (attributes[OF], attributes[BY]) != (fingerprint, __version__):
+        raise RunError(f"{store} is not of this trajectory and version")
+    return attributes
 
 
-def _parsed(found: dict[str, Any]) -> RunMeasures:
-    """A summary, held to its shapes; ValueError, KeyError or TypeError where it is none."""
-    arms, seeds = [str(arm) for arm in found["arms"]], np.array(found["seeds"], dtype=int)
+def _from_summary(content: dict[str, Any]) -> RunMeasures:
+    """`RunMeasures` from a summary; ValueError, KeyError or TypeError where its shapes do not fit."""
+    arms, seeds = [str(arm) for arm in content["arms"]], np.array(content["seeds"], dtype=int)
     shape = (len(arms), len(seeds))
     names = ("value", "delta", "start", "diverged", *_LAST)
     per_network = {
-        name: np.array(found["per_network"][name], dtype=float).reshape(shape) for name in names
+        name: np.array(content["per_network"][name], dtype=float).reshape(shape) for name in names
     }
     per_arm: dict[str, np.ndarray] = {}
     for part in PARTS:
         for name in ("tier", "operator"):
-            texts = [str(text) for text in found["per_arm"][f"{name}_{part}"]]
+            texts = [str(text) for text in content["per_arm"][f"{name}_{part}"]]
             per_arm[f"{name}_{part}"] = np.array(texts, dtype=object).reshape(len(arms))
         for name in _A:
-            values = np.array(found["per_arm"][f"{name}_{part}"], dtype=float)
+            values = np.array(content["per_arm"][f"{name}_{part}"], dtype=float)
             per_arm[f"{name}_{part}"] = values.reshape(len(arms))
-    mean, low, high = (float(value) for value in found["chance"])
-    step, metric = int(found["step"]), str(found["metric"])
+    mean, low, high = (float(value) for value in content["chance"])
+    step, metric = int(content["step"]), str(content["metric"])
     return RunMeasures(
         metric=metric,
         arms=arms,
@@ -239,14 +243,14 @@ def measure_run(
     """
     out = run if out is None else out
     trajectory = directory.read_trajectory(run) if trajectory is None else trajectory
-    untrusted.check_places(out, "tables", "figures")
+    untrusted.refuse_links(out, "tables", "figures")
     study, provenance = directory.read_facts(run, trajectory.sizes["arm"])
     kernels = spatial_kernels(trajectory)
     matches = final_matches(trajectory, study.bank.kernels, kernels=kernels)
     analysis = measure_trajectory(trajectory, study.bank.kernels, kernels=kernels)
     verdicts = judge_arms(trajectory, study.controls, kernels=kernels)
     deep = measure_deep(trajectory, [arm.starts_random for arm in study.arms])
-    found = {
+    frames = {
         "summary": tables.summary(analysis),
         "tests": tables.tests(analysis),
         "ladder": tables.ladder(verdicts),
@@ -255,13 +259,13 @@ def measure_run(
         **({} if deep is None else deep_tables(deep)),
     }
     if out == run:
-        of_layers = [] if deep is None else [deep.channels, deep.layers]
-        whole = xr.merge([analysis, *of_layers])
+        layer_datasets = [] if deep is None else [deep.channels, deep.layers]
+        whole = xr.merge([analysis, *layer_datasets])
         sealed = seal(whole, fingerprint_of(run), verdicts, study.bank.metric)
         directory.write_dataset(out / directory.ANALYSIS, sealed)
     else:  # a report on its own still says where it comes from
         files.write_text(out / directory.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-    for name, table in found.items():
+    for name, table in frames.items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
     return Findings(
         trajectory=trajectory,
@@ -272,5 +276,5 @@ def measure_run(
         analysis=analysis,
         verdicts=verdicts,
         deep=deep,
-        tables=found,
+        tables=frames,
     )

@@ -37,30 +37,30 @@ def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None =
         RunError: where `run` cannot be read.
     """
     out = run if out is None else out
-    found = measures.measure_run(run, out=out, trajectory=trajectory)
-    study, deep = found.study, found.deep
-    bank = usable_bank(study.bank.kernels, found.trajectory.sizes["ky"])
-    draw(found, bank, out / "figures")
-    composed = compose(found)
+    findings = measures.measure_run(run, out=out, trajectory=trajectory)
+    study, deep = findings.study, findings.deep
+    bank = usable_bank(study.bank.kernels, findings.trajectory.sizes["ky"])
+    draw(findings, bank, out / "figures")
+    content = compose(findings)
     if deep is not None:
-        deep_words.draw(found.trajectory, deep, study.model.stride, out / "figures")
-        deep_words.add_to(composed, deep)
-    composed.explorer = explorer.payload(
-        found.trajectory,
-        found.kernels,
-        found.analysis,
+        deep_words.draw(findings.trajectory, deep, study.model.stride, out / "figures")
+        deep_words.add_to(content, deep)
+    content.explorer = explorer.payload(
+        findings.trajectory,
+        findings.kernels,
+        findings.analysis,
         deep,
         bank=bank,
         metric=study.bank.metric,
         stride=study.model.stride,
     )
-    return page.write(composed, out)
+    return page.write(content, out)
 
 
-def draw(found: Findings, bank: Bank, folder: Path) -> None:
+def draw(findings: Findings, bank: Bank, folder: Path) -> None:
     """All figures of a report but those of deeper layers. `bank`: of the declared kernels."""
-    trajectory, analysis, kernels = found.trajectory, found.analysis, found.kernels
-    metric, matches = found.study.bank.metric, found.matches
+    trajectory, analysis, kernels = findings.trajectory, findings.analysis, findings.kernels
+    metric, matches = findings.study.bank.metric, findings.matches
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
     style.save(curves.answer(analysis, metric), folder, "answer")
     style.save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
@@ -85,13 +85,13 @@ def draw(found: Findings, bank: Bank, folder: Path) -> None:
     kernels_gif(trajectory, kernels, folder)
 
 
-def compose(found: Findings) -> Page:
+def compose(findings: Findings) -> Page:
     """What the report says, in words."""
-    analysis, verdicts, tables = found.analysis, found.verdicts, found.tables
-    study, provenance = found.study, found.provenance
+    analysis, verdicts, tables = findings.analysis, findings.verdicts, findings.tables
+    study, provenance = findings.study, findings.provenance
     data, metric, last = provenance["data"], study.bank.metric, study.steps
     arms, seeds = [str(a) for a in analysis["arm"].values], analysis.sizes["seed"]
-    used = ", ".join(str(entry) for entry in analysis["entry"].values)
+    entries = ", ".join(str(entry) for entry in analysis["entry"].values)
     shape = " x ".join(map(str, data["image_shape"]))
     facts = [
         (
@@ -104,11 +104,11 @@ def compose(found: Findings) -> Page:
             f"{len(arms)} arms x {seeds} seeds = {len(arms) * seeds}, {last:,} steps of "
             f"{study.batch_size} images, on {provenance['device']}",
         ),
-        ("Declared", f"bank {used}; primary measure {metric}; final step {last:,}"),
+        ("Declared", f"bank {entries}; primary measure {metric}; final step {last:,}"),
     ]
     notes = [run_words.refusal(analysis), run_words.diverged(analysis), run_words.dead(verdicts)]
-    final = tables["summary"][tables["summary"]["step"] == last].drop(columns="step")
-    tested = tables["tests"][tables["tests"]["step"] == last].drop(columns="step")
+    final_summary = tables["summary"][tables["summary"]["step"] == last].drop(columns="step")
+    final_tests = tables["tests"][tables["tests"]["step"] == last].drop(columns="step")
     return Page(
         title=f"{study.name}: do the learned kernels look hand-crafted?",
         facts=facts,
@@ -124,18 +124,18 @@ def compose(found: Findings) -> Page:
         sections=_sections(arms, "a_pop" in analysis),
         tables=[
             ("Growth of each sector's energy: start + new + cross = end", tables["growth"]),
-            ("Summary", final),
-            ("Tests", tested),
+            ("Summary", final_summary),
+            ("Tests", final_tests),
         ],
         ladder=ladder_words.in_words(tables["ladder"]),
-        method=_method(study, used),
+        method=_method(study, entries),
         reproduce=provenance["command"],
         provenance=provenance,
     )
 
 
-def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure]]]:
-    numbered = list(enumerate(arms))
+def _sections(arms: list[str], has_a: bool) -> list[tuple[str, str, list[Figure]]]:
+    indices = list(enumerate(arms))
     portrait = Figure(
         "portrait",
         "Orientation and a of every kernel at the final step",
@@ -153,7 +153,7 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
             "Kernels over time",
             "The first seed's kernels of each arm. One symmetric colour scale for W and one for W − W₀, "
             "over all arms.",
-            [Figure(f"kernels_{i}", f"Kernels of {arm} over time", arm) for i, arm in numbered],
+            [Figure(f"kernels_{i}", f"Kernels of {arm} over time", arm) for i, arm in indices],
         ),
         (
             "Similarity over time",
@@ -169,7 +169,7 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
                     "A kernel's energy divides exactly into these sectors. Dotted: chance, each "
                     "sector's part of the dimensions.",
                 ),
-                *([a_pop, portrait] if with_a else []),
+                *([a_pop, portrait] if has_a else []),
             ],
         ),
         (
@@ -200,9 +200,9 @@ def _sections(arms: list[str], with_a: bool) -> list[tuple[str, str, list[Figure
     ]
 
 
-def _method(study: Study, used: str) -> list[str]:
+def _method(study: Study, entries: str) -> list[str]:
     return [
-        f"Declared before the run: bank {used}; primary measure {study.bank.metric}; final step "
+        f"Declared before the run: bank {entries}; primary measure {study.bank.metric}; final step "
         f"{study.steps:,}. All else is description.",
         "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "
         "hold their level where a bounded measure is skewed (below 6 networks, and in the table of tests: "

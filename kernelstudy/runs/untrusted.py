@@ -1,4 +1,4 @@
-"""Run directories may come from anybody: what is in them is judged before it is read.
+"""Run directories may come from anybody: what is in them is checked before it is read.
 
 Nothing is unpickled, imported or instantiated; no link is followed; sizes are known before anything is
 allocated. A store is read only if it is of the few plain kinds of Zarr (version 3) that runs write.
@@ -41,14 +41,14 @@ def read_bytes(folder: Path, name: str, limit: int = TEXT_BYTES, *, last: int = 
     if path.is_symlink():
         raise RunError(f"{path} is a link, and links are not followed")
     with os.fdopen(os.open(path, flags), "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise RunError(f"{path} is not a file")
         if last:
-            file.seek(max(0, found.st_size - last))
+            file.seek(max(0, status.st_size - last))
             return file.read(last)
-        if found.st_size > limit:
-            raise RunError(f"{path} has {found.st_size:,} bytes, more than {limit:,}")
+        if status.st_size > limit:
+            raise RunError(f"{path} has {status.st_size:,} bytes, more than {limit:,}")
         return file.read(limit)
 
 
@@ -57,8 +57,8 @@ def read_text(folder: Path, name: str) -> str:
     return read_bytes(folder, name).decode()
 
 
-def check_places(folder: Path, *names: str) -> None:
-    """RunError where one of the directories `names` of `folder`, to be written into, leads elsewhere."""
+def refuse_links(folder: Path, *names: str) -> None:
+    """RunError where one of the directories `names` of `folder`, to be written into, is a link."""
     for name in names:
         if (folder / name).is_symlink():
             raise RunError(f"{folder / name} is a link, and links are not followed")
@@ -70,9 +70,9 @@ def entries(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry[st
     Raises:
         RunError: for a link, and whatever else is neither file nor directory.
     """
-    with os.scandir(folder / below) as found:
-        listed = sorted(found, key=lambda entry: entry.name)
-    for entry in listed:
+    with os.scandir(folder / below) as scan:
+        children = sorted(scan, key=lambda entry: entry.name)
+    for entry in children:
         name = f"{below}/{entry.name}" if below else entry.name
         if entry.is_dir(follow_symlinks=False):
             if name.count("/") > 32:
@@ -110,8 +110,8 @@ def check_store(store: Path, *, limit: int | None = None) -> None:
         if name == "zarr.json":
             continue
         if rest == "zarr.json":
-            size, of_chunk = _check_array(store, array, _metadata(store, name))
-            total, chunk_bytes[array] = total + size, of_chunk
+            size, chunk_size = _check_array(store, array, _metadata(store, name))
+            total, chunk_bytes[array] = total + size, chunk_size
             if total > limit:
                 raise RunError(
                     f"{store} claims arrays of {total / 2**30:,.3g} GiB, more than the {limit / 2**30:,.3g} "
@@ -138,39 +138,39 @@ def memory() -> int:
 
 def _metadata(store: Path, name: str) -> dict[str, Any]:
     try:
-        found = json.loads(read_bytes(store, name, 2**20))
+        metadata = json.loads(read_bytes(store, name, 2**20))
     except (ValueError, RecursionError, OSError) as error:
         raise RunError(f"{store / name} cannot be read") from error
-    if not isinstance(found, dict) or found.get("zarr_format") != 3:
+    if not isinstance(metadata, dict) or metadata.get("zarr_format") != 3:
         raise RunError(f"{store / name} is not metadata of Zarr 3")
-    return found
+    return metadata
 
 
-def _check_array(store: Path, name: str, found: dict[str, Any]) -> tuple[int, int]:
+def _check_array(store: Path, name: str, metadata: dict[str, Any]) -> tuple[int, int]:
     """Bytes of an array and of one of its chunks."""
     where = store / name
     try:
-        item = _item_bytes(found["data_type"])
-        shape = found["shape"]
-        chunk = found["chunk_grid"]["configuration"]["chunk_shape"]
-        kinds = found["node_type"], found["chunk_grid"]["name"]
-        codecs = [codec["name"] for codec in found["codecs"]]
-        separator = found["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
+        item = _item_bytes(metadata["data_type"])
+        shape = metadata["shape"]
+        chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        kinds = metadata["node_type"], metadata["chunk_grid"]["name"]
+        codecs = [codec["name"] for codec in metadata["codecs"]]
+        separator = metadata["chunk_key_encoding"].get("configuration", {}).get("separator", "/")
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{where} is not described as an array") from error
     if item is None:
-        kind = str(found["data_type"])[:80]
+        kind = str(metadata["data_type"])[:80]
         raise RunError(f"{where} is of type {kind!r}: only numbers and text are read")
     if not (_whole(shape, 0) and _whole(chunk, 1) and len(shape) == len(chunk)):
         raise RunError(f"{where} has a shape that cannot be: {str(shape)[:80]}")
     if kinds != ("array", "regular") or codecs != ["bytes", "zstd"] or separator != "/":
         raise RunError(f"{where} is stored in a way that runs do not use")
-    if found.get("storage_transformers"):
+    if metadata.get("storage_transformers"):
         raise RunError(f"{where} is stored in a way that runs do not use")
     if math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True)) > CHUNKS:
         raise RunError(f"{where} has more than {CHUNKS:,} chunks")
-    of_chunk = item * math.prod(chunk)
-    return item * math.prod(shape) + of_chunk, of_chunk
+    chunk_size = item * math.prod(chunk)
+    return item * math.prod(shape) + chunk_size, chunk_size
 
 
 def _item_bytes(data_type: Any) -> int | None:
@@ -191,13 +191,13 @@ def _whole(numbers: Any, least: int) -> bool:
 
 def _check_frame(path: Path, start: bytes, size: int) -> None:
     """A chunk's Zstandard frame (RFC 8878, 3.1.1) must say that it holds a chunk, no more and no less."""
-    claimed = None
+    content_size = None
     if start[:4] == _ZSTD and len(start) > 5:
         flag, single, dictionary = start[4] >> 6, start[4] >> 5 & 1, start[4] & 3
         width = (1 if single else 0, 2, 4, 8)[flag]
         first = 5 + (not single) + (0, 1, 2, 4)[dictionary]
         if width:
-            claimed = int.from_bytes(start[first : first + width], "little")
-            claimed += 256 if width == 2 else 0
-    if claimed != size:
+            content_size = int.from_bytes(start[first : first + width], "little")
+            content_size += 256 if width == 2 else 0
+    if content_size != size:
         raise RunError(f"{path} is damaged: it is not a chunk of {size:,} bytes")

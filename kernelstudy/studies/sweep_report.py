@@ -61,7 +61,7 @@ def write(places: list[Path], *, out: Path | None = None, allow_mixed: bool = Fa
     """
     sweep = read_sweep(places, allow_mixed=allow_mixed)
     out = default_place(places) if out is None else out
-    untrusted.check_places(out, "tables", "figures")
+    untrusted.refuse_links(out, "tables", "figures")
     tested = effects.tests(sweep.networks)
     differences = effects.effects(sweep.networks, sweep.design)
     found = {

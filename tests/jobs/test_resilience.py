@@ -60,9 +60,9 @@ def test_a_second_process_is_told_who_is_at_work(tmp_path):
         "with lock.held(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     from kernelstudy import runs
-    from kernelstudy.status import wanted
+    from kernelstudy.status import runs_of_command
 
-    (run,) = wanted([*WORDS, f"runs_dir={tmp_path}"])
+    (run,) = runs_of_command([*WORDS, f"runs_dir={tmp_path}"])
     holder = subprocess.Popen([sys.executable, "-c", code, str(run)], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
