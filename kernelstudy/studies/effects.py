@@ -33,10 +33,10 @@ def conditions(networks: pd.DataFrame) -> pd.DataFrame:
     chance; NaN where there is none. Returns `CONDITION_COLUMNS`; no row where nothing is measured.
     """
     chance = networks.drop_duplicates(["condition", "arm"])[["condition", "arm", "chance"]]
-    found = [means(networks, column).assign(part=part) for part, column in PARTS.items()]
-    table = pd.concat(found).merge(chance, on=["condition", "arm"])
-    rank = {place: i for i, (place, _) in enumerate(_groups(networks))}
-    order = [rank[place] for place in zip(table["condition"], table["arm"], strict=True)]
+    frames = [means(networks, column).assign(part=part) for part, column in PARTS.items()]
+    table = pd.concat(frames).merge(chance, on=["condition", "arm"])
+    rank = {cell: i for i, (cell, _) in enumerate(_groups(networks))}
+    order = [rank[cell] for cell in zip(table["condition"], table["arm"], strict=True)]
     table = table.iloc[np.argsort(order, kind="stable")]
     return table.reset_index(drop=True)[CONDITION_COLUMNS]
 
@@ -45,10 +45,10 @@ def means(networks: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of a share in every condition and arm that has any: condition, arm, n, mean, ci_low, ci_high."""
     keys, samples = [], []
     values = networks[column].to_numpy()
-    for place, rows in _groups(networks):
+    for cell, rows in _groups(networks):
         known = values[rows][np.isfinite(values[rows])]
         if len(known):
-            keys.append(place)
+            keys.append(cell)
             samples.append(known)
     rows = [
         (*key, len(sample), sample.mean(), low, high)
@@ -67,21 +67,21 @@ def tests(networks: pd.DataFrame) -> pd.DataFrame:
     the family. Intervals are Student's. Returns `TEST_COLUMNS`.
     """
     keys, samples = [], []
-    asked = [
+    questions = [
         (part, null, (networks[column] - networks[reference]).to_numpy())
         for part, column in PARTS.items()
         for null, reference in (("N0", "chance"), ("N1", "start"))
     ]
-    for place, rows in _groups(networks):
-        for part, null, differences in asked:
+    for cell, rows in _groups(networks):
+        for part, null, differences in questions:
             known = differences[rows][np.isfinite(differences[rows])]
             if len(known):
-                keys.append((*place, part, null))
+                keys.append((*cell, part, null))
                 samples.append(known)
-    found = zip(keys, samples, *_students(samples), sign_flips(samples), strict=True)
+    results = zip(keys, samples, *_students(samples), sign_flips(samples), strict=True)
     rows = [
         (*key, len(sample), sample.mean(), low, high, p, np.nan)
-        for key, sample, low, high, p in found
+        for key, sample, low, high, p in results
     ]
     return _with_q(pd.DataFrame(rows, columns=TEST_COLUMNS))
 
@@ -104,17 +104,19 @@ def effects(networks: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
     rows, paired = [], []
     for key in design.columns:
         others = [f"key {other}" for other in design.columns if other != key]
-        for arm, of_arm in joined.groupby("arm", sort=False):
+        for arm, arm_networks in joined.groupby("arm", sort=False):
             for part, column in PARTS.items():
-                excess = (of_arm[column] - of_arm["chance"]) / (1 - of_arm["chance"])
-                known = of_arm.assign(excess=excess)[np.isfinite(excess)]
+                excess = (arm_networks[column] - arm_networks["chance"]) / (
+                    1 - arm_networks["chance"]
+                )
+                known = arm_networks.assign(excess=excess)[np.isfinite(excess)]
                 by_value = {
                     value: _seeds_by_rest(group, others)
                     for value, group in known.groupby(f"key {key}")
                 }
-                for value, against, reference in _against_first(by_value):
-                    row, differences = _contrast(value, against)
-                    rows.append([key, arm, part, *reference, *row])
+                for values, references, pair in _pairs_with_first(by_value):
+                    row, differences = _contrast(values, references)
+                    rows.append([key, arm, part, *pair, *row])
                     paired.append(differences)
     flips = [d for d in paired if d is not None]
     p = iter(sign_flips(flips))
@@ -130,15 +132,15 @@ def _seeds_by_rest(group: pd.DataFrame, others: list[str]) -> pd.DataFrame:
     frame = pd.DataFrame(
         {"seed": group["seed"], "rest": pd.Series(rest, group.index, dtype=object)}
     )
-    codes, found = pd.factorize(frame["rest"])
-    labels = list(found)
+    codes, rests = pd.factorize(frame["rest"])
+    labels = list(rests)
     table = frame.assign(rest=codes, excess=group["excess"]).pivot_table(
         index="seed", columns="rest", values="excess"
     )
     return table.set_axis([labels[int(code)] for code in table.columns], axis=1)
 
 
-def _against_first(by_value: dict) -> Iterable[tuple]:
+def _pairs_with_first(by_value: dict) -> Iterable[tuple]:
     """Both tables on the rest they share, and (value, reference), for every value but the first."""
     first = min(by_value, default=None)
     for value in sorted(by_value):
@@ -171,20 +173,20 @@ def _welch(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Welch's 95% interval of mean(x) - mean(y) (Welch 1947)."""
     if x.std() == 0 and y.std() == 0:
         return np.nan, np.nan
-    found = scipy.stats.ttest_ind(x, y, equal_var=False).confidence_interval()
-    return float(found.low), float(found.high)
+    interval = scipy.stats.ttest_ind(x, y, equal_var=False).confidence_interval()
+    return float(interval.low), float(interval.high)
 
 
 def _permutation(x: np.ndarray, y: np.ndarray) -> float:
     """Two-sided p that x and y come of one law, by the difference of their means."""
-    found = scipy.stats.permutation_test(
+    test = scipy.stats.permutation_test(
         (x, y),
         lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
         vectorized=True,
         n_resamples=9999,
         rng=np.random.default_rng(0),
     )
-    return float(found.pvalue)
+    return float(test.pvalue)
 
 
 def intervals(
@@ -192,35 +194,35 @@ def intervals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`bootstrap_t_interval` of many samples, those of one size together: two arrays (samples,)."""
     low, high = np.full(len(samples), np.nan), np.full(len(samples), np.nan)
-    for places, block in _of_one_size(samples):
-        low[places], high[places] = bootstrap_t_interval(block, support=support)
+    for indices, block in _blocks_by_size(samples):
+        low[indices], high[indices] = bootstrap_t_interval(block, support=support)
     return low, high
 
 
 def _students(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """`t_interval` of many samples: two arrays (samples,)."""
     low, high = np.full(len(samples), np.nan), np.full(len(samples), np.nan)
-    for places, block in _of_one_size(samples):
-        low[places], high[places] = t_interval(block)
+    for indices, block in _blocks_by_size(samples):
+        low[indices], high[indices] = t_interval(block)
     return low, high
 
 
 def sign_flips(samples: list[np.ndarray]) -> np.ndarray:
     """`sign_flip_test` of many samples, those of one size together; NaN below 6 values: (samples,)."""
     p = np.full(len(samples), np.nan)
-    for places, block in _of_one_size(samples):
+    for indices, block in _blocks_by_size(samples):
         if len(block) >= FEWEST:
-            p[places] = sign_flip_test(block)
+            p[indices] = sign_flip_test(block)
     return p
 
 
-def _of_one_size(samples: list[np.ndarray]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """(their places, the samples as (n, m)) in blocks of at most `_AT_ONCE`."""
+def _blocks_by_size(samples: list[np.ndarray]) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """(indices of samples of one size, these as (size, count)) in blocks of at most `_AT_ONCE`."""
     sizes = np.array([len(sample) for sample in samples], dtype=int)
     for size in np.unique(sizes):
-        places = np.flatnonzero(sizes == size)
-        for start in range(0, len(places), _AT_ONCE):
-            block = places[start : start + _AT_ONCE]
+        indices = np.flatnonzero(sizes == size)
+        for start in range(0, len(indices), _AT_ONCE):
+            block = indices[start : start + _AT_ONCE]
             yield block, np.stack([samples[i] for i in block], axis=1)
 
 
@@ -228,11 +230,11 @@ def _groups(networks: pd.DataFrame) -> list[tuple[tuple, np.ndarray]]:
     """(condition, arm) and its rows, in order of appearance."""
     if not len(networks):
         return []
-    place = networks[["condition", "arm"]]
-    codes = place.groupby(["condition", "arm"], sort=False).ngroup().to_numpy()
+    cells = networks[["condition", "arm"]]
+    codes = cells.groupby(["condition", "arm"], sort=False).ngroup().to_numpy()
     order = np.argsort(codes, kind="stable")
     rows = np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
-    firsts = place.iloc[[group[0] for group in rows]].itertuples(index=False)
+    firsts = cells.iloc[[group[0] for group in rows]].itertuples(index=False)
     return [(tuple(first), group) for first, group in zip(firsts, rows, strict=True)]
 
 

@@ -36,18 +36,18 @@ def arrange(studies: list[Study]) -> tuple[list[Key], list[int], pd.DataFrame]:
     columns: dict[str, list[int]] = {}
     values: dict[str, list[Any]] = {}
     for name in names:
-        values[name], columns[name] = _ranked([one[name] for one in flattened])
+        values[name], columns[name] = _rank([one[name] for one in flattened])
     swept = [name for name in names if len(values[name]) > 1]
     axes = [name for name in swept if not _decider(name, swept, columns)]
     follows = {name: _decider(name, axes, columns) for name in swept if name not in axes}
     keys = [
         Key(name, values[name], [k for k, by in follows.items() if by == name]) for name in axes
     ]
-    places = [tuple(columns[name][i] for name in axes) for i in range(len(studies))]
-    ordered = sorted(set(places))
-    design = pd.DataFrame(ordered, columns=axes, index=range(len(ordered)), dtype=int)
-    index = {place: i for i, place in enumerate(ordered)}
-    return keys, [index[place] for place in places], design
+    points = [tuple(columns[name][i] for name in axes) for i in range(len(studies))]
+    conditions = sorted(set(points))
+    design = pd.DataFrame(conditions, columns=axes, index=range(len(conditions)), dtype=int)
+    index = {point: i for i, point in enumerate(conditions)}
+    return keys, [index[point] for point in points], design
 
 
 def _decider(name: str, others: Iterable[str], columns: dict[str, list[int]]) -> str | None:
@@ -66,19 +66,19 @@ def _fixes(one: list[int], another: list[int]) -> bool:
     return len(set(zip(one, another, strict=True))) == len(set(one))
 
 
-def _ranked(found: list[Any]) -> tuple[list[Any], list[int]]:
-    """The distinct values in order, numbers by size, and every run's place among them."""
-    texts = [json.dumps(value, sort_keys=True, default=str) for value in found]
-    distinct = dict(zip(texts, found, strict=True))
+def _rank(values: list[Any]) -> tuple[list[Any], list[int]]:
+    """The distinct values in order, numbers by size, and every run's index among them."""
+    texts = [json.dumps(value, sort_keys=True, default=str) for value in values]
+    value_of = dict(zip(texts, values, strict=True))
 
     def rank(text: str) -> tuple:
-        value = distinct[text]
+        value = value_of[text]
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return (value is not None, not number, value if number else 0, text)
 
-    ordered = sorted(distinct, key=rank)
-    place = {text: i for i, text in enumerate(ordered)}
-    return [distinct[text] for text in ordered], [place[text] for text in texts]
+    texts_in_order = sorted(value_of, key=rank)
+    position = {text: i for i, text in enumerate(texts_in_order)}
+    return [value_of[text] for text in texts_in_order], [position[text] for text in texts]
 
 
 def flat(study: Study) -> dict[str, Any]:
@@ -86,17 +86,17 @@ def flat(study: Study) -> dict[str, Any]:
     return _flat(dataclasses.asdict(study), "")
 
 
-def _flat(settings: dict[str, Any], prefix: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
+def _flat(entries: dict[str, Any], prefix: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in entries.items():
         key = f"{prefix}{name}"
         if key in NOT_SWEPT or key in NOT_IN_ID:
             continue
         if isinstance(value, dict):
-            found |= _flat(value, f"{key}.")
+            values |= _flat(value, f"{key}.")
         else:
-            found[key] = value
-    return found
+            values[key] = value
+    return values
 
 
 def label(value: Any) -> str:

@@ -37,20 +37,20 @@ def below(claim: str, values: ArrayLike, bound: float) -> Outcome:
 
     values: (n,), one a network (or one a seed, of paired differences); what is not finite is left out.
     """
-    return _decided(claim, values, -np.inf, bound)
+    return _outcome(claim, values, -np.inf, bound)
 
 
 def above(claim: str, values: ArrayLike, bound: float) -> Outcome:
     """'The mean is more than `bound`', decided as `below` is."""
-    return _decided(claim, values, bound, np.inf)
+    return _outcome(claim, values, bound, np.inf)
 
 
 def within(claim: str, values: ArrayLike, bound: float) -> Outcome:
     """'The mean is less than `bound` away from 0': a test of equivalence (Schuirmann 1987), by interval."""
-    return _decided(claim, values, -bound, bound)
+    return _outcome(claim, values, -bound, bound)
 
 
-def _decided(claim: str, values: ArrayLike, least: float, most: float) -> Outcome:
+def _outcome(claim: str, values: ArrayLike, least: float, most: float) -> Outcome:
     x = np.asarray(values, dtype=float).ravel()
     x = x[np.isfinite(x)]
     if not len(x):
@@ -70,7 +70,9 @@ def above_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
 
     rung: with n, diff, ci_low, ci_high, p and q, as a row of `tables.ladder`; None where there is none.
     """
-    return _of_rung(claim, rung, lambda up, down: HOLDS if up else FAILS if down else OPEN, level)
+    return _outcome_on_rung(
+        claim, rung, lambda up, down: HOLDS if up else FAILS if down else OPEN, level
+    )
 
 
 def not_above_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
@@ -78,19 +80,19 @@ def not_above_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
 
     That nothing was found is no proof that there is nothing: the interval says how little it may be.
     """
-    return _of_rung(claim, rung, lambda up, down: FAILS if up else HOLDS, level)
+    return _outcome_on_rung(claim, rung, lambda up, down: FAILS if up else HOLDS, level)
 
 
 def not_from_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
     """'It matches this rung': fails if q says above or below, and holds if it says neither."""
-    return _of_rung(claim, rung, lambda up, down: FAILS if up or down else HOLDS, level)
+    return _outcome_on_rung(claim, rung, lambda up, down: FAILS if up or down else HOLDS, level)
 
 
-def _of_rung(claim: str, rung, decide, level: float) -> Outcome:
+def _outcome_on_rung(claim: str, rung, decide, level: float) -> Outcome:
     if rung is None or not rung.n:
         return missing(claim)
-    found = rung.q <= level  # False where too few networks allow no test
-    verdict = decide(found and rung.diff > 0, found and rung.diff < 0)
+    is_clear = rung.q <= level  # False where too few networks allow no test
+    verdict = decide(is_clear and rung.diff > 0, is_clear and rung.diff < 0)
     if np.isnan(rung.q):
         verdict = OPEN
     diff, low, high, p, q = map(float, (rung.diff, rung.ci_low, rung.ci_high, rung.p, rung.q))
@@ -105,9 +107,9 @@ def missing(claim: str) -> Outcome:
 
 def overall(verdicts: Iterable[str]) -> str:
     """Of all parts: one that fails makes the whole fail; it holds only if every part was run and holds."""
-    found = set(verdicts)
-    if FAILS in found:
+    kinds = set(verdicts)
+    if FAILS in kinds:
         return FAILS
-    if found == {HOLDS}:
+    if kinds == {HOLDS}:
         return HOLDS
-    return MISSING if found <= {MISSING} else OPEN
+    return MISSING if kinds <= {MISSING} else OPEN

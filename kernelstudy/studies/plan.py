@@ -65,16 +65,16 @@ def plan_of(folder: Path, conf: Path) -> Plan:
     """
     page = folder / "README.md"
     try:
-        text, declared = page.read_text(encoding="utf-8"), conf.read_text(encoding="utf-8")
+        text, conf_text = page.read_text(encoding="utf-8"), conf.read_text(encoding="utf-8")
         swept = yaml.safe_load((folder / SWEEP).read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
 
     def between(start: str, stop: str) -> str:
-        found = re.search(rf"\*\*{start}[^*]*\*\*(.*?)\*\*{stop}", text, re.S)
-        if not found:
+        match = re.search(rf"\*\*{start}[^*]*\*\*(.*?)\*\*{stop}", text, re.S)
+        if not match:
             raise RunError(f"{page} has no part **{start}** before **{stop}**")
-        return found[1]
+        return match[1]
 
     items = re.split(r"^(\d+)\. ", between("Hypotheses", "Planned"), flags=re.M)[1:]
     hypotheses = {
@@ -84,7 +84,7 @@ def plan_of(folder: Path, conf: Path) -> Plan:
         name=conf.stem,
         question=" ".join(between("Question", "Declared").split()),
         hypotheses=hypotheses,
-        settings=yaml.safe_load(declared),
+        settings=yaml.safe_load(conf_text),
         command=command_of(conf.stem, swept),
         jobs=[dict(zip(swept, job, strict=True)) for job in itertools.product(*swept.values())],
     )
@@ -96,28 +96,28 @@ def command_of(name: str, swept: dict[str, list[Any]]) -> str:
     return shlex.join(["python", "-m", "kernelstudy.run", "-m", f"+exp={name}", *words])
 
 
-def read_study(places: list[Path], plan: Plan) -> StudyRuns:
-    """The runs in `places` (directories of runs, or of many) beside their plan.
+def read_study(paths: list[Path], plan: Plan) -> StudyRuns:
+    """The runs in `paths` (directories of runs, or of many) beside their plan.
 
     Raises:
         RunError: none is finished, they do not belong together, or two are of one place in the plan.
     """
-    sweep = read_sweep(find_runs(places))
+    sweep = read_sweep(find_runs(paths))
     order = {member.path: _rank(plan, member) for member in sweep.members}
     done = sorted((m for m in sweep.members if not m.reason), key=lambda m: order[m.path])
-    placed = {member.condition: _place(member) for member in done}
-    where = {_place(member): member.path for member in done}
-    if len(where) < len(done):
+    place_of = {member.condition: _place(member) for member in done}
+    directories = {_place(member): member.path for member in done}
+    if len(directories) < len(done):
         raise RunError(
-            f"{len(done)} runs are of {len(where)} data sets, sizes and widths: give one run of each"
+            f"{len(done)} runs are of {len(directories)} data sets, sizes and widths: give one run of each"
         )
     networks = sweep.networks.copy()
     for i, name in enumerate(PLACE):
-        networks[name] = [placed[condition][i] for condition in networks["condition"]]
+        networks[name] = [place_of[condition][i] for condition in networks["condition"]]
     ranks = networks["condition"].map({m.condition: order[m.path] for m in done})
     networks = networks.iloc[ranks.argsort(kind="stable")].reset_index(drop=True)
     ladder = pd.concat([_ladder(member) for member in done], ignore_index=True)
-    made = pd.DataFrame([_made(member) for member in done])
+    made = pd.DataFrame([_run_row(member) for member in done])
     notes = deviations(plan, sweep.members, networks)
     return StudyRuns(
         plan=plan,
@@ -126,7 +126,7 @@ def read_study(places: list[Path], plan: Plan) -> StudyRuns:
         ladder=with_q(ladder),
         made=made,
         deviations=[*notes, *sweep.notes],
-        places=where,
+        places=directories,
     )
 
 
@@ -145,14 +145,14 @@ def _ladder(member: Member) -> pd.DataFrame:
     """The verdicts' rungs, of the run's own report while that is current."""
     table = member.path / "tables" / "ladder.csv"
     if is_current(member.path, member.fingerprint) and table.is_file():
-        found = pd.read_csv(table)
+        ladder = pd.read_csv(table)
     else:
         trajectory = runs.read_trajectory(member.path)
-        found = tables.ladder(judge_arms(trajectory, member.settings.controls))
-    return found.assign(**dict(zip(PLACE, _place(member), strict=True)))
+        ladder = tables.ladder(judge_arms(trajectory, member.settings.controls))
+    return ladder.assign(**dict(zip(PLACE, _place(member), strict=True)))
 
 
-def _made(member: Member) -> dict[str, Any]:
+def _run_row(member: Member) -> dict[str, Any]:
     provenance, study = member.provenance, member.settings
     return {
         **dict(zip(PLACE, _place(member), strict=True)),
@@ -168,53 +168,55 @@ def _made(member: Member) -> dict[str, Any]:
 
 
 def deviations(plan: Plan, members: list[Member], networks: pd.DataFrame) -> list[str]:
-    """In which the runs are not what was planned, in sentences."""
-    found, ready = [], [member for member in members if not member.reason]
+    """Sentences on how the runs differ from what was planned."""
+    sentences, finished = [], [member for member in members if not member.reason]
     absent = []
     for job in plan.jobs:
         mine = [member for member in members if _is(job, member)]
-        if not any(member in ready for member in mine):
+        if not any(member in finished for member in mine):
             why = f" ({mine[0].reason})" if mine else ""
             absent.append(" ".join(f"{key}={value}" for key, value in job.items()) + why)
     if absent:
-        found.append(
+        sentences.append(
             f"Of {len(plan.jobs)} planned runs {len(absent)} are not in this report: {'; '.join(absent)}. "
             "The study's command makes what is missing."
         )
     planned = {**plan.settings, "seeds": plan.settings.get("seeds", Study.seeds)}
-    for member in ready:
+    for member in finished:
         where = f"{member.path.name} ({', '.join(map(str, _place(member)))})"
         if not any(_is(job, member) for job in plan.jobs):
-            found.append(f"{where} is not of the plan.")
+            sentences.append(f"{where} is not of the plan.")
         changed = [
             f"{key} is {getattr(member.settings, key)} (planned: {planned[key]})"
             for key in ("steps", "batch_size", "seeds")
             if getattr(member.settings, key) != planned[key]
         ]
         if changed:
-            found.append(f"{where}: {', '.join(changed)}.")
+            sentences.append(f"{where}: {', '.join(changed)}.")
         names = [Arm(**arm).name for arm in plan.settings["arms"]]
         mine = [arm.name for arm in member.settings.arms]
         if mine != names:
-            found.append(f"{where}: its arms are {', '.join(mine)}.")
-    found += _unplanned(plan, ready)
-    gone = networks[networks["diverged"]]
-    if len(gone):
-        found.append(f"{len(gone)} networks whose loss was not finite are left out, as planned.")
-    return found
+            sentences.append(f"{where}: its arms are {', '.join(mine)}.")
+    sentences += _unplanned(plan, finished)
+    diverged = networks[networks["diverged"]]
+    if len(diverged):
+        sentences.append(
+            f"{len(diverged)} networks whose loss was not finite are left out, as planned."
+        )
+    return sentences
 
 
-def _unplanned(plan: Plan, ready: list[Member]) -> list[str]:
+def _unplanned(plan: Plan, finished: list[Member]) -> list[str]:
     """Settings in which the runs differ though nobody planned it, as where a default has changed since."""
     swept = {key for job in plan.jobs for key in job}
-    known = {"steps", "batch_size"}  # told of run by run
-    flattened = [flat(member.settings) for member in ready]
-    found = []
+    named_by_run = {"steps", "batch_size"}  # told of run by run
+    flattened = [flat(member.settings) for member in finished]
+    sentences = []
     for name in dict.fromkeys(name for one in flattened for name in one):
         values = list(dict.fromkeys(str(one.get(name)) for one in flattened))
-        if len(values) > 1 and name not in swept | known and not name.startswith("data."):
-            found.append(f"{name} is not the same in all runs: {', '.join(values)}.")
-    return found
+        if len(values) > 1 and name not in swept | named_by_run and not name.startswith("data."):
+            sentences.append(f"{name} is not the same in all runs: {', '.join(values)}.")
+    return sentences
 
 
 def _rank(plan: Plan, member: Member) -> int:
@@ -231,21 +233,21 @@ def _is(job: dict[str, Any], member: Member) -> bool:
 
 def by_seed(networks: pd.DataFrame, column: str, arm: str, **place) -> pd.Series:
     """`column` of an arm's networks that did not diverge, by seed; empty where there are none."""
-    chosen = networks[(networks["arm"] == arm) & ~networks["diverged"]]
+    rows = networks[(networks["arm"] == arm) & ~networks["diverged"]]
     for name, value in place.items():
-        chosen = chosen[chosen[name] == value]
-    return chosen.set_index("seed")[column]
+        rows = rows[rows[name] == value]
+    return rows.set_index("seed")[column]
 
 
 def paired(networks: pd.DataFrame, column: str, arm: str, reference: str, **place) -> pd.Series:
     """`column` of `arm` less that of `reference`, seed by seed."""
-    one, other = (by_seed(networks, column, of, **place) for of in (arm, reference))
+    one, other = (by_seed(networks, column, name, **place) for name in (arm, reference))
     return (one - other).dropna()
 
 
 def rung(ladder: pd.DataFrame, arm: str, part: str, null: str, **place):
     """One row of the ladder, None where there is none."""
-    chosen = ladder[(ladder["arm"] == arm) & (ladder["part"] == part) & (ladder["null"] == null)]
+    rows = ladder[(ladder["arm"] == arm) & (ladder["part"] == part) & (ladder["null"] == null)]
     for name, value in place.items():
-        chosen = chosen[chosen[name] == value]
-    return next(chosen.itertuples(index=False), None)
+        rows = rows[rows[name] == value]
+    return next(rows.itertuples(index=False), None)

@@ -39,7 +39,7 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a study's script found. The first figure leads. `readings`: how words of the plan that allow
+    """What a study's script concludes. The first figure leads. `readings`: how words of the plan that allow
     several readings were read; `limits`: what the study does not show."""
 
     runs: StudyRuns
@@ -54,49 +54,49 @@ def main(
     script: str | Path, answer: Callable[[StudyRuns], Answer], words: list[str] | None = None
 ) -> int:
     """The command of a study's script (its __file__): runs in, results/<study> out; 0 done, 2 wrong input."""
-    place = Path(script).resolve().parent
-    root, name = place.parents[1], place.name
+    folder = Path(script).resolve().parent
+    root, name = folder.parents[1], folder.name
     parser = Parser(
         prog=f"python experiments/{name}/run.py", description=f"Report on the study {name}."
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="runs, or directories of")
     parser.add_argument("--out", type=Path, default=root / "results" / name, metavar="DIR")
     try:
-        given = parser.parse_args(words)
-        plan = plan_of(place, root / "conf" / "exp" / f"{name}.yaml")
-        found = read_study(given.runs, plan)
-        shown = [_shown(path) for path in given.runs]
-        command = shlex.join(["python", f"experiments/{name}/run.py", *shown])
-        written = write(answer(found), given.out, command)
+        options = parser.parse_args(words)
+        plan = plan_of(folder, root / "conf" / "exp" / f"{name}.yaml")
+        study_runs = read_study(options.runs, plan)
+        paths = [_short_path(path) for path in options.runs]
+        command = shlex.join(["python", f"experiments/{name}/run.py", *paths])
+        page_path = write(answer(study_runs), options.out, command)
     except (InputError, RunError) as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
-    print(f"report: {written}")
+    print(f"report: {page_path}")
     return 0
 
 
-def _shown(path: Path) -> str:
-    """As typed from the top of a repository, whose results/ it is in; elsewhere its name."""
+def _short_path(path: Path) -> str:
+    """The path from the directory that holds results/ down to it; its name where there is none."""
     parts = path.resolve().parts
     return "/".join(parts[parts.index("results") :]) if "results" in parts else path.name
 
 
 def write(answer: Answer, out: Path, command: str) -> Path:
     """tables/, figures/, report.md, report.html and provenance.json in `out`; the path of report.md."""
-    named = {
+    tables = {
         "verdicts": verdicts(answer.parts, answer.runs.plan.hypotheses),
         "hypotheses": table_of(answer.parts),
         "arms": arms(answer.runs.networks),
         **answer.tables,
         "runs": answer.runs.made,
     }
-    for name, table in named.items():
+    for name, table in tables.items():
         files.write_text(out / "tables" / f"{name}.csv", rounded(table).to_csv(index=False))
-    for drawn in answer.figures:
-        style.save(drawn.figure, out / "figures", drawn.name)
+    for drawing in answer.figures:
+        style.save(drawing.figure, out / "figures", drawing.name)
     provenance = _provenance(answer.runs, command)
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-    page.write(_page(answer, named, provenance), out)
+    page.write(_page(answer, tables, provenance), out)
     return out / "report.md"
 
 
@@ -104,31 +104,31 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
     """Numbers to six digits: more than their intervals allow, and the same on any machine."""
     numbers = table.select_dtypes("float")
     return table.assign(
-        **{str(name): of.map(lambda v: float(f"{v:.6g}")) for name, of in numbers.items()}
+        **{str(name): column.map(lambda v: float(f"{v:.6g}")) for name, column in numbers.items()}
     )
 
 
-def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> Page:
-    found = answer.runs
-    plan, made = found.plan, found.made
-    judged = named["verdicts"]
+def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> Page:
+    study_runs = answer.runs
+    plan, run_table = study_runs.plan, study_runs.made
+    verdict_table = tables["verdicts"]
     lead, *more = [Figure(d.name, d.title, d.caption) for d in answer.figures]
     sections: list[tuple[str, str, list[Figure]]] = []
     points = {}
-    for row in judged.itertuples():
+    for row in verdict_table.itertuples():
         title = f"Hypothesis {row.hypothesis}: {row.verdict}"
         sections.append((title, str(row.text), []))
         points[title] = sentences([p for p in answer.parts if p.hypothesis == row.hypothesis])
     sections.append(("More figures", "", more))
     closing = {
-        "Deviations from the plan": found.deviations or ["None."],
+        "Deviations from the plan": study_runs.deviations or ["None."],
         "How the plan was read": answer.readings,
         "What it does not show": answer.limits,
     }
     for title, lines in closing.items():
         sections.append((title, "", []))
         points[title] = lines
-    seconds, images = made["seconds"].sum(), int(made["net_images"].sum())
+    seconds, images = run_table["seconds"].sum(), int(run_table["net_images"].sum())
     return Page(
         title=f"{plan.name}: {len(plan.hypotheses)} hypotheses declared before the runs",
         facts=[
@@ -136,7 +136,7 @@ def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, 
             ("Plan", f"experiments/{plan.name}/README.md, committed before the runs"),
             (
                 "Networks",
-                f"{made['networks'].sum():,} in {len(made)} of {len(plan.jobs)} planned runs",
+                f"{run_table['networks'].sum():,} in {len(run_table)} of {len(plan.jobs)} planned runs",
             ),
             (
                 "Compute",
@@ -149,13 +149,13 @@ def _page(answer: Answer, named: dict[str, pd.DataFrame], provenance: dict[str, 
             f"Hypothesis {row.hypothesis}: {row.verdict}{by_place(answer.parts, int(str(row.hypothesis)))}. "
             f"{row.text} ({row.hold} of {row.parts} parts hold, {row.fail} fail, {row.open} open"
             + (f", {row.not_run} not run)" if row.not_run else ")")
-            for row in judged.itertuples()
+            for row in verdict_table.itertuples()
         ],
         answer=[],
         notes=[],
         lead=lead,
         sections=sections,
-        tables=[("Runs", made)],
+        tables=[("Runs", run_table)],
         tables_note="Every part of every hypothesis is in hypotheses.csv.",
         method=_METHOD,
         reproduce=f"{plan.command}\n{provenance['command']}",
@@ -176,8 +176,8 @@ _METHOD = [
 ]
 
 
-def _provenance(found: StudyRuns, command: str) -> dict[str, Any]:
-    sources = sources_of(found.sweep.members)
+def _provenance(study_runs: StudyRuns, command: str) -> dict[str, Any]:
+    sources = sources_of(study_runs.sweep.members)
     return {
         "command": command,
         "report_made_by": environment(),
@@ -187,6 +187,6 @@ def _provenance(found: StudyRuns, command: str) -> dict[str, Any]:
         "devices": sources.devices,
         "runs": {
             "/".join(map(str, row[:3])): row[-1]
-            for row in found.made[[*PLACE, "run"]].itertuples(index=False)
+            for row in study_runs.made[[*PLACE, "run"]].itertuples(index=False)
         },
     }

@@ -41,17 +41,17 @@ def verdicts(parts: list[Claim], hypotheses: dict[int, str]) -> pd.DataFrame:
     """A row a hypothesis: hypothesis, verdict, parts, held, failed, open, text."""
     rows = []
     for number, text in hypotheses.items():
-        mine = [part.outcome.verdict for part in parts if part.hypothesis == number]
-        counts = [mine.count(word) for word in ("holds", "fails", "open", "not run")]
-        rows.append((number, overall(mine), len(mine), *counts, text))
+        part_verdicts = [part.outcome.verdict for part in parts if part.hypothesis == number]
+        counts = [part_verdicts.count(word) for word in ("holds", "fails", "open", "not run")]
+        rows.append((number, overall(part_verdicts), len(part_verdicts), *counts, text))
     names = ["hypothesis", "verdict", "parts", "hold", "fail", "open", "not_run", "text"]
     return pd.DataFrame(rows, columns=names)
 
 
 def arms(networks: pd.DataFrame) -> pd.DataFrame:
     """Every arm's start, end, update, accuracy and movement: means with bootstrap-t intervals, and chance."""
-    kept, rows = networks[~networks["diverged"].astype(bool)], []
-    for key, group in kept.groupby([*PLACE, "arm"], sort=False):
+    valid, rows = networks[~networks["diverged"].astype(bool)], []
+    for key, group in valid.groupby([*PLACE, "arm"], sort=False):
         chance = group["chance"].iloc[0]
         for column, (name, most) in MEASURES.items():
             values = group[column].dropna().to_numpy(float)
@@ -59,9 +59,9 @@ def arms(networks: pd.DataFrame) -> pd.DataFrame:
                 ends = bootstrap_t_interval(values, support=(0.0, most))
                 rows.append((*key, name, len(values), values.mean(), *ends, chance))
     names = [*PLACE, "arm", "measure", "n", "mean", "low", "high", "chance"]
-    found = pd.DataFrame(rows, columns=names)
-    found.loc[found["measure"].isin(["accuracy", "movement"]), "chance"] = float("nan")
-    return found
+    table = pd.DataFrame(rows, columns=names)
+    table.loc[table["measure"].isin(["accuracy", "movement"]), "chance"] = float("nan")
+    return table
 
 
 def interval(outcome: Outcome) -> str:
@@ -71,46 +71,48 @@ def interval(outcome: Outcome) -> str:
 
 
 def sentences(parts: list[Claim]) -> list[str]:
-    """What is to be said of one hypothesis, claim by claim."""
-    there = [part for part in parts if part.outcome.verdict != MISSING]
-    absent = dict.fromkeys(p.place for p in parts if p.place not in {q.place for q in there})
-    found, claims = [], dict.fromkeys((part.place, part.outcome.claim) for part in there)
+    """Sentences on one hypothesis, claim by claim."""
+    present = [part for part in parts if part.outcome.verdict != MISSING]
+    absent = dict.fromkeys(p.place for p in parts if p.place not in {q.place for q in present})
+    lines, claims = [], dict.fromkeys((part.place, part.outcome.claim) for part in present)
     for where, claim in claims:
-        mine = [p for p in parts if (p.place, p.outcome.claim) == (where, claim)]
-        if len(mine) == 1:
-            (part,) = mine
-            found.append(f"{where}, {part.subject}: {claim}: {_told(part)}.")
+        group = [p for p in parts if (p.place, p.outcome.claim) == (where, claim)]
+        if len(group) == 1:
+            (part,) = group
+            lines.append(f"{where}, {part.subject}: {claim}: {_verdict_and_numbers(part)}.")
             continue
-        held = [p for p in mine if p.outcome.verdict == HOLDS]
-        others = [p for p in mine if p not in held]
-        whole = len(mine) <= MOST_LISTED
-        listed = mine if whole else others[:MOST_LISTED]
-        said = [f"{p.subject} {_told(p)}" for p in listed]
-        if not whole and held:
-            values = [p.outcome.estimate for p in held]
+        holding = [p for p in group if p.outcome.verdict == HOLDS]
+        others = [p for p in group if p not in holding]
+        whole = len(group) <= MOST_LISTED
+        written = group if whole else others[:MOST_LISTED]
+        clauses = [f"{p.subject} {_verdict_and_numbers(p)}" for p in written]
+        if not whole and holding:
+            values = [p.outcome.estimate for p in holding]
             span = f"from {min(values):+.3g} to {max(values):+.3g}"
-            said.insert(0, f"the {len(held)} that hold lie {span}")
-        if not whole and len(others) > len(listed):
-            said.append(f"{len(others) - len(listed)} more are in the table")
-        found.append(f"{where}: {claim}: holds in {len(held)} of {len(mine)}: {'; '.join(said)}.")
+            clauses.insert(0, f"the {len(holding)} that hold lie {span}")
+        if not whole and len(others) > len(written):
+            clauses.append(f"{len(others) - len(written)} more are in the table")
+        lines.append(
+            f"{where}: {claim}: holds in {len(holding)} of {len(group)}: {'; '.join(clauses)}."
+        )
     if absent:
-        found.append(f"Not run: {'; '.join(absent)}.")
-    return found
+        lines.append(f"Not run: {'; '.join(absent)}.")
+    return lines
 
 
-def _told(part: Claim) -> str:
-    return f"{part.outcome.verdict} {_figures(part.outcome)}"
+def _verdict_and_numbers(part: Claim) -> str:
+    return f"{part.outcome.verdict} {_numbers(part.outcome)}"
 
 
 def by_place(parts: list[Claim], hypothesis: int) -> str:
     """' (mnist5k: holds; ...)' where there are few places."""
-    found: dict[str, list[str]] = {}
+    verdicts_of: dict[str, list[str]] = {}
     for part in parts:
         if part.hypothesis == hypothesis:
-            found.setdefault(part.place, []).append(part.outcome.verdict)
-    said = "; ".join(f"{place}: {overall(verdicts)}" for place, verdicts in found.items())
-    return f" ({said})" if 1 < len(found) <= MOST_PLACES else ""
+            verdicts_of.setdefault(part.place, []).append(part.outcome.verdict)
+    text = "; ".join(f"{place}: {overall(verdicts)}" for place, verdicts in verdicts_of.items())
+    return f" ({text})" if 1 < len(verdicts_of) <= MOST_PLACES else ""
 
 
-def _figures(outcome: Outcome) -> str:
+def _numbers(outcome: Outcome) -> str:
     return f"({interval(outcome)})" if outcome.n else "(no networks)"

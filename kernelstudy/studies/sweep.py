@@ -27,7 +27,7 @@ from kernelstudy.system.errors import RunError
 
 
 class Member(NamedTuple):
-    """A run as it was found. `study`: its settings, None if they cannot be read. `fingerprint`: of a
+    """A run of a sweep. `study`: its settings, None if they cannot be read. `fingerprint`: of a
     finished one. `reason`: why it is missing; empty if it is not. `condition`: -1 if unknown."""
 
     path: Path
@@ -69,76 +69,79 @@ class Sweep(NamedTuple):
     notes: list[str]
 
 
-def find_runs(places: list[Path]) -> list[Path]:
-    """The run directories among `places`, each once; of a directory of runs, all that are in it.
+def find_runs(paths: list[Path]) -> list[Path]:
+    """The run directories among `paths`, each once; of a directory of runs, all that are in it.
 
     Raises:
         RunError: where one of them is no directory.
     """
-    found: dict[Path, Path] = {}
-    for place in places:
-        if not place.is_dir():
-            raise RunError(f"{place} is not a directory")
-        inside = [] if _is_run(place) else sorted(p for p in place.iterdir() if _is_run(p))
-        if not inside and is_report(place):
+    directories: dict[Path, Path] = {}
+    for path in paths:
+        if not path.is_dir():
+            raise RunError(f"{path} is not a directory")
+        inside = [] if _is_run(path) else sorted(p for p in path.iterdir() if _is_run(p))
+        if not inside and is_report(path):
             continue
-        for path in inside or [place]:
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+        for run in inside or [path]:
+            directories.setdefault(run.resolve(), run)
+    return list(directories.values())
 
 
-def _is_run(place: Path) -> bool:
-    return any((place / name).is_file() for name in (runs.CONFIG, runs.DONE, runs.FAILED))
+def _is_run(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in (runs.CONFIG, runs.DONE, runs.FAILED))
 
 
-def is_report(place: Path) -> bool:
-    """Whether `place` holds a report over many runs, as a shell's * finds beside them."""
-    return (place / "tables" / "networks.csv").is_file() and not _is_run(place)
+def is_report(directory: Path) -> bool:
+    """Whether `directory` holds a report over many runs, as a shell's * finds beside them."""
+    return (directory / "tables" / "networks.csv").is_file() and not _is_run(directory)
 
 
-def read_sweep(places: list[Path], *, allow_mixed: bool = False) -> Sweep:
-    """Read the runs in `places` (at least two) as one sweep.
+def read_sweep(directories: list[Path], *, allow_mixed: bool = False) -> Sweep:
+    """Read the runs in `directories` (at least two) as one sweep.
 
     Raises:
         RunError: none of them is finished; they declare different primary measures; or they were made
             by different versions, or of different data under one name, and that is not allowed.
     """
-    members = [_member(place) for place in places]
+    members = [_member(directory) for directory in directories]
     finished = [member for member in members if not member.reason]
     if not finished:
-        raise RunError(f"none of the {len(members)} runs is finished: {_first(members)}")
+        raise RunError(f"none of the {len(members)} runs is finished: {_first_reasons(members)}")
     metric = _metric(finished)
-    differing = mixed(finished)
-    if differing and not allow_mixed:
+    differences = unexplained_differences(finished)
+    if differences and not allow_mixed:
         raise RunError(
-            f"the runs do not belong together: {'; '.join(differing)} (--allow-mixed reports on them together)"
+            f"the runs do not belong together: {'; '.join(differences)} "
+            "(--allow-mixed reports on them together)"
         )
-    keys, members, design = _placed(members)
-    members, read, again = _measures_of(members)
-    if not read:
-        raise RunError(f"none of the {len(members)} runs can be read: {_first(members)}")
-    networks = pd.concat([_networks(*one) for one in read], ignore_index=True)
-    alone = networks.drop_duplicates(["condition", "arm", "seed"])
+    keys, members, design = _with_conditions(members)
+    members, measures, analyses = _measures_of(members)
+    if not measures:
+        raise RunError(f"none of the {len(members)} runs can be read: {_first_reasons(members)}")
+    networks = pd.concat([_networks(*one) for one in measures], ignore_index=True)
+    distinct = networks.drop_duplicates(["condition", "arm", "seed"])
     return Sweep(
         members=members,
         keys=keys,
         design=design,
         metric=metric,
-        networks=alone.sort_values("condition", kind="stable", ignore_index=True),
-        cells=_cells(read),
-        curves=_curves(read, again) if len(design) <= MOST_CURVES else {},
-        measured_again=sum(analysis is not None for analysis in again),
-        notes=_notes(read, differing, len(networks) - len(alone)),
+        networks=distinct.sort_values("condition", kind="stable", ignore_index=True),
+        cells=_cells(measures),
+        curves=_curves(measures, analyses) if len(design) <= MOST_CURVES else {},
+        measured_again=sum(analysis is not None for analysis in analyses),
+        notes=_notes(measures, differences, len(networks) - len(distinct)),
     )
 
 
-def _placed(members: list[Member]) -> tuple[list[Key], list[Member], pd.DataFrame]:
+def _with_conditions(members: list[Member]) -> tuple[list[Key], list[Member], pd.DataFrame]:
     """The swept keys, the members with their conditions, and the conditions' design."""
     known = [i for i, member in enumerate(members) if member.study is not None]
     keys, conditions, design = arrange([members[i].settings for i in known])
-    of = dict(zip(known, conditions, strict=True))
-    placed = [member._replace(condition=of.get(i, -1)) for i, member in enumerate(members)]
-    return keys, placed, design
+    condition_of = dict(zip(known, conditions, strict=True))
+    members = [
+        member._replace(condition=condition_of.get(i, -1)) for i, member in enumerate(members)
+    ]
+    return keys, members, design
 
 
 def _measures_of(
@@ -146,54 +149,56 @@ def _measures_of(
 ) -> tuple[list[Member], list[MemberMeasures], list[xr.Dataset | None]]:
     """The members, of which some turn out not to be readable; the others with their measures; and the
     analyses of those that had to be measured again."""
-    kept, read, again = [], [], []
+    all_members, measures, analyses = [], [], []
     for member in members:
         if not member.reason:
             try:
-                found, remade = read_measures(member.path, member.fingerprint, member.settings)
-                read.append((member, found))
-                again.append(remade)
+                run_measures, analysis = read_measures(
+                    member.path, member.fingerprint, member.settings
+                )
+                measures.append((member, run_measures))
+                analyses.append(analysis)
             except RunError as error:
                 member = member._replace(reason=str(error))
-        kept.append(member)
-    return kept, read, again
+        all_members.append(member)
+    return all_members, measures, analyses
 
 
-def _notes(read: list[MemberMeasures], differing: list[str], repeated: int) -> list[str]:
+def _notes(measures: list[MemberMeasures], differences: list[str], repeated: int) -> list[str]:
     notes = []
-    if differing:
-        notes.append(f"Made of runs that differ, as was allowed: {'; '.join(differing)}.")
+    if differences:
+        notes.append(f"Made of runs that differ, as was allowed: {'; '.join(differences)}.")
     if repeated:
         notes.append(f"{repeated} networks are in more than one run, and counted once.")
-    commits = Counter(str(member.provenance.get("git_commit"))[:12] for member, _ in read)
+    commits = Counter(str(member.provenance.get("git_commit"))[:12] for member, _ in measures)
     if len(commits) > 1:
         listed = ", ".join(f"{commit} ({count})" for commit, count in commits.most_common())
         notes.append(f"The runs come from different commits of one version: {listed}.")
     return notes
 
 
-def _member(place: Path) -> Member:
+def _member(directory: Path) -> Member:
     study: Study | None = None
     provenance: dict[str, Any] = {}
     fingerprint, reason = "", ""
     try:
-        study = runs.read_settings(place)
-        if not runs.is_done(place):
-            reason = _why(place)
+        study = runs.read_settings(directory)
+        if not runs.is_done(directory):
+            reason = _reason(directory)
         else:
-            study, provenance = runs.read_facts(place)
-            fingerprint = fingerprint_of(place)
+            study, provenance = runs.read_facts(directory)
+            fingerprint = fingerprint_of(directory)
     except RunError as error:
         reason = str(error)
-    return Member(place, study, provenance, fingerprint, reason)
+    return Member(directory, study, provenance, fingerprint, reason)
 
 
-def _why(place: Path) -> str:
+def _reason(directory: Path) -> str:
     """Why a run has no DONE: the last line of its traceback, or that it has not ended."""
-    if not (place / runs.FAILED).is_file():
+    if not (directory / runs.FAILED).is_file():
         return "not finished"
     try:
-        text = untrusted.read_bytes(place, runs.FAILED, last=4000)
+        text = untrusted.read_bytes(directory, runs.FAILED, last=4000)
         lines = text.decode("utf-8", "replace").split("\n")
     except OSError as error:
         return f"failed ({error.strerror})"
@@ -201,97 +206,99 @@ def _why(place: Path) -> str:
 
 
 def _metric(members: list[Member]) -> str:
-    found = {member.settings.bank.metric for member in members}
-    if len(found) > 1:
+    metrics = {member.settings.bank.metric for member in members}
+    if len(metrics) > 1:
         raise RunError(
-            f"the runs declare different primary measures ({', '.join(sorted(found))}): report on those of "
+            f"the runs declare different primary measures ({', '.join(sorted(metrics))}): report on those of "
             "one bank.metric at a time"
         )
-    return found.pop()
+    return metrics.pop()
 
 
-def mixed(members: list[Member]) -> list[str]:
+def unexplained_differences(members: list[Member]) -> list[str]:
     """Versions and data in which the runs differ though their settings do not, in words."""
-    found = []
+    sentences = []
     versions: dict[str, dict[str, list[Path]]] = {}
     data: dict[str, dict[str, list[Path]]] = {}
     for member in members:
         for name, version in _versions(member.provenance).items():
             versions.setdefault(str(name), {}).setdefault(str(version), []).append(member.path)
-        chosen = {k: v for k, v in flat(member.settings).items() if k.startswith("data.")}
-        place = data.setdefault(json.dumps(chosen, sort_keys=True, default=str), {})
-        place.setdefault(member.provenance["data"]["sha256"], []).append(member.path)
+        settings = {k: v for k, v in flat(member.settings).items() if k.startswith("data.")}
+        paths_by_hash = data.setdefault(json.dumps(settings, sort_keys=True, default=str), {})
+        paths_by_hash.setdefault(member.provenance["data"]["sha256"], []).append(member.path)
     for name, by_version in versions.items():
         if len(by_version) > 1:
-            found.append(f"{name} is {_listed(by_version)}")
-    for chosen, by_hash in data.items():
+            sentences.append(f"{name} is {_groups_in_words(by_version)}")
+    for settings, by_hash in data.items():
         if len(by_hash) > 1:
             short = {sha[:16]: paths for sha, paths in by_hash.items()}
-            name = json.loads(chosen).get("data.name", "data")
-            found.append(f"the data {label(name)} have sha256 {_listed(short)}")
-    return found
+            name = json.loads(settings).get("data.name", "data")
+            sentences.append(f"the data {label(name)} have sha256 {_groups_in_words(short)}")
+    return sentences
 
 
-def _listed(groups: dict[str, list[Path]]) -> str:
+def _groups_in_words(groups: dict[str, list[Path]]) -> str:
     return " and ".join(
         f"{label(name)} in {len(paths)} (such as {paths[0]})"
         for name, paths in sorted(groups.items())
     )
 
 
-def _networks(member: Member, found: RunMeasures) -> pd.DataFrame:
-    arms, seeds = len(found.arms), len(found.seeds)
-    columns = {name: values.ravel() for name, values in found.per_network.items()}
+def _networks(member: Member, measures: RunMeasures) -> pd.DataFrame:
+    arms, seeds = len(measures.arms), len(measures.seeds)
+    columns = {name: values.ravel() for name, values in measures.per_network.items()}
     return pd.DataFrame(
         {
             "condition": member.condition,
-            "arm": np.repeat(np.array(found.arms, dtype=object), seeds),
-            "seed": np.tile(found.seeds, arms),
+            "arm": np.repeat(np.array(measures.arms, dtype=object), seeds),
+            "seed": np.tile(measures.seeds, arms),
             "run": str(member.path),
-            "steps": found.step,
+            "steps": measures.step,
             **columns,
-            "chance": found.chance[0],
+            "chance": measures.chance[0],
             "diverged": columns["diverged"] != 0,
         }
     )
 
 
-def _cells(read: list[MemberMeasures]) -> pd.DataFrame:
+def _cells(measures: list[MemberMeasures]) -> pd.DataFrame:
     """A row a condition and arm. Verdicts and a are of a run: where several share it there are none."""
     frames = []
-    for member, found in read:
-        mean, low, high = found.chance
+    for member, run_measures in measures:
+        mean, low, high = run_measures.chance
         chance = {"null_mean": mean, "null_low": low, "null_high": high}
-        place = {"condition": member.condition, "arm": found.arms}
-        frames.append(pd.DataFrame({**place, **chance, **found.per_arm}))
+        axes = {"condition": member.condition, "arm": run_measures.arms}
+        frames.append(pd.DataFrame({**axes, **chance, **run_measures.per_arm}))
     cells = pd.concat(frames, ignore_index=True)
     shared = cells.duplicated(["condition", "arm"], keep=False)
-    for name in read[0][1].per_arm:
+    for name in measures[0][1].per_arm:
         nothing = "" if cells[name].dtype == object else np.nan
         cells.loc[shared, name] = nothing
     return cells.drop_duplicates(["condition", "arm"], ignore_index=True)
 
 
-def _curves(read: list[MemberMeasures], again: list[xr.Dataset | None]) -> Curves:
+def _curves(measures: list[MemberMeasures], analyses: list[xr.Dataset | None]) -> Curves:
     """Curves of all runs that have them; seeds of several runs with the same log steps together."""
     curves: Curves = {}
-    for (member, found), analysis in zip(read, again, strict=True):
+    for (member, run_measures), analysis in zip(measures, analyses, strict=True):
         try:
             if analysis is None:
-                steps, *both = read_curves(member.path, member.fingerprint, found.metric)
+                steps, *parts = read_curves(member.path, member.fingerprint, run_measures.metric)
             else:
-                names = ("step", found.metric, DELTA + found.metric)
-                steps, *both = (analysis[name].values for name in names)
-            shape = (len(found.arms), len(found.seeds), len(steps))
-            both = [np.asarray(values, dtype=float).reshape(shape) for values in both]
+                names = ("step", run_measures.metric, DELTA + run_measures.metric)
+                steps, *parts = (analysis[name].values for name in names)
+            shape = (len(run_measures.arms), len(run_measures.seeds), len(steps))
+            parts = [np.asarray(values, dtype=float).reshape(shape) for values in parts]
         except Exception:  # its summary is whole, and this is but a picture
             continue
-        for row, arm in enumerate(found.arms):
-            mine = [values[row] for values in both]
-            before = curves.get((member.condition, arm))
-            if before and np.array_equal(before[0], steps):
-                mine = [np.concatenate(pair) for pair in zip(before[1:], mine, strict=True)]
-            curves[member.condition, arm] = (steps, mine[0], mine[1])
+        for row, arm in enumerate(run_measures.arms):
+            arm_curves = [values[row] for values in parts]
+            earlier = curves.get((member.condition, arm))
+            if earlier and np.array_equal(earlier[0], steps):
+                arm_curves = [
+                    np.concatenate(pair) for pair in zip(earlier[1:], arm_curves, strict=True)
+                ]
+            curves[member.condition, arm] = (steps, arm_curves[0], arm_curves[1])
     return curves
 
 
@@ -331,5 +338,5 @@ def _versions(provenance: dict[str, Any]) -> dict[str, Any]:
     return {"kernelstudy": provenance.get("kernelstudy"), **(provenance.get("packages") or {})}
 
 
-def _first(members: list[Member]) -> str:
+def _first_reasons(members: list[Member]) -> str:
     return "; ".join(f"{m.path}: {m.reason}" for m in members[:3])

@@ -28,9 +28,9 @@ def axes_of(keys: list[Key]) -> list[int]:
     Numbers before names, and of those the key with most values first.
     """
 
-    def rank(place: int) -> tuple:
-        numbers = all(isinstance(v, (int, float)) for v in keys[place].values)
-        return (not numbers, -len(keys[place].values), place)
+    def rank(index: int) -> tuple:
+        numbers = all(isinstance(v, (int, float)) for v in keys[index].values)
+        return (not numbers, -len(keys[index].values), index)
 
     return sorted(range(len(keys)), key=rank)
 
@@ -48,8 +48,8 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
     arms = list(dict.fromkeys(sweep.networks["arm"]))
     values = sweep.keys[x].values
     # Without its column of steps, which may be a swept key.
-    placed = sweep.networks.drop(columns="steps").join(sweep.design, on="condition")
-    dots = len(placed) <= _MOST_DOTS
+    networks = sweep.networks.drop(columns="steps").join(sweep.design, on="condition")
+    dots = len(networks) <= _MOST_DOTS
     points = {
         title: means(sweep.networks, name).join(sweep.design, on="condition")
         for title, name in measures.items()
@@ -63,7 +63,7 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
         names = [_plain(sweep.keys[x].label(i)) for i in range(len(values))]
         turned = 45 if sum(map(len, names)) > 9 * width else 0
         limits = _limits(sweep, points, measures, dots=dots)
-        for (i, (title, row)), (j, of_column) in itertools.product(
+        for (i, (title, row_values)), (j, column_values) in itertools.product(
             enumerate(rows), enumerate(columns)
         ):
             axis = axes[i, j]
@@ -72,17 +72,20 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
             axis.set_xticks(range(len(values)), names, rotation=turned)
             axis.grid(axis="x", visible=False)
             fixed = {
-                sweep.keys[k].name: v for k, v in zip(rest + column, row + of_column, strict=True)
+                sweep.keys[k].name: v
+                for k, v in zip(rest + column, row_values + column_values, strict=True)
             }
             if measures[title] in PARTS.values():
-                _chance(axis, _inside(placed, fixed), sweep, sweep.keys[x].name)
+                _chance(axis, _rows_at(networks, fixed), sweep, sweep.keys[x].name)
             if dots:
-                _dots(axis, _inside(placed, fixed), measures[title], sweep.keys[x].name, arms)
-            _lines(axis, _inside(points[title], fixed), sweep.keys[x].name, arms)
+                _dots(axis, _rows_at(networks, fixed), measures[title], sweep.keys[x].name, arms)
+            _lines(axis, _rows_at(points[title], fixed), sweep.keys[x].name, arms)
             if i == 0:
-                axis.set_title(_named(sweep, column, of_column))
+                axis.set_title(_values_in_words(sweep, column, column_values))
             axis.set_xlabel(_plain(sweep.keys[x].name))
-            axis.set_ylabel("\n".join(t for t in (title, _named(sweep, rest, row)) if t))
+            axis.set_ylabel(
+                "\n".join(t for t in (title, _values_in_words(sweep, rest, row_values)) if t)
+            )
             axis.label_outer()
         first = axes[0, 0]
         if any(name in PARTS.values() for name in measures.values()):
@@ -95,48 +98,46 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
 
 def over_time(sweep: Sweep) -> Figure:
     """The primary measure against step, a panel a condition; W above the update where there is room."""
-    places = list(sweep.design.index)
-    both = len(places) <= 6
-    across = len(places) if both else 6
-    rows = 2 if both else -(-len(places) // across)
+    conditions = list(sweep.design.index)
+    both_parts = len(conditions) <= 6
+    across = len(conditions) if both_parts else 6
+    rows = 2 if both_parts else -(-len(conditions) // across)
     last = max(int(steps[-1]) for steps, *_ in sweep.curves.values())
     arms = list(dict.fromkeys(sweep.networks["arm"]))
-    every = list(range(len(sweep.keys)))
+    all_keys = list(range(len(sweep.keys)))
     with styled():
         figure = Figure(figsize=(max(5.2, 0.8 + 2.5 * across), 1.2 + 2.2 * rows))
         axes = figure.subplots(rows, across, squeeze=False)
-        drawn = [
-            values.ravel() for _, *both_parts in sweep.curves.values() for values in both_parts
-        ]
-        limits = _around(
-            np.concatenate([*drawn, *sweep.cells[["null_low", "null_high"]].to_numpy()])
+        curves = [values.ravel() for _, *parts in sweep.curves.values() for values in parts]
+        limits = _limits_around(
+            np.concatenate([*curves, *sweep.cells[["null_low", "null_high"]].to_numpy()])
         )
         panels = [
-            (axes[r, i % across], place, part, r == 0 or not both)
-            for i, place in enumerate(places)
-            for r, part in ([(0, "W"), (1, "update")] if both else [(i // across, "update")])
+            (axes[r, i % across], condition, part, r == 0 or not both_parts)
+            for i, condition in enumerate(conditions)
+            for r, part in ([(0, "W"), (1, "update")] if both_parts else [(i // across, "update")])
         ]
-        for axis, place, part, headed in panels:
+        for axis, condition, part, has_title in panels:
             axis.set(ylim=limits, autoscale_on=False)
             steps_to(np.array([[axis]]), last)
-            of_place = sweep.cells[sweep.cells["condition"] == place]
-            if len(of_place):
-                low, high, mean = (of_place[f"null_{e}"].iloc[0] for e in ("low", "high", "mean"))
+            cells = sweep.cells[sweep.cells["condition"] == condition]
+            if len(cells):
+                low, high, mean = (cells[f"null_{e}"].iloc[0] for e in ("low", "high", "mean"))
                 axis.axhspan(low, high, color=CHANCE, alpha=0.22, lw=0)
                 axis.axhline(mean, color=CHANCE, lw=1.2)
             for row, arm in enumerate(arms):
-                if (place, arm) in sweep.curves:
-                    steps, *values = sweep.curves[place, arm]
+                if (condition, arm) in sweep.curves:
+                    steps, *values = sweep.curves[condition, arm]
                     _band(axis, steps, values[part == "update"], colour_of(row))
-            if headed:
-                named = _named(sweep, every, tuple(sweep.design.loc[place]))
-                axis.set_title(named.replace(", ", "\n"), fontsize=8)
+            if has_title:
+                title = _values_in_words(sweep, all_keys, tuple(sweep.design.loc[condition]))
+                axis.set_title(title.replace(", ", "\n"), fontsize=8)
             axis.set_ylabel(TITLES[part])
             axis.label_outer()
-        if not both:  # what stands above an empty place is the last of its column
-            for axis in axes.flat[len(places) :]:
+        if not both_parts:  # what stands above an empty place is the last of its column
+            for axis in axes.flat[len(conditions) :]:
                 axis.set_visible(False)
-            for axis in axes.flat[len(places) - across : len(places)]:
+            for axis in axes.flat[len(conditions) - across : len(conditions)]:
                 axis.tick_params(labelbottom=True)
                 axis.set_xlabel("step")
         for row, arm in enumerate(arms):
@@ -160,18 +161,18 @@ def _combinations(sweep: Sweep, keys: list[int]) -> list[tuple[int, ...]]:
     return sorted({tuple(row) for row in sweep.design[names].itertuples(index=False)})
 
 
-def _some(places: list) -> list:
+def _some(items: list) -> list:
     """At most `MOST_PANELS` of them, evenly from the first to the last."""
-    chosen = np.linspace(0, len(places) - 1, min(len(places), MOST_PANELS)).round().astype(int)
-    return [places[i] for i in chosen]
+    indices = np.linspace(0, len(items) - 1, min(len(items), MOST_PANELS)).round().astype(int)
+    return [items[i] for i in indices]
 
 
-def _chance(axis: Axes, inside: pd.DataFrame, sweep: Sweep, key: str) -> None:
+def _chance(axis: Axes, networks: pd.DataFrame, sweep: Sweep, key: str) -> None:
     """N0 at every value of x: the mean, and the middle 95% of networks of random kernels."""
-    found = inside[["condition", key]].drop_duplicates().merge(sweep.cells, on="condition")
-    found = found.drop_duplicates(key)
-    x = np.stack([found[key] - 0.45, found[key] + 0.45, np.full(len(found), np.nan)], 1).ravel()
-    mean, low, high = (np.repeat(found[f"null_{end}"], 3) for end in ("mean", "low", "high"))
+    cells = networks[["condition", key]].drop_duplicates().merge(sweep.cells, on="condition")
+    cells = cells.drop_duplicates(key)
+    x = np.stack([cells[key] - 0.45, cells[key] + 0.45, np.full(len(cells), np.nan)], 1).ravel()
+    mean, low, high = (np.repeat(cells[f"null_{end}"], 3) for end in ("mean", "low", "high"))
     axis.fill_between(x, low, high, color=CHANCE, alpha=0.25, lw=0)
     axis.plot(x, mean, color=CHANCE, lw=1.5)
 
@@ -180,15 +181,15 @@ def _limits(
     sweep: Sweep, points: dict, measures: dict[str, str], *, dots: bool
 ) -> tuple[float, float]:
     """Ends of an axis that holds all that is drawn; every measure is a share."""
-    drawn = [found[["mean", "ci_low", "ci_high"]].to_numpy().ravel() for found in points.values()]
+    samples = [table[["mean", "ci_low", "ci_high"]].to_numpy().ravel() for table in points.values()]
     if dots:
-        drawn += [sweep.networks[name].to_numpy() for name in measures.values()]
+        samples += [sweep.networks[name].to_numpy() for name in measures.values()]
     if any(name in PARTS.values() for name in measures.values()):
-        drawn.append(sweep.cells[["null_low", "null_high"]].to_numpy().ravel())
-    return _around(np.concatenate(drawn))
+        samples.append(sweep.cells[["null_low", "null_high"]].to_numpy().ravel())
+    return _limits_around(np.concatenate(samples))
 
 
-def _around(values: np.ndarray) -> tuple[float, float]:
+def _limits_around(values: np.ndarray) -> tuple[float, float]:
     known = values[np.isfinite(values)]
     if not len(known):
         return -0.02, 1.02
@@ -196,7 +197,7 @@ def _around(values: np.ndarray) -> tuple[float, float]:
     return max(-0.02, known.min() - margin), min(1.02, known.max() + margin)
 
 
-def _inside(table: pd.DataFrame, fixed: dict[str, int]) -> pd.DataFrame:
+def _rows_at(table: pd.DataFrame, fixed: dict[str, int]) -> pd.DataFrame:
     return table[(table[list(fixed)] == list(fixed.values())).all(axis=1)]
 
 
@@ -205,9 +206,9 @@ def _aside(row: int, arms: list[str]) -> float:
     return (row - (len(arms) - 1) / 2) * 0.66 / max(1, len(arms))
 
 
-def _dots(axis: Axes, inside: pd.DataFrame, column: str, key: str, arms: list[str]) -> None:
+def _dots(axis: Axes, networks: pd.DataFrame, column: str, key: str, arms: list[str]) -> None:
     for row, arm in enumerate(arms):
-        known = inside[(inside["arm"] == arm) & np.isfinite(inside[column])]
+        known = networks[(networks["arm"] == arm) & np.isfinite(networks[column])]
         x = known[key].to_numpy() + _aside(row, arms)
         axis.plot(x, known[column].to_numpy(), "o", ms=2.5, alpha=0.35, color=colour_of(row))
 
@@ -222,15 +223,15 @@ def _lines(axis: Axes, points: pd.DataFrame, key: str, arms: list[str]) -> None:
 
 
 def _band(axis: Axes, steps: np.ndarray, values: np.ndarray, colour: str) -> None:
-    kept = values[np.isfinite(values).any(axis=1)]
-    if not len(kept):
+    networks = values[np.isfinite(values).any(axis=1)]
+    if not len(networks):
         return
-    low, high = bootstrap_t_interval(kept, support=(0.0, 1.0))
+    low, high = bootstrap_t_interval(networks, support=(0.0, 1.0))
     axis.fill_between(steps, low, high, color=colour, alpha=0.22, lw=0)
-    axis.plot(steps, kept.mean(0), color=colour, lw=1.4)
+    axis.plot(steps, networks.mean(0), color=colour, lw=1.4)
 
 
-def _named(sweep: Sweep, keys: list[int], values: tuple[int, ...]) -> str:
+def _values_in_words(sweep: Sweep, keys: list[int], values: tuple[int, ...]) -> str:
     return ", ".join(
         _plain(f"{sweep.keys[k].name.rpartition('.')[2]} = {sweep.keys[k].label(v)}")
         for k, v in zip(keys, values, strict=True)

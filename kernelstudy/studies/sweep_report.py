@@ -25,8 +25,8 @@ from kernelstudy.system.version import __version__
 MOST_ROWS = 200  # of a table on the page; the whole tables are beside it
 
 
-def report(places: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
-    """One run's report, or one over all runs in `places`: directories of runs, or of many of them.
+def report(paths: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
+    """One run's report, or one over all runs in `paths`: directories of runs, or of many of them.
 
     Returns:
         The path of report.html.
@@ -34,23 +34,23 @@ def report(places: list[Path], *, out: Path | None = None, allow_mixed: bool = F
     Raises:
         RunError: where they cannot be read, or do not belong together.
     """
-    found = find_runs(places)
-    if not found:
-        raise RunError(f"{places[0]} holds a report over many runs, but no run")
-    if len(found) == 1:
-        return build(found[0], out=out)
-    return write(found, out=out, allow_mixed=allow_mixed)
+    directories = find_runs(paths)
+    if not directories:
+        raise RunError(f"{paths[0]} holds a report over many runs, but no run")
+    if len(directories) == 1:
+        return build(directories[0], out=out)
+    return write(directories, out=out, allow_mixed=allow_mixed)
 
 
-def default_place(places: list[Path]) -> Path:
+def default_directory(directories: list[Path]) -> Path:
     """Where a report over these runs goes: `report/` in the directory that holds them all."""
-    return Path(os.path.commonpath([place.parent for place in places])) / "report"
+    return Path(os.path.commonpath([directory.parent for directory in directories])) / "report"
 
 
-def write(places: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
-    """Report on the runs in `places` together: tables/, figures/, report.md, report.html, provenance.json.
+def write(directories: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
+    """Report on the runs in `directories` together: tables/, figures/, report.md, report.html, provenance.json.
 
-    `out`: where to; `default_place` otherwise. `allow_mixed`: although they are of different versions,
+    `out`: where to; `default_directory` otherwise. `allow_mixed`: although they are of different versions,
     or different data bear one name.
 
     Returns:
@@ -59,34 +59,34 @@ def write(places: list[Path], *, out: Path | None = None, allow_mixed: bool = Fa
     Raises:
         RunError: none of the runs can be read, or they do not belong together.
     """
-    sweep = read_sweep(places, allow_mixed=allow_mixed)
-    out = default_place(places) if out is None else out
+    sweep = read_sweep(directories, allow_mixed=allow_mixed)
+    out = default_directory(directories) if out is None else out
     untrusted.refuse_links(out, "tables", "figures")
-    tested = effects.tests(sweep.networks)
-    differences = effects.effects(sweep.networks, sweep.design)
-    found = {
+    chance_tests = effects.tests(sweep.networks)
+    key_effects = effects.effects(sweep.networks, sweep.design)
+    tables = {
         "conditions": sweep_tables.conditions(sweep),
-        "effects": sweep_tables.labelled(sweep, differences),
-        "tests": sweep_tables.spread(sweep, tested),
+        "effects": sweep_tables.labelled(sweep, key_effects),
+        "tests": sweep_tables.spread(sweep, chance_tests),
         "networks": sweep_tables.spread(sweep, sweep.networks),
         "runs": sweep_tables.members(sweep),
     }
-    for name, table in found.items():
+    for name, table in tables.items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
     figures = draw(sweep, out / "figures")
-    provenance = _provenance(sweep, places)
+    provenance = _provenance(sweep, directories)
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-    return page.write(_page(sweep, tested, differences, found, figures, provenance), out)
+    return page.write(_page(sweep, chance_tests, key_effects, tables, figures, provenance), out)
 
 
 def draw(sweep: Sweep, folder: Path) -> list[Figure]:
     """All figures; the first is the report's lead."""
     label = sweep_figures.lead_label(sweep)
-    found = []
+    figures = []
 
-    def add(drawn, name: str, title: str, caption: str) -> None:
-        style.save(drawn, folder, name)
-        found.append(Figure(name, title, caption))
+    def add(drawing, name: str, title: str, caption: str) -> None:
+        style.save(drawing, folder, name)
+        figures.append(Figure(name, title, caption))
 
     how = (
         "Networks at their run's final step, beside chance; diamonds: means, bars: their 95% interval over "
@@ -109,8 +109,8 @@ def draw(sweep: Sweep, folder: Path) -> list[Figure]:
         for name, (title, column) in zip(
             ("effect_update", "effect"), list(parts.items())[::-1], strict=True
         ):
-            drawn = sweep_figures.effect(sweep, {title: column}, f"{label}: {title}")
-            add(drawn, name, f"Primary measure of the {title} against swept keys", how)
+            drawing = sweep_figures.effect(sweep, {title: column}, f"{label}: {title}")
+            add(drawing, name, f"Primary measure of the {title} against swept keys", how)
     if sweep.curves:
         add(
             sweep_figures.over_time(sweep),
@@ -119,25 +119,25 @@ def draw(sweep: Sweep, folder: Path) -> list[Figure]:
             "Mean over networks with its 95% interval; grey: the middle 95% of networks of random kernels.",
         )
     if sweep.keys:
-        drawn = sweep_figures.effect(
+        drawing = sweep_figures.effect(
             sweep, {"test accuracy": "accuracy"}, "Test accuracy, final step"
         )
         add(
-            drawn,
+            drawing,
             "accuracy",
             "Test accuracy against swept keys",
             "Whether the networks learned their task.",
         )
-    if not found:
+    if not figures:
         raise RunError("nothing was swept, and no run's curves can be read: nothing to draw")
-    return found
+    return figures
 
 
 def _page(
     sweep: Sweep,
-    tested: pd.DataFrame,
-    differences: pd.DataFrame,
-    found: dict[str, pd.DataFrame],
+    chance_tests: pd.DataFrame,
+    key_effects: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
     figures: list[Figure],
     provenance: dict[str, Any],
 ) -> Page:
@@ -175,33 +175,33 @@ def _page(
         sweep_words.refusal(sweep),
         sweep_words.diverged(sweep),
     ]
-    shown = [
-        ("What each swept key does", found["effects"]),
-        ("Every condition", found["conditions"]),
-        ("Against chance", found["tests"]),
-        ("Runs", found["runs"]),
+    page_tables = [
+        ("What each swept key does", tables["effects"]),
+        ("Every condition", tables["conditions"]),
+        ("Against chance", tables["tests"]),
+        ("Runs", tables["runs"]),
     ]
-    cut = [title for title, table in shown if len(table) > MOST_ROWS]
+    shortened = [title for title, table in page_tables if len(table) > MOST_ROWS]
     return Page(
         title=f"{', '.join(names)}: {len(done)} runs together",
         facts=facts,
-        headline=sweep_words.headline(sweep, learning, tested, differences),
-        answer=sweep_words.answers(sweep, differences),
+        headline=sweep_words.headline(sweep, learning, chance_tests, key_effects),
+        answer=sweep_words.answers(sweep, key_effects),
         notes=[note for note in notes if note],
         lead=figures[0],
         sections=[("More figures", "Arms keep their colours.", figures[1:])] if figures[1:] else [],
-        tables=[(title, table[:MOST_ROWS]) for title, table in shown],
-        method=_method(sweep, tested, differences),
+        tables=[(title, table[:MOST_ROWS]) for title, table in page_tables],
+        method=_method(sweep, chance_tests, key_effects),
         reproduce=provenance["command"],
         provenance=provenance,
-        tables_note=f"Of {', '.join(cut)} only the first {MOST_ROWS} rows."
-        if cut
+        tables_note=f"Of {', '.join(shortened)} only the first {MOST_ROWS} rows."
+        if shortened
         else "At the final step.",
     )
 
 
-def _method(sweep: Sweep, tested: pd.DataFrame, differences: pd.DataFrame) -> list[str]:
-    counts = [int(table["p"].notna().sum()) for table in (tested, differences)]
+def _method(sweep: Sweep, chance_tests: pd.DataFrame, key_effects: pd.DataFrame) -> list[str]:
+    counts = [int(table["p"].notna().sum()) for table in (chance_tests, key_effects)]
     return [
         f"Declared before the runs: primary measure {sweep.metric}, {METRIC_WORDS[sweep.metric]}, at each "
         "run's final step. All else is description.",
@@ -222,10 +222,10 @@ def _method(sweep: Sweep, tested: pd.DataFrame, differences: pd.DataFrame) -> li
     ]
 
 
-def _provenance(sweep: Sweep, places: list[Path]) -> dict[str, Any]:
+def _provenance(sweep: Sweep, directories: list[Path]) -> dict[str, Any]:
     sources = sources_of(sweep.members)
     return {
-        "command": command(places),
+        "command": command(directories),
         "kernelstudy": __version__,
         "versions": sources.versions,
         "data": sources.data,
@@ -237,12 +237,12 @@ def _provenance(sweep: Sweep, places: list[Path]) -> dict[str, Any]:
     }
 
 
-def command(places: list[Path]) -> str:
+def command(directories: list[Path]) -> str:
     """The command that makes this report again; of all runs in one directory, that directory."""
-    parents = {place.parent for place in places}
-    words = [str(place) for place in places]
+    parents = {directory.parent for directory in directories}
+    words = [str(directory) for directory in directories]
     if len(parents) == 1:
         (parent,) = parents
-        if {p.resolve() for p in find_runs([parent])} == {p.resolve() for p in places}:
+        if {p.resolve() for p in find_runs([parent])} == {p.resolve() for p in directories}:
             words = [str(parent)]
     return shlex.join(["python", "-m", "kernelstudy.report", *words])

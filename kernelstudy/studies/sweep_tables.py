@@ -11,7 +11,7 @@ from kernelstudy.studies.sweep import Sweep
 
 
 def conditions(sweep: Sweep) -> pd.DataFrame:
-    """`analysis.sweep.conditions` with the keys' values, tiers, operators, a and the mean accuracy."""
+    """`effects.conditions` with the keys' values, tiers, operators, a and the mean accuracy."""
     table = analysis.conditions(sweep.networks)
     parts = []
     for part in analysis.PARTS:
@@ -19,10 +19,10 @@ def conditions(sweep: Sweep) -> pd.DataFrame:
         cells = sweep.cells.rename(columns=names).assign(part=part)
         cells.loc[cells[f"a_resolved_{part}"] != 1, ["a_low", "a_high"]] = float("nan")
         parts.append(cells[["condition", "arm", "part", *names.values()]])
-    place = ["condition", "arm"]
-    accuracy = sweep.networks.groupby(place, as_index=False)["accuracy"].mean()
-    joined = table.merge(pd.concat(parts), on=[*place, "part"], how="left")
-    return spread(sweep, joined.merge(accuracy, on=place, how="left"))
+    keys = ["condition", "arm"]
+    accuracy = sweep.networks.groupby(keys, as_index=False)["accuracy"].mean()
+    joined = table.merge(pd.concat(parts), on=[*keys, "part"], how="left")
+    return spread(sweep, joined.merge(accuracy, on=keys, how="left"))
 
 
 def spread(sweep: Sweep, table: pd.DataFrame) -> pd.DataFrame:
@@ -39,20 +39,22 @@ def spread(sweep: Sweep, table: pd.DataFrame) -> pd.DataFrame:
 
 def labelled(sweep: Sweep, effects: pd.DataFrame) -> pd.DataFrame:
     by_name = {key.name: key for key in sweep.keys}
-    found = effects.astype({"value": object, "reference": object})
+    table = effects.astype({"value": object, "reference": object})
     for column in ("value", "reference"):
-        found[column] = [
+        table[column] = [
             by_name[key].label(i) for key, i in zip(effects["key"], effects[column], strict=True)
         ]
-    return found
+    return table
 
 
 def members(sweep: Sweep) -> pd.DataFrame:
     rows = []
     for member in sweep.members:
-        known = member.condition >= 0
-        at: Any = sweep.design.loc[member.condition] if known else {}
-        keys = {key.name: key.label(at[key.name]) if known else "" for key in sweep.keys}
+        has_condition = member.condition >= 0
+        values: Any = sweep.design.loc[member.condition] if has_condition else {}
+        keys = {
+            key.name: key.label(values[key.name]) if has_condition else "" for key in sweep.keys
+        }
         state = {"state": "missing" if member.reason else "read", "reason": member.reason}
         rows.append({"run": str(member.path), **keys, **state})
     return pd.DataFrame(rows)

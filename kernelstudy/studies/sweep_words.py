@@ -19,7 +19,7 @@ _PART = {"W": "kernels W", "update": "update W − W₀"}
 
 
 def headline(
-    sweep: Sweep, learned: set[str], tests: pd.DataFrame, effects: pd.DataFrame
+    sweep: Sweep, learning: set[str], tests: pd.DataFrame, effects: pd.DataFrame
 ) -> list[str]:
     """The answer in a few sentences, over the arms that learned their first layer from true labels."""
     lines = []
@@ -27,35 +27,38 @@ def headline(
         ("update", "What training adds (the update W − W₀)"),
         ("W", "The kernels W"),
     ):
-        cells = sweep.cells[sweep.cells["arm"].isin(learned)]
+        cells = sweep.cells[sweep.cells["arm"].isin(learning)]
         tiers = cells[f"tier_{part}"]
-        judged = tiers[(tiers != "") & (tiers != UNRESOLVED)]
-        if not len(judged):
+        known_tiers = tiers[(tiers != "") & (tiers != UNRESOLVED)]
+        if not len(known_tiers):
             lines.append(f"{words}: no verdict below {FEWEST} networks in one run.")
             continue
-        like = int(judged.isin(TIERS[2:]).sum())
-        beyond = int((judged == TIERS[-1]).sum())
+        derivative_like = int(known_tiers.isin(TIERS[2:]).sum())
+        beyond = int((known_tiers == TIERS[-1]).sum())
         verb = "is" if part == "update" else "are"
         lines.append(
-            f"{words} {verb} derivative-like beyond chance in {like} of {len(judged)} combinations of "
-            f"condition and arm, and more so than the statistics of the images imply in {beyond}."
+            f"{words} {verb} derivative-like beyond chance in {derivative_like} of {len(known_tiers)} "
+            f"combinations of condition and arm, and more so than the statistics of the images imply "
+            f"in {beyond}."
         )
     for key in sweep.keys:
-        found = effects[(effects["key"] == key.name) & effects["arm"].isin(learned)]
-        of_update = found[found["part"] == "update"]
-        tested = of_update[np.isfinite(of_update["q"])]
-        if not len(tested):
+        rows = effects[(effects["key"] == key.name) & effects["arm"].isin(learning)]
+        update_rows = rows[rows["part"] == "update"]
+        rows_with_q = update_rows[np.isfinite(update_rows["q"])]
+        if not len(rows_with_q):
             why = (
-                "there is nothing to compare" if not len(of_update) else "too few networks to tell"
+                "there is nothing to compare"
+                if not len(update_rows)
+                else "too few networks to tell"
             )
             lines.append(f"{key.name}: {why} (update).")
             continue
-        clear = tested[tested["q"] <= LEVEL]
+        clear = rows_with_q[rows_with_q["q"] <= LEVEL]
         up = int((clear["diff"] > 0).sum())
         ways = f": {up} up, {len(clear) - up} down" if len(clear) else ""
         lines.append(
             f"{key.name} moves the update's {METRIC_WORDS[sweep.metric]}, corrected for chance, in "
-            f"{len(clear)} of {len(tested)} comparisons with {key.label(0)} (q ≤ {LEVEL:g}){ways}."
+            f"{len(clear)} of {len(rows_with_q)} comparisons with {key.label(0)} (q ≤ {LEVEL:g}){ways}."
         )
     if not len(tests):
         lines.append("No network left anything to measure.")
@@ -64,11 +67,11 @@ def headline(
 
 def answers(sweep: Sweep, effects: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """(key, its sentences): how the comparisons are made, then an arm and part the largest difference."""
-    found = []
+    sections = []
     for key in sweep.keys:
-        of_key = effects[effects["key"] == key.name]
-        lines = [_how(key, of_key)]
-        for (arm, part), rows in of_key.groupby(["arm", "part"], sort=False):
+        key_effects = effects[effects["key"] == key.name]
+        lines = [_how(key, key_effects)]
+        for (arm, part), rows in key_effects.groupby(["arm", "part"], sort=False):
             rows = rows[np.isfinite(rows["diff"])]
             if not len(rows):
                 continue
@@ -79,21 +82,21 @@ def answers(sweep: Sweep, effects: pd.DataFrame) -> list[tuple[str, list[str]]]:
                 if np.isfinite(row["ci_low"])
                 else ""
             )
-            tested = (
+            test = (
                 f", p = {row['p']:.2g}, q = {row['q']:.2g}"
                 if np.isfinite(row["p"])
                 else ", no p: too few networks"
             )
             lines.append(
                 f"{arm}, {_PART[str(part)]}: {row['diff']:+.3f}{interval} at {key.label(row['value'])} "
-                f"against {key.label(row['reference'])}{tested} (n = {row['n']}){which}."
+                f"against {key.label(row['reference'])}{test} (n = {row['n']}){which}."
             )
         if key.follows:
             lines.append(
                 f"{', '.join(key.follows)}: decided by {key.name}, so that their effects cannot be told apart."
             )
-        found.append((f"{key.name}: {values_of(key)}", lines))
-    return found
+        sections.append((f"{key.name}: {values_of(key)}", lines))
+    return sections
 
 
 def _how(key: Key, effects: pd.DataFrame) -> str:
@@ -125,7 +128,7 @@ def values_of(key: Key) -> str:
 def pairing(sweep: Sweep) -> str:
     """Which seeds the runs share."""
     seeds = sweep.networks.groupby("condition")["seed"].unique()
-    sets = {tuple(sorted(found)) for found in seeds}
+    sets = {tuple(sorted(group_seeds)) for group_seeds in seeds}
     if len(sets) == 1:
         (one,) = sets
         return f"by seed: every condition has the same {len(one)} seeds"
@@ -138,19 +141,23 @@ def pairing(sweep: Sweep) -> str:
 def missing(sweep: Sweep) -> list[str]:
     """Runs that are not in the report, and combinations of a grid that no run was found of."""
     notes = []
-    lost = [member for member in sweep.members if member.reason]
-    if lost:
-        listed = "; ".join(
-            f"{m.path}{_condition(sweep, m.condition)}: {m.reason}" for m in lost[:20]
+    missing_members = [member for member in sweep.members if member.reason]
+    if missing_members:
+        text = "; ".join(
+            f"{m.path}{_condition(sweep, m.condition)}: {m.reason}" for m in missing_members[:20]
         )
-        more = f"; and {len(lost) - 20} more (tables/runs.csv)" if len(lost) > 20 else ""
-        notes.append(f"Missing: {len(lost)} of {len(sweep.members)} runs. {listed}{more}.")
+        more = (
+            f"; and {len(missing_members) - 20} more (tables/runs.csv)"
+            if len(missing_members) > 20
+            else ""
+        )
+        notes.append(f"Missing: {len(missing_members)} of {len(sweep.members)} runs. {text}{more}.")
     size = int(np.prod([len(key.values) for key in sweep.keys], dtype=float))
     absent = size - len(sweep.design)
     if 0 < absent < len(sweep.design) and size <= 100_000:
-        there = {tuple(row) for row in sweep.design.itertuples(index=False)}
+        present = {tuple(row) for row in sweep.design.itertuples(index=False)}
         grid = itertools.product(*(range(len(key.values)) for key in sweep.keys))
-        gaps = [_in_words(sweep, place) for place in grid if place not in there]
+        gaps = [_in_words(sweep, indices) for indices in grid if indices not in present]
         more = f"; and {absent - 10} more" if absent > 10 else ""
         notes.append(
             f"No run was found of {absent} of the grid's {size} combinations: {'; '.join(gaps[:10])}{more}."
@@ -161,12 +168,14 @@ def missing(sweep: Sweep) -> list[str]:
 def _condition(sweep: Sweep, condition: int) -> str:
     if condition < 0 or not sweep.keys:
         return ""
-    place: Any = tuple(sweep.design.loc[condition])
-    return f" ({_in_words(sweep, place)})"
+    indices: Any = tuple(sweep.design.loc[condition])
+    return f" ({_in_words(sweep, indices)})"
 
 
-def _in_words(sweep: Sweep, place: tuple[int, ...]) -> str:
-    return ", ".join(f"{key.name}={key.label(i)}" for key, i in zip(sweep.keys, place, strict=True))
+def _in_words(sweep: Sweep, indices: tuple[int, ...]) -> str:
+    return ", ".join(
+        f"{key.name}={key.label(i)}" for key, i in zip(sweep.keys, indices, strict=True)
+    )
 
 
 def refusal(sweep: Sweep) -> str:
@@ -182,7 +191,7 @@ def refusal(sweep: Sweep) -> str:
 
 
 def diverged(sweep: Sweep) -> str:
-    lost = int(sweep.networks["diverged"].sum())
-    if not lost:
+    count = int(sweep.networks["diverged"].sum())
+    if not count:
         return ""
-    return f"Diverged (the loss stopped being finite) and excluded: {lost} of {len(sweep.networks)} networks."
+    return f"Diverged (the loss stopped being finite) and excluded: {count} of {len(sweep.networks)} networks."
