@@ -115,155 +115,169 @@ def _profiles(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Dominant spatial profiles (net, out, kh, kw) and their shares of the filters' energy."""
     # squares of extreme weights would overflow, and an overall scale says nothing
     peak = np.abs(kernels).max(axis=(1, 2, 3, 4), keepdims=True)
-    found = colour_spatial(kernels / np.where(peak > 0, peak, 1))
+    decomposition = colour_spatial(kernels / np.where(peak > 0, peak, 1))
     scale = np.clip(peak, 1e-100, 1e100).reshape(-1, 1, 1, 1)
-    return found.spatial * scale, np.nan_to_num(found.share)
+    return decomposition.spatial * scale, np.nan_to_num(decomposition.share)
 
 
-def measure_layer(of: Subject, bank: Bank, *, level: float = 0.05, seed: int = 0) -> LayerMeasures:
+def measure_layer(
+    layer: Subject, bank: Bank, *, level: float = 0.05, seed: int = 0
+) -> LayerMeasures:
     """All measures of a layer, each beside chance."""
-    flags = _flags(of)
-    used = np.where((flags == "")[..., None, None], of.kernels, 0.0)
-    plane = derivative_plane(used.shape[-1])
+    flags = _flags(layer)
+    profiles = np.where((flags == "")[..., None, None], layer.kernels, 0.0)
+    plane = derivative_plane(profiles.shape[-1])
     verdict = judge(
-        used,
-        start=of.start,
-        patch_basis=of.patch_basis,
+        profiles,
+        start=layer.start,
+        patch_basis=layer.patch_basis,
         plane=plane,
         level=level,
         seed=seed,
     )
-    one = len(used) == 1
+    is_single = len(profiles) == 1
     a = verdict.a
-    if one and a is not None:
-        a = kernels_a(used[0][flags[0] == ""], of.rounding[flags[0] == ""], level=level, seed=seed)
+    if is_single and a is not None:
+        a = kernels_a(
+            profiles[0][flags[0] == ""], layer.rounding[flags[0] == ""], level=level, seed=seed
+        )
     p_permuted = None
-    if one:
-        rungs, p_permuted = ladder_within(used[0][flags[0] == ""], plane, of.patch_basis, seed=seed)
+    if is_single:
+        rungs, p_permuted = ladder_within(
+            profiles[0][flags[0] == ""], plane, layer.patch_basis, seed=seed
+        )
         before = next((rung for rung in verdict.rungs if rung.null == "N1" and rung.n), None)
         if before is not None:  # one network before and after: a difference, and no test
             rungs.insert(1, ("N1", "r2", verdict.live, before.value, before.chance, *[np.nan] * 3))
-        table = pd.DataFrame(rungs, columns=WITHIN_COLUMNS)
+        ladder_table = pd.DataFrame(rungs, columns=WITHIN_COLUMNS)
     else:
-        table = ladder({(of.name, "W"): verdict})[
+        ladder_table = ladder({(layer.name, "W"): verdict})[
             [c for c in LADDER_COLUMNS if c not in ("arm", "part")]
         ]
-    kernels = _kernel_table(of, flags, used, bank, plane, p_permuted, seed)
+    kernel_table = _kernel_table(layer, flags, profiles, bank, plane, p_permuted, seed)
     return LayerMeasures(
-        of, verdict, a, flags, kernels, _layer_table(used, flags, bank, plane, seed), table
+        layer,
+        verdict,
+        a,
+        flags,
+        kernel_table,
+        _layer_table(profiles, flags, bank, plane, seed),
+        ladder_table,
     )
 
 
-def _flags(of: Subject) -> np.ndarray:
-    live = live_kernels(of.kernels)
-    mean = of.kernels.mean(axis=(-2, -1), keepdims=True)
-    varies = np.abs(of.kernels - mean).max(axis=(-2, -1))
+def _flags(layer: Subject) -> np.ndarray:
+    live = live_kernels(layer.kernels)
+    mean = layer.kernels.mean(axis=(-2, -1), keepdims=True)
+    varies = np.abs(layer.kernels - mean).max(axis=(-2, -1))
     # a kernel of one value, up to rounding, of the float or of the quantiser
-    flat = varies <= np.maximum(_FLAT * np.abs(mean[..., 0, 0]), of.rounding / 2)
+    flat = varies <= np.maximum(_FLAT * np.abs(mean[..., 0, 0]), layer.rounding / 2)
     return np.where(~live, "dead", np.where(flat, "constant", ""))
 
 
 def _kernel_table(
-    of: Subject,
+    layer: Subject,
     flags: np.ndarray,
-    used: np.ndarray,
+    profiles: np.ndarray,
     bank: Bank,
     plane: Plane,
     p_permuted,
     seed: int,
 ) -> pd.DataFrame:
     """A row a kernel: the columns of a run's kernels.csv, then what a single layer has besides."""
-    nets, channels, size = used.shape[:3]
-    kept = (flags == "").ravel()
-    found = {name: np.ravel(values) for name, values in kernel_matches(of.kernels, bank).items()}
-    axes = plane_axes(used, *plane)
-    found |= {
+    nets, channels, size = profiles.shape[:3]
+    live = (flags == "").ravel()
+    columns = {
+        name: np.ravel(values) for name, values in kernel_matches(layer.kernels, bank).items()
+    }
+    axes = plane_axes(profiles, *plane)
+    columns |= {
         "channel": np.tile(np.arange(channels), nets),
-        "live": kept,
-        "q_best": _q(found["p_best"], kept),
+        "live": live,
+        "q_best": _q(columns["p_best"], live),
         "flag": flags.ravel(),
-        "colour_share": of.colour_share.ravel(),
-        "r2": plane_r2(of.kernels, axes).ravel(),
+        "colour_share": layer.colour_share.ravel(),
+        "r2": plane_r2(layer.kernels, axes).ravel(),
     }
     law = r2_distribution(axes.shape[1], axes.shape[0])
-    found["p_r2"] = np.where(kept, law.sf(np.nan_to_num(found["r2"])), np.nan)
-    found["q_r2"] = _q(found["p_r2"], kept)
+    columns["p_r2"] = np.where(live, law.sf(np.nan_to_num(columns["r2"])), np.nan)
+    columns["q_r2"] = _q(columns["p_r2"], live)
     extra = ["flag", "colour_share", "r2", "p_r2", "q_r2"]
     if p_permuted is not None:
-        found["p_permuted"] = np.full(kept.shape, np.nan)
-        found["p_permuted"][kept] = p_permuted
-        found["q_permuted"] = _q(found["p_permuted"], kept)
+        columns["p_permuted"] = np.full(live.shape, np.nan)
+        columns["p_permuted"][live] = p_permuted
+        columns["q_permuted"] = _q(columns["p_permuted"], live)
         extra += ["p_permuted", "q_permuted"]
-    if of.rounding.any():
+    if layer.rounding.any():
         # of the kernel's energy, what rounding can have put there
-        noise = used[0, 0].size * np.tile(of.rounding, nets) ** 2 / 12
-        found["rounding_share"] = np.minimum(noise / np.maximum(found["norm"] ** 2, 1e-300), 1)
+        noise = profiles[0, 0].size * np.tile(layer.rounding, nets) ** 2 / 12
+        columns["rounding_share"] = np.minimum(noise / np.maximum(columns["norm"] ** 2, 1e-300), 1)
         extra.append("rounding_share")
     if size >= 5:
-        fits = _fits(used.reshape(-1, size, size), kept, seed)
-        found |= fits
+        fits = _fits(profiles.reshape(-1, size, size), live, seed)
+        columns |= fits
         extra += list(fits)
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(columns)
     if nets > 1:
-        table.insert(0, "seed", np.repeat(of.seeds, channels))
+        table.insert(0, "seed", np.repeat(layer.seeds, channels))
     lead = ["seed"] if nets > 1 else []
     return table.reindex(columns=[*lead, *PER_KERNEL_COLUMNS, *extra])
 
 
-def _fits(kernels: np.ndarray, kept: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+def _fits(kernels: np.ndarray, live: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Gaussian-derivative and Gabor fits of larger kernels, each with the p of its own null."""
     size = kernels.shape[-1]
     derivative = gaussian_derivative_fit(kernels, orders=(1,), seed=seed)
     jet = gaussian_derivative_fit(kernels, seed=seed)
-    found = {
+    columns = {
         "gauss1_r2": derivative.r2,
         "gauss1_sigma": derivative.sigma,
         "gauss1_p": derivative.p,
-        "gauss1_q": _q(derivative.p, kept),
+        "gauss1_q": _q(derivative.p, live),
         "gauss012_r2": jet.r2,
         "gauss012_sigma": jet.sigma,
         "gauss012_p": jet.p,
-        "gauss012_q": _q(jet.p, kept),
+        "gauss012_q": _q(jet.p, live),
     }
     if size > _GABOR_LARGEST:
-        return found
-    fitted = np.flatnonzero(kept)[:_GABOR_KERNELS]
-    gabor = gabor_fit(kernels[fitted], draws=_GABOR_DRAWS, seed=seed, refine=2)
+        return columns
+    indices = np.flatnonzero(live)[:_GABOR_KERNELS]
+    gabor = gabor_fit(kernels[indices], draws=_GABOR_DRAWS, seed=seed, refine=2)
     for name in ("r2", "theta", "frequency", "sigma", "phase", "p"):
-        found[f"gabor_{name}"] = np.full(len(kernels), np.nan)
-        found[f"gabor_{name}"][fitted] = getattr(gabor, name)
-    found["gabor_q"] = _q(found["gabor_p"], kept)
-    return found
+        columns[f"gabor_{name}"] = np.full(len(kernels), np.nan)
+        columns[f"gabor_{name}"][indices] = getattr(gabor, name)
+    columns["gabor_q"] = _q(columns["gabor_p"], live)
+    return columns
 
 
-def _q(p: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _q(p: np.ndarray, live: np.ndarray) -> np.ndarray:
     """Benjamini and Hochberg's q within the kernels that count."""
-    return benjamini_hochberg(np.where(kept, p, np.nan))
+    return benjamini_hochberg(np.where(live, p, np.nan))
 
 
-def _layer_table(used: np.ndarray, flags: np.ndarray, bank: Bank, plane, seed: int) -> pd.DataFrame:
+def _layer_table(
+    profiles: np.ndarray, flags: np.ndarray, bank: Bank, plane, seed: int
+) -> pd.DataFrame:
     """measure, value, chance, chance_low, chance_high: N0 networks with as many kernels."""
-    live = used[0][flags[0] == ""] if len(used) == 1 else used
-    channels, size = max(live.shape[-3], 1), used.shape[-1]
+    live = profiles[0][flags[0] == ""] if len(profiles) == 1 else profiles
+    channels, size = max(live.shape[-3], 1), profiles.shape[-1]
     networks = int(np.clip(NULL_NUMBERS // (4 * channels * size**2), 100, 1000))
-    rows_of = []
+    rows = []
     expected = isotropic_chance(size, channels, bank, networks=networks, seed=seed)
-    for name, values in network_measures(used, bank).items():
+    for name, values in network_measures(profiles, bank).items():
         null = expected.sel(measure=name)
         bounds = (float(null[f"null_{end}"]) for end in ("mean", "low", "high"))
-        rows_of.append(
+        rows.append(
             (name, float(np.nanmean(values)) if np.isfinite(values).any() else np.nan, *bounds)
         )
     # these compare kernels in pairs: fewer networks where there are many kernels, and one at a time
     fewer = int(np.clip(20 * NULL_NUMBERS // (channels * size) ** 2, 20, 200))
     rng = np.random.default_rng(seed)
-    drawn = [isotropic(channels, size, rng) for _ in range(fewer)]
+    noise = [isotropic(channels, size, rng) for _ in range(fewer)]
     for name, function in LAYER_MEASURES.items():
         if live.shape[-3] < 2:
             continue
-        null = np.array([function(kernels) for kernels in drawn])
+        null = np.array([function(kernels) for kernels in noise])
         low, high = np.quantile(null, [0.025, 0.975])
-        rows_of.append((name, float(np.mean(function(live))), null.mean(), low, high))
-    return pd.DataFrame(
-        rows_of, columns=["measure", "value", "chance", "chance_low", "chance_high"]
-    )
+        rows.append((name, float(np.mean(function(live))), null.mean(), low, high))
+    return pd.DataFrame(rows, columns=["measure", "value", "chance", "chance_low", "chance_high"])

@@ -43,8 +43,8 @@ def listing(source: Any, limits: Limits, layout: str = "auto") -> list[str]:
     if isinstance(source, str | Path):
         path, parts = run_directory.split(str(source))
         if run_directory.is_run(path):
-            return _of_run(run_directory.read(path, parts))
-        _no_parts(path, parts)
+            return _run_listing(run_directory.read(path, parts))
+        _refuse_parts(path, parts)
         network = read(path, limits)
     else:
         network = modules.read(source)
@@ -71,7 +71,7 @@ def open_any(
         path, parts = run_directory.split(str(source))
         if run_directory.is_run(path):
             return _open_run(path, parts, layer, name)
-        _no_parts(path, parts)
+        _refuse_parts(path, parts)
         return _open_network(read(path, limits), layer, layout, name or path.name, path)
     if modules.is_array(source):
         return _open_array(source, layout, name)
@@ -97,12 +97,12 @@ def _open_run(path: Path, parts: list[str], layer: str | None, name: str | None)
         rounding=None,
         facts=facts,
         notes=[],
-        listing=_of_run(run),
+        listing=_run_listing(run),
         known=known,
     )
 
 
-def _of_run(run: run_directory.OfRun) -> list[str]:
+def _run_listing(run: run_directory.RunKernels) -> list[str]:
     return [
         *(f"arm {arm}" for arm in run.arms),
         f"seeds {', '.join(map(str, run.seeds))}",
@@ -144,31 +144,31 @@ def _open_network(
     network: Network, layer: str | None, layout: str, name: str, path: Path | None = None
 ) -> Opened:
     network = _in_layout(network, layout)
-    chosen, why = choose(network, layer)
-    kernels = chosen.hwio()
-    step = chosen.steps()
-    kernels, unfolded = stem.unfold(kernels, network.family)
-    notes = [unfolded] if unfolded else []
+    selection, why = choose(network, layer)
+    kernels = selection.hwio()
+    step = selection.steps()
+    kernels, stem_note = stem.unfold(kernels, network.family)
+    notes = [stem_note] if stem_note else []
     others = len(network.layers) - 1
-    stored = f"{name}, {network.format}"
-    provenance = {"format": network.format, "layer": chosen.name, "shape": list(chosen.shape)}
+    description = f"{name}, {network.format}"
+    provenance = {"format": network.format, "layer": selection.name, "shape": list(selection.shape)}
     if path is not None and path.is_file():
         provenance |= {"file": path.name, "sha256": _digest(path)}
-        stored += f", sha256 {provenance['sha256'][:16]}"
+        description += f", sha256 {provenance['sha256'][:16]}"
     return Opened(
         name=name,
         kernels=kernels[None],
         rounding=step,
         facts=[
-            ("Weights", stored),
-            ("Layer", f"{chosen.describe()}; {why}"),
+            ("Weights", description),
+            ("Layer", f"{selection.describe()}; {why}"),
             ("Others seen", f"{others} more with 4-d weights" if others else "none"),
         ],
         details=[
             *network.facts,
-            *([("Stride", "not in this format")] if chosen.stride is None else []),
+            *([("Stride", "not in this format")] if selection.stride is None else []),
         ],
-        notes=[*notes, *chosen.notes, *_notes(kernels[None], step, chosen)],
+        notes=[*notes, *selection.notes, *_notes(kernels[None], step, selection)],
         listing=[other.describe() for other in network.layers],
         provenance=provenance,
     )
@@ -180,7 +180,7 @@ def _in_layout(network: Network, layout: str) -> Network:
 
 
 def _notes(kernels: np.ndarray, step: np.ndarray | None, layer: Layer | None = None) -> list[str]:
-    """What real files hold that a reader should know of."""
+    """What a reader should know of these weights."""
     notes = []
     cin = kernels.shape[3]
     if cin == 3:
@@ -203,7 +203,7 @@ def _notes(kernels: np.ndarray, step: np.ndarray | None, layer: Layer | None = N
     return notes
 
 
-def _no_parts(path: Path, parts: list[str]) -> None:
+def _refuse_parts(path: Path, parts: list[str]) -> None:
     if parts:
         after = ":".join(parts)
         raise WeightsError(f"{path} is no run directory, so nothing can follow it: {after}")

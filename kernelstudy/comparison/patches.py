@@ -14,7 +14,7 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 
 def patch_basis(images: Any, size: int) -> tuple[np.ndarray, str]:
-    """The basis (size^2, size^2) of grey patches, an axis a row, and whose it is.
+    """The basis (size^2, size^2) of grey patches, an axis a row, and which images it is of.
 
     images: (N, H, W[, C]), a directory, or the name of a data set.
 
@@ -22,28 +22,28 @@ def patch_basis(images: Any, size: int) -> tuple[np.ndarray, str]:
         ValueError: no such directory or data set, no image in it that can be read, or too small ones.
     """
     if not isinstance(images, str | Path):
-        found = np.asarray(images, dtype=np.float64)
-        if found.ndim not in (3, 4):
-            raise ValueError(f"images must be (N, H, W) or (N, H, W, C), not {found.shape}")
-        grey, told = found.mean(axis=-1) if found.ndim == 4 else found, f"{len(found):,} images"
+        array = np.asarray(images, dtype=np.float64)
+        if array.ndim not in (3, 4):
+            raise ValueError(f"images must be (N, H, W) or (N, H, W, C), not {array.shape}")
+        grey, source = array.mean(axis=-1) if array.ndim == 4 else array, f"{len(array):,} images"
     elif Path(images).is_dir():
-        grey, told = _of_directory(Path(images))
+        grey, source = _directory_tiles(Path(images))
     else:
-        grey, told = _of_data_set(str(images))
-    return patch_pca(grey, size)[1], told
+        grey, source = _data_set_images(str(images))
+    return patch_pca(grey, size)[1], source
 
 
-def _of_directory(folder: Path) -> tuple[np.ndarray, str]:
+def _directory_tiles(folder: Path) -> tuple[np.ndarray, str]:
     from kernelstudy.data.image_files import read_image
 
     files = sorted(p for p in folder.iterdir() if p.suffix.lower() in _ENDINGS)
-    tiles, read = [], 0
+    tiles, count = [], 0
     for path in files:
         image = read_image(path)
         side = min(TILE, *image.shape)
         if side < TILE:
             continue
-        read += 1
+        count += 1
         rows, columns = (n // TILE for n in image.shape)
         cut = image[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
         tiles.append(cut.swapaxes(1, 2).reshape(-1, TILE, TILE))
@@ -51,10 +51,10 @@ def _of_directory(folder: Path) -> tuple[np.ndarray, str]:
             break
     if not tiles:
         raise ValueError(f"--images: {folder} holds no image of {TILE} x {TILE} pixels or more")
-    return np.concatenate(tiles)[:TILES], f"{read} of the images in {folder.name}"
+    return np.concatenate(tiles)[:TILES], f"{count} of the images in {folder.name}"
 
 
-def _of_data_set(name: str) -> tuple[np.ndarray, str]:
+def _data_set_images(name: str) -> tuple[np.ndarray, str]:
     from kernelstudy.config import DATA_SETS
     from kernelstudy.system.errors import near_miss
 

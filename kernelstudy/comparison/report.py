@@ -98,16 +98,18 @@ class Comparison:
             files.write_text(folder / "tables" / f"{name}.csv", table.to_csv(index=False))
         files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
         style.save(self.figure, folder / "figures", "answer")
-        composed = self._compose(
+        content = self._compose(
             folder / "figures", command or "kernelstudy.compare(...)", provenance
         )
-        return page.write(composed, folder)
+        return page.write(content, folder)
 
     def _compose(self, figures: Path, command: str, provenance: dict[str, Any]) -> page.Page:
         names = [one.subject.name for one in self.measured]
-        used = sorted({name for bank in self.banks for name in bank})
+        bank_names = sorted({name for bank in self.banks for name in bank})
         facts = [fact for one in self.opened for fact in (*one.facts, *one.details)]
-        facts.append(("Bank", ", ".join(used) or "no hand-crafted kernel exists at this size"))
+        facts.append(
+            ("Bank", ", ".join(bank_names) or "no hand-crafted kernel exists at this size")
+        )
         facts.append(("Image statistics", self.images or "none given (--images): N3 is not asked"))
         claims = [network_claims(one) for one in self.measured]
         two = len(names) > 1
@@ -146,10 +148,10 @@ class Comparison:
         )
 
     def _draw(self, folder: Path) -> list[tuple[str, str, list[page.Figure]]]:
-        shown = []
+        galleries = []
         for index, (one, bank) in enumerate(zip(self.measured, self.banks, strict=True)):
             style.save(gallery(one, bank), folder, f"kernels_{index}")
-            shown.append(
+            galleries.append(
                 page.Figure(
                     f"kernels_{index}",
                     f"Kernels of {one.subject.name} with their nearest hand-crafted kernels",
@@ -161,7 +163,7 @@ class Comparison:
                 "Kernels and matches",
                 "A gallery of best matches proves nothing: the best of many random kernels looks good too. So "
                 "the best of as many random ones stand below.",
-                shown,
+                galleries,
             )
         ]
         small = [one for one in self.measured if one.subject.kernels.shape[-1] == 3]
@@ -209,22 +211,24 @@ def compare(
         _open(source, limits, layer, layout, fallback=index > 0)
         for index, source in enumerate(sources)
     ]
-    measured, banks, told = [], [], ""
+    layers, banks, image_source = [], [], ""
     for one in opened:
-        of = subject(one.name, one.kernels, rounding=one.rounding, **one.known)
-        size = of.kernels.shape[-1]
+        network = subject(one.name, one.kernels, rounding=one.rounding, **one.known)
+        size = network.kernels.shape[-1]
         if images is not None:
-            basis, told = patch_basis(images, size)
-            of = replace(of, patch_basis=basis)
-        elif of.patch_basis is not None:
-            told = "the run's own training images"
-        used = usable_bank(list(CLASSICAL), size) if bank is None else handcrafted.bank(bank, size)
-        banks.append(used)
-        measured.append(measure_layer(of, used, level=level, seed=seed))
+            basis, image_source = patch_basis(images, size)
+            network = replace(network, patch_basis=basis)
+        elif network.patch_basis is not None:
+            image_source = "the run's own training images"
+        kernels = (
+            usable_bank(list(CLASSICAL), size) if bank is None else handcrafted.bank(bank, size)
+        )
+        banks.append(kernels)
+        layers.append(measure_layer(network, kernels, level=level, seed=seed))
     names = _distinct([one.name for one in opened])
     tables = {}
     for name in ("kernels", "layer", "ladder"):
-        parts = [getattr(one, name) for one in measured]
+        parts = [getattr(one, name) for one in layers]
         if len(parts) > 1:
             parts = [part.assign(network=n) for part, n in zip(parts, names, strict=True)]
             first = ["network", *[c for c in parts[0].columns if c != "network"]]
@@ -233,7 +237,7 @@ def compare(
             tables[name] = tables[name][[*first, *rest]]
         else:
             tables[name] = parts[0]
-    return Comparison(measured, opened, banks, tables, answer(measured), told)
+    return Comparison(layers, opened, banks, tables, answer(layers), image_source)
 
 
 def _open(source: Any, limits: Limits, layer: str | None, layout: str, *, fallback: bool) -> Opened:

@@ -10,7 +10,7 @@ import numpy as np
 from kernelstudy.weights.layer import WeightsError
 
 
-class OfRun(NamedTuple):
+class RunKernels(NamedTuple):
     """`kernels`, `start` (net, kh, kw, in, out) at the step and at step 0; `patch_basis` (d, d), grey."""
 
     kernels: np.ndarray
@@ -39,7 +39,7 @@ def is_run(path: Path) -> bool:
     return path.is_dir() and (path / "trajectory.zarr").is_dir()
 
 
-def read(path: Path, parts: list[str]) -> OfRun:
+def read(path: Path, parts: list[str]) -> RunKernels:
     """The first layer of a run's arm (the first one, unless named), all seeds or one, at a step.
 
     Raises:
@@ -57,25 +57,25 @@ def read(path: Path, parts: list[str]) -> OfRun:
     except RunError as error:
         raise WeightsError(str(error)) from error
     arms = [str(a) for a in trajectory["arm"].values]
-    arm = _one("arm", parts[0] if parts else "", arms, arms[0])
-    chosen = trajectory.sel(arm=arm)
-    kept = ~chosen["diverged"].values
-    seeds = [int(s) for s in chosen["seed"].values]
-    steps = [int(s) for s in chosen["step"].values]
-    seed = _one("seed", parts[1] if len(parts) > 1 else "", seeds, None)
-    step = _one("step", parts[2] if len(parts) > 2 else "", steps, steps[-1])
+    arm = _choice("arm", parts[0] if parts else "", arms, arms[0])
+    networks = trajectory.sel(arm=arm)
+    mask = ~networks["diverged"].values
+    seeds = [int(s) for s in networks["seed"].values]
+    steps = [int(s) for s in networks["step"].values]
+    seed = _choice("seed", parts[1] if len(parts) > 1 else "", seeds, None)
+    step = _choice("step", parts[2] if len(parts) > 2 else "", steps, steps[-1])
     if seed is not None:
-        kept &= np.array([s == seed for s in seeds])
-    if not kept.any():
+        mask &= np.array([s == seed for s in seeds])
+    if not mask.any():
         raise WeightsError(f"{path}: every network asked for diverged")
-    values = chosen["kernel"].transpose("seed", "step", "ky", "kx", "cin", "cout").values[kept]
+    values = networks["kernel"].transpose("seed", "step", "ky", "kx", "cin", "cout").values[mask]
     # of the arm's own images, where arms see them in several variants
-    basis = chosen["patch_basis"].transpose("component", "ky", "kx").values
-    return OfRun(
+    basis = networks["patch_basis"].transpose("component", "ky", "kx").values
+    return RunKernels(
         kernels=values[:, steps.index(step)].astype(float),
         start=values[:, 0].astype(float) if step != steps[0] else None,
         patch_basis=basis.reshape(len(basis), -1),
-        seeds=tuple(s for s, keep in zip(seeds, kept, strict=True) if keep),
+        seeds=tuple(s for s, is_in in zip(seeds, mask, strict=True) if is_in),
         arm=arm,
         step=step,
         arms=tuple(arms),
@@ -83,12 +83,12 @@ def read(path: Path, parts: list[str]) -> OfRun:
     )
 
 
-def _one(key: str, word: str, allowed: list, default: Any) -> Any:
+def _choice(key: str, word: str, allowed: list, default: Any) -> Any:
     """The entry of `allowed` that `word` writes; `default` for no word."""
     if not word:
         return default
     for value in allowed:
         if str(value) == word:
             return value
-    shown = ", ".join(map(str, allowed[:12])) + (", ..." if len(allowed) > 12 else "")
-    raise WeightsError(f"the run has no {key} {word!r}; allowed are {shown}")
+    listing = ", ".join(map(str, allowed[:12])) + (", ..." if len(allowed) > 12 else "")
+    raise WeightsError(f"the run has no {key} {word!r}; allowed are {listing}")

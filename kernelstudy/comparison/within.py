@@ -38,8 +38,8 @@ def kernels_a(
         return a
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((draws, *kernels.shape)) * (rounding / np.sqrt(12))[:, None, None]
-    turned = [float(wrap_phi(population_a(kernels + n).phi - a.phi)) for n in noise]
-    off = float(np.quantile(np.abs(turned), 1 - level))
+    turns = [float(wrap_phi(population_a(kernels + n).phi - a.phi)) for n in noise]
+    off = float(np.quantile(np.abs(turns), 1 - level))
     low = a.phi - float(np.hypot(a.phi - a.phi_low, off))
     high = a.phi + float(np.hypot(a.phi_high - a.phi, off))
     if high - low >= np.pi / 2:
@@ -67,13 +67,13 @@ def ladder_within(
     r2 = plane_r2(kernels, axes)
     rng = np.random.default_rng(seed)
     law = r2_distribution(axes.shape[1], axes.shape[0])
-    drawn = law.rvs((10_000, min(n, 4096)), random_state=rng).mean(axis=1)
-    rungs = [_rung("N0", "r2", n, r2.mean(), law.mean(), drawn)]
+    null_means = law.rvs((10_000, min(n, 4096)), random_state=rng).mean(axis=1)
+    rungs = [_rung("N0", "r2", n, r2.mean(), law.mean(), null_means)]
     count, means = np.zeros(n), []
     batch = max(1, 100_000 // kernels.size)
-    for done in range(0, draws, batch):
-        again = np.broadcast_to(kernels, (min(batch, draws - done), *kernels.shape))
-        permuted = plane_r2(permute_taps(again, rng), axes)
+    for first in range(0, draws, batch):
+        copies = np.broadcast_to(kernels, (min(batch, draws - first), *kernels.shape))
+        permuted = plane_r2(permute_taps(copies, rng), axes)
         count += np.sum(permuted >= r2 - 1e-12, axis=0)
         means.append(permuted.mean(axis=1))
     expected = mean_over_live(permuted_mean(kernels, axes), np.ones(n, bool))
@@ -81,17 +81,26 @@ def ladder_within(
     if patch_basis is not None:
         nets = int(np.clip(NULL_NUMBERS // kernels.size, 20, draws))
         basis = as_basis(patch_basis, kernels.shape)
-        others = covariance_matched(kernels, basis, nets * n, rng, match="share")
-        theirs = plane_r2(others, axes).reshape(nets, n)
-        pure = (theirs**2).sum(1) / theirs.sum(1)
-        mine = (r2**2).sum() / r2.sum() if r2.any() else np.nan
-        rungs.append(_rung("N3", "concentration", n, mine, pure.mean(), pure))
+        null_kernels = covariance_matched(kernels, basis, nets * n, rng, match="share")
+        null_r2 = plane_r2(null_kernels, axes).reshape(nets, n)
+        null_concentration = (null_r2**2).sum(1) / null_r2.sum(1)
+        concentration = (r2**2).sum() / r2.sum() if r2.any() else np.nan
+        rungs.append(
+            _rung(
+                "N3",
+                "concentration",
+                n,
+                concentration,
+                null_concentration.mean(),
+                null_concentration,
+            )
+        )
     return rungs, (1 + count) / (1 + draws)
 
 
 def _rung(
-    null: str, measure: str, n: int, value: float, expected: float, drawn: np.ndarray
+    null: str, measure: str, n: int, value: float, expected: float, samples: np.ndarray
 ) -> tuple:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    p = (1 + np.sum(drawn >= value - 1e-12)) / (1 + len(drawn))
+    low, high = np.quantile(samples, [0.025, 0.975])
+    p = (1 + np.sum(samples >= value - 1e-12)) / (1 + len(samples))
     return null, measure, n, float(value), float(expected), float(low), float(high), float(p)

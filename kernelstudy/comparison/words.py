@@ -1,4 +1,4 @@
-"""What was found of one finished layer, in words."""
+"""Sentences on one finished layer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .measure import LayerMeasures
 _NAMED = ("Prewitt", "Sobel", "Scharr", "central difference")
 
 
-def network_claims(found: LayerMeasures) -> tuple[str, ...]:
+def network_claims(layer: LayerMeasures) -> tuple[str, ...]:
     """The verdict in plain sentences, first the answer; of several networks, `claims` of their verdict."""
-    v = found.verdict
-    if found.networks > 1:
+    v = layer.verdict
+    if layer.networks > 1:
         return claims(v)
     if not v.live:
         return (f"No verdict: none of the {v.kernels} kernels is alive and varies.",)
@@ -24,29 +24,29 @@ def network_claims(found: LayerMeasures) -> tuple[str, ...]:
         f"{v.significant} of {v.live} kernels are derivative-like beyond chance ({_q(v.level)}), "
         f"and {v.significant_permuted} of {v.live} beyond their own permuted taps."
     ]
-    for row in found.ladder.itertuples(index=False):
+    for row in layer.ladder.itertuples(index=False):
         lines.append(_rung(row))
-    if found.a is not None:
-        lines.append(_population(found.a, v.a_images))
-    lines += _fits(found)
+    if layer.a is not None:
+        lines.append(_population(layer.a, v.a_images))
+    lines += _fits(layer)
     return tuple(lines)
 
 
-def headline_claims(found: LayerMeasures) -> list[str]:
-    """Of `network_claims` the answer, and what is said of a where there is one."""
-    v, lines = found.verdict, [network_claims(found)[0]]
-    if found.networks == 1 and v.live and found.a is not None:
-        lines.append(_population(found.a, v.a_images))
-    if found.networks > 1 and v.a is not None and np.isfinite(v.a.phi):
+def headline_claims(layer: LayerMeasures) -> list[str]:
+    """The first of `network_claims`, and the sentence on a where there is one."""
+    v, lines = layer.verdict, [network_claims(layer)[0]]
+    if layer.networks == 1 and v.live and layer.a is not None:
+        lines.append(_population(layer.a, v.a_images))
+    if layer.networks > 1 and v.a is not None and np.isfinite(v.a.phi):
         lines.append(claim_of_a(v))
     return lines
 
 
-def what_one_cannot_tell(found: LayerMeasures) -> str:
+def what_one_cannot_tell(layer: LayerMeasures) -> str:
     """The limits of n = 1, or nothing where there are enough networks for tests over them."""
-    if found.networks > 1:
+    if layer.networks > 1:
         return ""
-    known = found.subject.start is not None
+    known = layer.subject.start is not None
     start = "" if known else ", and what training added, for the start is not known"
     return (
         "What one network cannot tell: whether another seed, trained the same way, would learn the same "
@@ -56,14 +56,14 @@ def what_one_cannot_tell(found: LayerMeasures) -> str:
     )
 
 
-def left_out(found: LayerMeasures) -> str:
+def left_out(layer: LayerMeasures) -> str:
     """How many kernels were excluded as dead or constant."""
-    dead, constant = (int((found.flags == flag).sum()) for flag in ("dead", "constant"))
+    dead, constant = (int((layer.flags == flag).sum()) for flag in ("dead", "constant"))
     if not dead + constant:
         return "No kernel is dead (below 1% of the layer's largest norm) or constant."
     return (
         f"{dead} dead (below 1% of the layer's largest norm) and {constant} constant of "
-        f"{found.flags.size} kernels are flagged in kernels.csv and left out of everything else."
+        f"{layer.flags.size} kernels are flagged in kernels.csv and left out of everything else."
     )
 
 
@@ -88,18 +88,20 @@ def _population(a: PopulationInterval, images: float) -> str:
         return f"The population has no a: {a.reason}."
     if not a.resolved:
         return f"The population's a is {_a(a.a)}{beside}, unresolved: {a.reason}."
-    text = f"The population's a is {_a(a.a)} [{_a(a.low)}, {_a(a.high)}]{beside}: {_place(a.a)}, "
-    held = a.names()
-    if len(held) == 1:
+    text = (
+        f"The population's a is {_a(a.a)} [{_a(a.low)}, {_a(a.high)}]{beside}: {_position(a.a)}, "
+    )
+    operators = a.names()
+    if len(operators) == 1:
         return text + (
-            f"and of the named operators only {held[0]} lies in the interval over this network's kernels."
+            f"and of the named operators only {operators[0]} lies in the interval over this network's kernels."
         )
-    if held:
-        return text + f"unresolved (the interval holds {', '.join(held)})."
+    if operators:
+        return text + f"unresolved (the interval holds {', '.join(operators)})."
     return text + "and no named operator lies in the interval."
 
 
-def _place(a: float) -> str:
+def _position(a: float) -> str:
     """Between which of the well-known operators a lies."""
     if a < 1:
         return "below Prewitt"
@@ -110,8 +112,8 @@ def _place(a: float) -> str:
     return f"between {below} and {above}"
 
 
-def _fits(found: LayerMeasures) -> list[str]:
-    table, lines = found.kernels, []
+def _fits(layer: LayerMeasures) -> list[str]:
+    table, lines = layer.kernels, []
     live = table[table["live"]]
     for name, words in (
         ("gauss1", "a first Gaussian derivative"),
@@ -119,11 +121,11 @@ def _fits(found: LayerMeasures) -> list[str]:
         ("gabor", "a Gabor function"),
     ):
         if f"{name}_q" in table:
-            fitted = live[live[f"{name}_p"].notna()]
-            count = int((fitted[f"{name}_q"] <= found.verdict.level).sum())
+            rows = live[live[f"{name}_p"].notna()]
+            count = int((rows[f"{name}_q"] <= layer.verdict.level).sum())
             lines.append(
-                f"{count} of {len(fitted)} kernels are fitted by {words} better than noise is "
-                f"({_q(found.verdict.level)}; median R² {fitted[f'{name}_r2'].median():.2f})."
+                f"{count} of {len(rows)} kernels are fitted by {words} better than noise is "
+                f"({_q(layer.verdict.level)}; median R² {rows[f'{name}_r2'].median():.2f})."
             )
     return lines
 
