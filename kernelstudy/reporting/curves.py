@@ -114,8 +114,8 @@ def sectors(analysis: xr.Dataset) -> Figure:
         for column, arm in enumerate(arms):
             for axis, prefix in zip(axes[:, column], ("", DELTA), strict=True):
                 for sector, colour in SECTOR_COLOURS.items():
-                    of_arm = analysis[prefix + sector].sel(arm=arm)
-                    _band(axis, of_arm, colour, SECTOR_WORDS[sector])
+                    shares = analysis[prefix + sector].sel(arm=arm)
+                    _band(axis, shares, colour, SECTOR_WORDS[sector])
                 axis.hlines(
                     chance,
                     0,
@@ -162,13 +162,13 @@ def _lines(axis: Axes, analysis: xr.Dataset, measure: str) -> None:
 
 def _band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
     """Mean over seeds against step with its interval over networks."""
-    kept = values.transpose("seed", "step").values
-    kept = kept[np.isfinite(kept).any(axis=1)]
-    if not len(kept):
+    networks = values.transpose("seed", "step").values
+    networks = networks[np.isfinite(networks).any(axis=1)]
+    if not len(networks):
         return
-    low, high = bootstrap_t_interval(kept, support=support_of(str(values.name)))
+    low, high = bootstrap_t_interval(networks, support=support_of(str(values.name)))
     axis.fill_between(values["step"], low, high, color=colour, alpha=0.22, lw=0)
-    axis.plot(values["step"], kept.mean(0), color=colour, lw=1.6, label=label)
+    axis.plot(values["step"], networks.mean(0), color=colour, lw=1.6, label=label)
 
 
 def step_axis(axes: np.ndarray, analysis: xr.Dataset) -> None:

@@ -57,13 +57,13 @@ def _band(
     axis: Axes, steps: np.ndarray, values: np.ndarray, colour: str, name: str, most: float
 ) -> None:
     """Mean over networks with Student's interval, cut at 0 and `most`."""
-    kept = values[np.isfinite(values).all(axis=1)]
-    if not len(kept):
+    networks = values[np.isfinite(values).all(axis=1)]
+    if not len(networks):
         return
-    axis.plot(steps, kept.mean(axis=0), color=colour, lw=1.6, label=name)
-    if len(kept) > 1:
+    axis.plot(steps, networks.mean(axis=0), color=colour, lw=1.6, label=name)
+    if len(networks) > 1:
         axis.fill_between(
-            steps, *np.clip(t_interval(kept), 0, most), color=colour, alpha=0.18, lw=0
+            steps, *np.clip(t_interval(networks), 0, most), color=colour, alpha=0.18, lw=0
         )
 
 
@@ -101,8 +101,8 @@ def patch_figure(trajectory: xr.Dataset, channels: xr.Dataset, arm: str, stride:
     `stride`: of all layers.
     """
     numbers = deep.layers_of(trajectory)
-    of_arm = trajectory.sel(arm=arm).isel(probe_seed=0, step=-1)
-    images = of_arm["example_image"].values.astype(float).mean(-1)
+    network = trajectory.sel(arm=arm).isel(probe_seed=0, step=-1)
+    images = network["example_image"].values.astype(float).mean(-1)
     fields = fields_of(trajectory, stride)
     with styled():
         rows = -(-len(numbers) // 2)
@@ -113,15 +113,15 @@ def patch_figure(trajectory: xr.Dataset, channels: xr.Dataset, arm: str, stride:
         for axis, n, field in zip(axes, numbers, fields, strict=False):
             last = channels.sel(arm=arm).isel(probe_seed=0, step=-1)
             order = np.argsort(-np.nan_to_num(last[f"selectivity_{n}"].values))[:PATCH_CHANNELS]
-            examples = of_arm[f"top_example_{n}"].values
-            places = of_arm[f"top_place_{n}"].transpose("rank", "axis", ...).values
-            shown = [
+            examples = network[f"top_example_{n}"].values
+            places = network[f"top_place_{n}"].transpose("rank", "axis", ...).values
+            patches = [
                 [_large(crop(images[examples[r, c]], field, *places[r, :, c])) for c in order]
                 for r in range(min(PATCHES, len(examples)))
             ]
             # pixels beside the image, and the lines between patches, keep the colour of the ground
             axis.set_facecolor("#d9b8a0")
-            axis.imshow(mosaic_of(shown), cmap="gray", extent=(0, len(order), len(shown), 0))
+            axis.imshow(mosaic_of(patches), cmap="gray", extent=(0, len(order), len(patches), 0))
             axis.set(xticks=np.arange(len(order)) + 0.5, yticks=[])
             names = [str(last[f"label_{n}"].values[c]).replace(" ", "\n") for c in order]
             axis.set_xticklabels(

@@ -25,23 +25,23 @@ METHOD = [
 ]
 
 
-def draw(trajectory: xr.Dataset, found: Deeper, stride: int, folder: Path) -> None:
+def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path) -> None:
     """All figures of deeper layers."""
-    style.save(deep_figures.layer_figure(found.layers), folder, "layers")
-    style.save(deep_figures.label_figure(found.channels), folder, "labels")
+    style.save(deep_figures.layer_figure(deep.layers), folder, "layers")
+    style.save(deep_figures.label_figure(deep.channels), folder, "labels")
     for index, arm in enumerate(trajectory["arm"].values.astype(str)):
         style.save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
         style.save(
-            deep_figures.patch_figure(trajectory, found.channels, arm, stride),
+            deep_figures.patch_figure(trajectory, deep.channels, arm, stride),
             folder,
             f"patches_{index}",
         )
 
 
-def add_to(page: Page, found: Deeper) -> None:
+def add_to(page: Page, deep: Deeper) -> None:
     """The sections and the table of deeper layers, put before the last section."""
-    arms = list(enumerate(found.layers["arm"].values.astype(str)))
-    count, depth = found.layers.sizes["probe_seed"], found.layers.sizes["layer"]
+    arms = list(enumerate(deep.layers["arm"].values.astype(str)))
+    count, depth = deep.layers.sizes["probe_seed"], deep.layers.sizes["layer"]
     settling = (
         "When layers settle",
         f"Of the first {count} networks of each arm, watched at every log point: the features of a fixed "
@@ -69,20 +69,20 @@ def add_to(page: Page, found: Deeper) -> None:
             )
         ],
     )
-    rested = ", ".join(
+    thresholds = ", ".join(
         f"{int(n)} in layer {int(i)}"
-        for i, n in zip(found.layers["layer"], found.channels["threshold_channels"], strict=True)
+        for i, n in zip(deep.layers["layer"], deep.channels["threshold_channels"], strict=True)
     )
     starts = (
         "in arms that start from random kernels"
-        if found.channels.attrs["random_starts"]
+        if deep.channels.attrs["random_starts"]
         else "in all arms, for none of them starts from random kernels"
     )
-    tuned = (
+    labelling = (
         "What channels detect",
         "A channel is called unselective unless it prefers an orientation, a corner or a blob more than "
         f"{labels.RATE:.0%} of the untrained channels of its layer do, {starts} "
-        f"({rested}). So {1 - labels.RATE:.0%} of theirs have a label before any training, and only what "
+        f"({thresholds}). So {1 - labels.RATE:.0%} of theirs have a label before any training, and only what "
         "an arm gains over its own start is learned.",
         [
             Figure(
@@ -92,23 +92,23 @@ def add_to(page: Page, found: Deeper) -> None:
             )
         ],
     )
-    page.sections[-1:-1] = [maps, settling, tuned]
-    page.points[settling[0]] = settling_sentences(found)
-    page.points[tuned[0]] = label_sentences(found)
+    page.sections[-1:-1] = [maps, settling, labelling]
+    page.points[settling[0]] = settling_sentences(deep)
+    page.points[labelling[0]] = label_sentences(deep)
     page.method += METHOD
-    page.tables.append(("Layers, at the start and at the end", layer_table(found)))
+    page.tables.append(("Layers, at the start and at the end", layer_table(deep)))
 
 
-def settling_sentences(found: Deeper) -> list[str]:
+def settling_sentences(deep: Deeper) -> list[str]:
     """When each layer of each arm settles, and whether the lower ones do first: the answer comes first."""
     lines, answers = [], {"settled": [], "settled_way": []}
-    numbers = [int(n) for n in found.layers["layer"].values]
-    for arm in found.layers["arm"].values.astype(str):
+    numbers = [int(n) for n in deep.layers["layer"].values]
+    for arm in deep.layers["arm"].values.astype(str):
         for name, rule in (
             ("settled", f"CKA with the final state stays above {SETTLED}"),
             ("settled_way", f"{OF_ITS_WAY:.0%} of a layer's own way is done"),
         ):
-            steps = found.layers[name].sel(arm=arm).transpose("probe_seed", "layer").values
+            steps = deep.layers[name].sel(arm=arm).transpose("probe_seed", "layer").values
             known = steps[np.isfinite(steps).all(axis=1)]
             if not len(known):
                 continue
@@ -127,8 +127,8 @@ def _answer(answers: dict[str, list[str]]) -> list[str]:
     if not all(answers.values()):
         return []
     counts = [
-        ", ".join(f"{of_arms.count(a)} {a}" for a in dict.fromkeys(of_arms))
-        for of_arms in answers.values()
+        ", ".join(f"{arm_answers.count(a)} {a}" for a in dict.fromkeys(arm_answers))
+        for arm_answers in answers.values()
     ]
     return [
         f"Bottom-up or not? Of {len(answers['settled'])} arms, by CKA with the final state: {counts[0]}; "
@@ -140,31 +140,33 @@ def _order(steps: np.ndarray) -> str:
     if steps.shape[1] < 2:
         return f"one layer, {len(steps)} networks"
     tau, p, answer = order_of_layers(steps)
-    told = f"mean Kendall's tau {tau.mean():.2f} over {len(steps)} networks"
+    text = f"mean Kendall's tau {tau.mean():.2f} over {len(steps)} networks"
     if len(steps) < FEWEST:
-        return f"{told}, too few for a test (it takes {FEWEST}): unresolved"
-    return f"{told}, p = {p:.2g}: {answer}"
+        return f"{text}, too few for a test (it takes {FEWEST}): unresolved"
+    return f"{text}, p = {p:.2g}: {answer}"
 
 
-def label_sentences(found: Deeper) -> list[str]:
+def label_sentences(deep: Deeper) -> list[str]:
     """How many channels have a label, beside what untrained ones have, and how far seeds agree."""
     lines = []
     share = 1 - labels.RATE
-    for arm in found.layers["arm"].values.astype(str):
+    for arm in deep.layers["arm"].values.astype(str):
         parts = []
-        for n in found.layers["layer"].values:
-            kinds = found.channels[f"kind_{n}"].sel(arm=arm).transpose("step", "probe_seed", ...)
+        for n in deep.layers["layer"].values:
+            kinds = deep.channels[f"kind_{n}"].sel(arm=arm).transpose("step", "probe_seed", ...)
             odd = ~np.isin(kinds.values[[0, -1]], (labels.UNSELECTIVE, labels.DEAD))
             low, high = _interval(odd[1].mean(axis=-1))
-            pairs = found.agreement.sel(arm=arm, layer=n)
-            agreed = ""
+            pairs = deep.agreement.sel(arm=arm, layer=n)
+            agreement = ""
             if pairs.sizes["pair"]:
-                seen, chance = (float(pairs[k].mean()) for k in ("observed", "chance"))
-                kappa = labels.Agreement(seen, chance).kappa
-                agreed = f"; seeds agree on {seen:.0%} of matched channels, by chance {chance:.0%}"
-                agreed += f" (kappa {kappa:.2f})" if np.isfinite(kappa) else ""
+                observed, chance = (float(pairs[k].mean()) for k in ("observed", "chance"))
+                kappa = labels.Agreement(observed, chance).kappa
+                agreement = (
+                    f"; seeds agree on {observed:.0%} of matched channels, by chance {chance:.0%}"
+                )
+                agreement += f" (kappa {kappa:.2f})" if np.isfinite(kappa) else ""
             shares = f"{odd[0].mean():.0%} at the start, {odd[1].mean():.0%}{_within(low, high)} at the end"
-            parts.append(f"layer {n} {shares}{agreed}")
+            parts.append(f"layer {n} {shares}{agreement}")
         lines.append(
             f"{arm}: channels with a label (untrained: {share:.0%} by the rule): "
             + "; ".join(parts)

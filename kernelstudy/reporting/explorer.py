@@ -52,20 +52,20 @@ def payload(
     `kernels`: the trajectory's `spatial_kernels`. `bank`, `metric`: as declared. `stride`: of all layers.
     """
     notes: list[str] = []
-    seeds = _shown_seeds(kernels, trajectory["seed"].values.tolist(), notes)
+    seeds = _page_seeds(kernels, trajectory["seed"].values.tolist(), notes)
     kernels = kernels[:, : len(seeds)]
-    found = kernel_matches(np.nan_to_num(kernels), bank)
+    matches = kernel_matches(np.nan_to_num(kernels), bank)
     names = list(bank)
     best = np.array(
-        [names.index(n) if n in bank else -1 for n in found["best"].ravel().astype(str)]
+        [names.index(n) if n in bank else -1 for n in matches["best"].ravel().astype(str)]
     )
     update = kernels - kernels[:, :, :1]
     nets = analysis.isel(seed=slice(len(seeds)))
     arrays = {
         "kernels": pack(kernels.astype(np.float32)),
-        "best": pack(best.reshape(found["best"].shape).astype(np.int16)),
-        "abs_cos": pack(found["best_abs_cos"].astype(np.float32)),
-        "p": pack(found["p_best"].astype(np.float32)),
+        "best": pack(best.reshape(matches["best"].shape).astype(np.int16)),
+        "abs_cos": pack(matches["best_abs_cos"].astype(np.float32)),
+        "p": pack(matches["p_best"].astype(np.float32)),
         "sectors": pack(_stacked(nets, SECTORS)),
         "delta_sectors": pack(_stacked(nets, [f"delta_{s}" for s in SECTORS])),
         "lines": pack(_stacked(nets, [metric, f"delta_{metric}", "test_accuracy"])),
@@ -73,7 +73,7 @@ def payload(
     for name, colours in (("lut_diverging", DIVERGING), ("lut_maps", MAPS)):
         table = mpl.colormaps[colours](np.arange(256), bytes=True)[:, :3]
         arrays[name] = pack(table)
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "arms": [str(a) for a in trajectory["arm"].values],
         "colours": [colour_of(i) for i in range(trajectory.sizes["arm"])],
         "seeds": seeds,
@@ -93,8 +93,8 @@ def payload(
         "layer_colours": list(ARM_COLOURS),
     }
     if deep is not None:
-        told |= _deep(trajectory, deep, stride, arrays, notes)
-    return told | {"arrays": arrays, "notes": notes}
+        content |= _deep(trajectory, deep, stride, arrays, notes)
+    return content | {"arrays": arrays, "notes": notes}
 
 
 def pack(values: np.ndarray) -> dict[str, Any]:
@@ -112,13 +112,13 @@ def _stacked(dataset: xr.Dataset, names: Any) -> np.ndarray:
     return np.stack(parts, -1).astype(np.float32)
 
 
-def _shown_seeds(kernels: np.ndarray, seeds: list[int], notes: list[str]) -> list[int]:
-    """As many seeds as the page holds kernels of, the first."""
+def _page_seeds(kernels: np.ndarray, seeds: list[int], notes: list[str]) -> list[int]:
+    """The first seeds, as many as the page has room for."""
     total = len(seeds)
-    shown = int(np.clip(KERNEL_VALUES // max(1, kernels[:, 0].size), 1, total))
-    if shown < total:
-        notes.append(f"kernels of the first {shown} of {total} seeds are in this page")
-    return seeds[:shown]
+    count = int(np.clip(KERNEL_VALUES // max(1, kernels[:, 0].size), 1, total))
+    if count < total:
+        notes.append(f"kernels of the first {count} of {total} seeds are in this page")
+    return seeds[:count]
 
 
 def _deep(
@@ -131,17 +131,19 @@ def _deep(
     """Maps, tuning, measures and top patches of the watched networks."""
     channels, layers = deep.channels, deep.layers
     numbers, net = layers_of(trajectory), ("arm", "probe_seed", "step")
-    probes, seeds = _chosen(trajectory, numbers, notes)
+    probes, seeds = _map_selection(trajectory, numbers, notes)
     fields = fields_of(trajectory, stride)
     words = sorted({str(w) for i in numbers for w in np.unique(channels[f"label_{i}"].values)})
-    shown, of = (d.isel(probe_seed=slice(len(seeds))) for d in (trajectory, channels))
-    told = [
-        _layer(shown.isel(probe=probes), of, words, i, field, arrays)
+    networks, network_channels = (
+        d.isel(probe_seed=slice(len(seeds))) for d in (trajectory, channels)
+    )
+    content = [
+        _layer(networks.isel(probe=probes), network_channels, words, i, field, arrays)
         for i, field in zip(numbers, fields, strict=True)
     ]
     curves = ("probe_accuracy", "cka_final", "effective_rank")
-    of_layers = layers.isel(probe_seed=slice(len(seeds)))
-    parts = [of_layers[name].transpose(*net, "layer").values for name in curves]
+    network_layers = layers.isel(probe_seed=slice(len(seeds)))
+    parts = [network_layers[name].transpose(*net, "layer").values for name in curves]
     arrays["curves"] = pack(np.stack(parts, -1).astype(np.float32))
     for name, image in (
         ("examples", trajectory["example_image"]),
@@ -149,7 +151,7 @@ def _deep(
     ):
         arrays[name] = pack(_pictures(image))
     return {
-        "layers": told,
+        "layers": content,
         "probe_seeds": seeds,
         "measures": list(MEASURES),
         "labels": words,
@@ -167,19 +169,21 @@ def _deep(
 
 
 def _layer(
-    shown: xr.Dataset,
+    networks: xr.Dataset,
     channels: xr.Dataset,
     words: list[str],
     i: int,
     field: Field,
     arrays: dict[str, Any],
 ) -> dict[str, Any]:
-    """What layer `i` of the networks in the page showed, into `arrays`, and what it is.
+    """Pack what layer `i` of the page's networks shows into `arrays`, and describe the layer.
 
     `words`: all labels, sorted.
     """
     net, c = ("arm", "probe_seed", "step"), f"channel_{i}"
-    maps = shown[f"feature_map_{i}"].transpose(*net, "probe", f"map_{c}", f"y_{i}", f"x_{i}").values
+    maps = (
+        networks[f"feature_map_{i}"].transpose(*net, "probe", f"map_{c}", f"y_{i}", f"x_{i}").values
+    )
     small = _averaged(maps.astype(np.float32))
     scaled, low, high = to_bytes(small, axes=(2, 3, 5, 6))
     arrays[f"maps_{i}"] = pack(scaled)
@@ -188,23 +192,23 @@ def _layer(
     arrays[f"measures_{i}"] = pack(np.stack(values, -1).astype(np.float32))
     label = channels[f"label_{i}"].transpose(*net, c).values.astype(str)
     arrays[f"labels_{i}"] = pack(np.searchsorted(words, label).astype(np.int16))
-    tuned = shown[f"grating_{i}"].transpose(*net, c, "frequency", "orientation").values
-    arrays[f"gratings_{i}"] = pack(to_bytes(tuned.astype(np.float32), axes=(2, 4, 5))[0])
-    top = shown[f"top_example_{i}"].transpose(*net, c, "rank").values
-    place = shown[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
+    tuning = networks[f"grating_{i}"].transpose(*net, c, "frequency", "orientation").values
+    arrays[f"gratings_{i}"] = pack(to_bytes(tuning.astype(np.float32), axes=(2, 4, 5))[0])
+    top = networks[f"top_example_{i}"].transpose(*net, c, "rank").values
+    place = networks[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
     arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
-    value = shown[f"top_value_{i}"].transpose(*net, c, "rank").values
+    value = networks[f"top_value_{i}"].transpose(*net, c, "rank").values
     arrays[f"top_value_{i}"] = pack(value.astype(np.float32))
     if i > 1:
-        weights, inputs = _deeper_kernels(shown, i)
+        weights, inputs = _deeper_kernels(networks, i)
         arrays[f"kernels_{i}"], arrays[f"inputs_{i}"] = pack(weights), pack(inputs)
     return {
         "number": i,
-        "channels": shown.sizes[c],
+        "channels": networks.sizes[c],
         "shown": small.shape[4],
         "height": small.shape[5],
         "width": small.shape[6],
-        "kernel": shown.sizes[f"ky_{i}" if i > 1 else "ky"],
+        "kernel": networks.sizes[f"ky_{i}" if i > 1 else "ky"],
         "field": list(field),
     }
 
@@ -227,13 +231,13 @@ def _deeper_kernels(trajectory: xr.Dataset, layer: int) -> tuple[np.ndarray, np.
     whole = np.nan_to_num(whole)
     energy = (whole[..., -1, :, :] ** 2).sum((-2, -1))
     inputs = np.argsort(-energy, -1, kind="stable")[..., :INPUTS]
-    kept = np.take_along_axis(whole, inputs[..., None, None, None], 3)
-    largest = np.abs(kept).max((3, 4, 5, 6), keepdims=True)
-    scaled = 128 + np.round(127 * kept / np.where(largest > 0, largest, 1))
+    strongest = np.take_along_axis(whole, inputs[..., None, None, None], 3)
+    largest = np.abs(strongest).max((3, 4, 5, 6), keepdims=True)
+    scaled = 128 + np.round(127 * strongest / np.where(largest > 0, largest, 1))
     return scaled.astype(np.uint8), inputs.astype(np.int16)
 
 
-def _chosen(
+def _map_selection(
     trajectory: xr.Dataset, numbers: list[int], notes: list[str]
 ) -> tuple[list[int], list[int]]:
     """Probes and watched seeds whose maps are in the page: first a probe of each part, then all seeds,

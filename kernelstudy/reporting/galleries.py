@@ -77,12 +77,12 @@ def _colour_scale(axes: Axes, left: float, width: float, height: float, scale: f
     """A strip from `scale` at the top down to -scale, with its ends and 0 beside it."""
     strip = np.linspace(1, -1, 255)[:, None]
     axes.imshow(strip, cmap=DIVERGING, extent=(left, left + width, height, 0))
-    for part, words, place in (
+    for part, words, alignment in (
         (0, f"{scale:.2g}", "top"),
         (0.5, "0", "center"),
         (1, f"−{scale:.2g}", "bottom"),
     ):
-        axes.text(left + 1.4 * width, part * height, words, va=place, fontsize=8)
+        axes.text(left + 1.4 * width, part * height, words, va=alignment, fontsize=8)
 
 
 def matches(final: xr.Dataset, untrained: xr.Dataset, bank: Bank, title: str) -> Figure:
@@ -109,8 +109,8 @@ def matches(final: xr.Dataset, untrained: xr.Dataset, bank: Bank, title: str) ->
             axes.text(left, -0.1, name, fontsize=8.5, fontweight="bold")
             for row, arm in enumerate(arms):
                 pair = _pair(source.sel(arm=arm), rank, bank)
-                for place, (picture, words) in enumerate(pair):
-                    x, y = left + place * BESIDE, row * ROW
+                for offset, (picture, words) in enumerate(pair):
+                    x, y = left + offset * BESIDE, row * ROW
                     pictures.append((x, y, picture))
                     axes.text(x + 0.5, y + 1.06, words, fontsize=7.5, ha="center", va="top")
                 if not pair:
@@ -136,22 +136,22 @@ def matches(final: xr.Dataset, untrained: xr.Dataset, bank: Bank, title: str) ->
     return figure
 
 
-def _pair(found: xr.Dataset, rank: float, bank: Bank) -> list[tuple[np.ndarray, str]]:
+def _pair(matches: xr.Dataset, rank: float, bank: Bank) -> list[tuple[np.ndarray, str]]:
     """The kernel at this rank of best |cos| (1 the best) and its nearest bank entry, in words too.
 
     Empty where no kernel is live.
     """
-    score = np.where(found["live"], found["best_abs_cos"], np.nan).ravel()
+    score = np.where(matches["live"], matches["best_abs_cos"], np.nan).ravel()
     order = np.argsort(score)[: np.isfinite(score).sum()]
     if not len(order):
         return []
-    chosen = order[round(rank * (len(order) - 1))]
-    size = found.sizes["ky"]
-    kernel = found["kernel"].values.reshape(-1, size, size)[chosen]
-    name = str(found["best"].values.ravel()[chosen])
+    index = order[round(rank * (len(order) - 1))]
+    size = matches.sizes["ky"]
+    kernel = matches["kernel"].values.reshape(-1, size, size)[index]
+    name = str(matches["best"].values.ravel()[index])
     entry = bank[name] * (1 if (kernel * bank[name]).sum() >= 0 else -1)
-    p = float(found["p_best"].values.ravel()[chosen])
-    return [(kernel, f"|cos| {score[chosen]:.2f}\np = {p:.2g}"), (entry, name)]
+    p = float(matches["p_best"].values.ravel()[index])
+    return [(kernel, f"|cos| {score[index]:.2f}\np = {p:.2g}"), (entry, name)]
 
 
 def mosaic(
@@ -178,19 +178,19 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
     The arm's first network; each channel has one scale over time.
     """
     layers = layers_of(trajectory)
-    of_arm = trajectory.sel(arm=arm).isel(probe_seed=0)
-    steps = shown_steps(of_arm.sizes["step"], most=5)
-    probe = int(np.flatnonzero(of_arm["probe_part"].values == "test")[0])
-    picture = of_arm["probe_image"].isel(probe=probe).values.mean(-1)
+    network = trajectory.sel(arm=arm).isel(probe_seed=0)
+    steps = shown_steps(network.sizes["step"], most=5)
+    probe = int(np.flatnonzero(network["probe_part"].values == "test")[0])
+    picture = network["probe_image"].isel(probe=probe).values.mean(-1)
     rows, top = len(steps), 0.0
-    channels = min(SHOWN_CHANNELS, max(of_arm.sizes[f"map_channel_{i}"] for i in layers))
+    channels = min(SHOWN_CHANNELS, max(network.sizes[f"map_channel_{i}"] for i in layers))
     margin = 0.9  # of a block to what stands left of it, in sides of a map
     with styled():
         height = (rows + 0.55) * len(layers) - 0.55
         figure = Figure(figsize=(9, 0.55 + 7.2 * height / (channels + 2 * margin + 1.5)))
         axes = figure.subplots()
         for layer in layers:
-            stack = of_arm[f"feature_map_{layer}"].isel(probe=probe).values.astype(float)
+            stack = network[f"feature_map_{layer}"].isel(probe=probe).values.astype(float)
             stack = np.nan_to_num(stack[..., :channels])
             low, high = stack.min((0, 1, 2)), stack.max((0, 1, 2))
             scaled = (stack - low) / np.where(high > low, high - low, 1)
@@ -202,7 +202,7 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
                 vmax=1,
                 extent=(0, count, top + rows, top),
             )
-            for row, step in enumerate(of_arm["step"].values[steps]):
+            for row, step in enumerate(network["step"].values[steps]):
                 axes.text(-0.08, top + row + 0.5, f"{int(step):,}", ha="right", va="center")
             axes.text(-margin, top + rows / 2, "step", rotation=90, ha="right", va="center")
             total = trajectory.sizes[f"channel_{layer}"]

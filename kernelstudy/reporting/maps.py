@@ -31,9 +31,9 @@ def block_strongest(maps: NDArray, step: int) -> NDArray:
     What max-pooling keeps of a feature map, with its sign, and the maps of a pair from one place.
     """
     norm = np.square(maps).sum(axis=-1)
-    place = _blocks(norm, step).argmax(axis=-1)[..., None]
-    picked = [np.take_along_axis(_blocks(m, step), place, -1) for m in np.moveaxis(maps, -1, 0)]
-    return np.concatenate(picked, axis=-1)
+    strongest = _blocks(norm, step).argmax(axis=-1)[..., None]
+    values = [np.take_along_axis(_blocks(m, step), strongest, -1) for m in np.moveaxis(maps, -1, 0)]
+    return np.concatenate(values, axis=-1)
 
 
 def _blocks(image: NDArray, step: int) -> NDArray:
@@ -47,10 +47,10 @@ def groups(kernels: Maps) -> list[tuple[str, ...]]:
     pairs = []
     for x, y in (("_x", "_y"), ("_dx", "_dy")):
         ends = [name for name in kernels if name.endswith(x)]
-        found = [(name, name.removesuffix(x) + y) for name in ends]
-        pairs += [pair for pair in found if pair[1] in kernels]
-    paired = {name for pair in pairs for name in pair}
-    return [*pairs, *((name,) for name in kernels if name not in paired)]
+        candidates = [(name, name.removesuffix(x) + y) for name in ends]
+        pairs += [pair for pair in candidates if pair[1] in kernels]
+    names_in_pairs = {name for pair in pairs for name in pair}
+    return [*pairs, *((name,) for name in kernels if name not in names_in_pairs)]
 
 
 def is_smoothing(kernel: NDArray) -> bool:
@@ -100,11 +100,11 @@ def feature_maps(
         title: what the image is.
         note: how the maps were made, for the caption.
     """
-    shown = {name: maps[name] / np.abs(kernels[name]).sum() for name in maps}
-    signed = [np.abs(shown[name]) for name in kernels if not is_smoothing(kernels[name])]
-    scale = float(np.percentile(np.stack(signed), CLIPPED)) if signed else 1.0
+    responses = {name: maps[name] / np.abs(kernels[name]).sum() for name in maps}
+    strengths = [np.abs(responses[name]) for name in kernels if not is_smoothing(kernels[name])]
+    scale = float(np.percentile(np.stack(strengths), CLIPPED)) if strengths else 1.0
     scale = scale or 1.0
-    cells = [cell for names in groups(kernels) for cell in _cells(names, kernels, shown, scale)]
+    cells = [cell for names in groups(kernels) for cell in _cells(names, kernels, responses, scale)]
     columns = 8 if len(cells) > 24 else min(4, max(3, len(cells)))
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
     aspect = float(np.clip(image.shape[0] / image.shape[1], 0.3, 2))
@@ -113,11 +113,11 @@ def feature_maps(
         figure = Figure(figsize=(CELL * columns, sum(heights)))
         parts = np.ravel(np.array(figure.subfigures(len(heights), 1, height_ratios=heights)))
         has_pairs = any(len(names) == 2 for names in groups(kernels))
-        _head(parts[0], image, title, note, scale if signed else None, wheel=has_pairs)
+        _head(parts[0], image, title, note, scale if strengths else None, wheel=has_pairs)
         for part, row in zip(parts[1:], rows, strict=True):
             axes = part.subplots(2, columns, height_ratios=(0.5, aspect), squeeze=False)
-            for one in axes.ravel():
-                one.axis("off")
+            for axis in axes.ravel():
+                axis.axis("off")
             for (top, bottom), cell in zip(axes.T, row, strict=False):
                 _weights(top, cell)
                 bottom.imshow(cell.picture, **cell.look)
@@ -132,14 +132,15 @@ class _Cell:
     look: dict[str, Any]
 
 
-def _cells(names: tuple[str, ...], kernels: Maps, shown: Maps, scale: float) -> list[_Cell]:
+def _cells(names: tuple[str, ...], kernels: Maps, responses: Maps, scale: float) -> list[_Cell]:
     signed = {"cmap": DIVERGING, "vmin": -scale, "vmax": scale}
     grey = {"cmap": "gray"}
     cells = [
-        _Cell(n, kernels[n], shown[n], grey if is_smoothing(kernels[n]) else signed) for n in names
+        _Cell(n, kernels[n], responses[n], grey if is_smoothing(kernels[n]) else signed)
+        for n in names
     ]
     if len(names) == 2:
-        x, y = (shown[name] for name in names)
+        x, y = (responses[name] for name in names)
         strength = np.hypot(x, y)
         operator = info(names[0]).operator
         colours = direction_colours(np.arctan2(y, x), np.sqrt(strength / scale))

@@ -26,15 +26,16 @@ def population_a(analysis: xr.Dataset) -> Figure:
             images = float(phi_of_a(analysis["a_pca"]))
             axis.axhline(images, color="black", lw=1.2, ls="--", label="the images' own patches")
             for row, arm in enumerate(analysis["arm"].values):
-                of_arm = analysis.sel(arm=arm)
-                resolved = of_arm[f"{prefix}a_pop_resolved"].values
+                arm_values = analysis.sel(arm=arm)
+                resolved = arm_values[f"{prefix}a_pop_resolved"].values
                 low, mid, high = (
-                    phi_of_a(of_arm[f"{prefix}a_pop{end}"].values) for end in ("_low", "", "_high")
+                    phi_of_a(arm_values[f"{prefix}a_pop{end}"].values)
+                    for end in ("_low", "", "_high")
                 )
                 # The ends next to the middle, on whichever side of infinity they are.
                 low = mid - np.mod(mid - low, np.pi)
                 high = mid + np.mod(high - mid, np.pi)
-                steps = of_arm["step"].values + 0.0
+                steps = arm_values["step"].values + 0.0
                 axis.errorbar(
                     steps[resolved],
                     mid[resolved],
@@ -66,20 +67,20 @@ def portrait(kernels: xr.Dataset, update: xr.Dataset) -> Figure:
     with styled():
         figure = Figure(figsize=(8.2, 4))
         axes = figure.subplots(1, 2, sharey=True)
-        for axis, found, title in zip(
+        for axis, matches, title in zip(
             axes, (kernels, update), (OF_KERNELS, OF_UPDATE), strict=True
         ):
             operator_lines(axis, named=axis is axes[1])
-            energy = (found["odd"] * found["norm"] ** 2).fillna(0)
+            energy = (matches["odd"] * matches["norm"] ** 2).fillna(0)
             largest = energy.max(["seed", "channel"])
-            for row, arm in enumerate(found["arm"].values):
-                of_arm = found.sel(arm=arm)
+            for row, arm in enumerate(matches["arm"].values):
+                arm_matches = matches.sel(arm=arm)
                 # a kernel and its negative are the same operator: orientation has period 180 degrees
-                theta = np.degrees(of_arm["theta"]) % 180
+                theta = np.degrees(arm_matches["theta"]) % 180
                 area = 60 * energy.sel(arm=arm) / largest.sel(arm=arm).clip(min=1e-30)
                 axis.scatter(
                     theta,
-                    phi_of_a(of_arm["a"]),
+                    phi_of_a(arm_matches["a"]),
                     s=area,
                     color=colour_of(row),
                     alpha=0.5,

@@ -105,13 +105,13 @@ def _hash(script: str) -> str:
 def _vectors(page: Page, folder: Path) -> dict[str, str]:
     """The figures' SVG by name, as many as `VECTOR_BYTES` holds, the smaller ones first."""
     figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
-    zipped = {f.name: _zipped(folder / f"figures/{f.name}.svg") for f in figures}
-    kept, total = {}, 0
-    for name, content in sorted(zipped.items(), key=lambda pair: len(pair[1])):
+    files = {f.name: _zipped(folder / f"figures/{f.name}.svg") for f in figures}
+    vectors, total = {}, 0
+    for name, content in sorted(files.items(), key=lambda pair: len(pair[1])):
         total += len(content)
         if total <= VECTOR_BYTES:
-            kept[name] = content
-    return kept
+            vectors[name] = content
+    return vectors
 
 
 def _zipped(path: Path) -> str:

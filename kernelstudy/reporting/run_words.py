@@ -15,43 +15,49 @@ from kernelstudy.analysis.verdict import TIERS, UNRESOLVED, Verdict
 from kernelstudy.reporting.measure_words import METRIC_WORDS
 
 
-def headline(verdicts: Verdicts, learned: list[str]) -> list[str]:
-    """The answer in a few sentences, over the arms `learned`: those that learned their first layer from
+def headline(verdicts: Verdicts, learning: list[str]) -> list[str]:
+    """The answer in a few sentences, over the arms `learning`: those that learned their first layer from
     true labels."""
     lines = []
     for part, words in (
         ("update", "What training adds (the update W − W₀)"),
         ("W", "The kernels W"),
     ):
-        judged = {arm: verdicts[arm, part] for arm in learned if (arm, part) in verdicts}
-        if not judged:
+        arm_verdicts = {arm: verdicts[arm, part] for arm in learning if (arm, part) in verdicts}
+        if not arm_verdicts:
             continue
-        if all(v.derivative_like is None for v in judged.values()):
+        if all(v.derivative_like is None for v in arm_verdicts.values()):
             lines.append(f"{words}: no verdict below {FEWEST} networks an arm.")
             continue
-        yes = [arm for arm, v in judged.items() if v.derivative_like]
-        beyond = [arm for arm in yes if judged[arm].tier == TIERS[-1]]
+        yes = [arm for arm, v in arm_verdicts.items() if v.derivative_like]
+        beyond = [arm for arm in yes if arm_verdicts[arm].tier == TIERS[-1]]
         text = f"{words} is" if part == "update" else f"{words} are"
-        text += f" derivative-like beyond chance in {len(yes)} of {len(judged)} arms"
-        text += f" ({', '.join(yes)})" if yes and len(yes) < len(judged) else ""
+        text += f" derivative-like beyond chance in {len(yes)} of {len(arm_verdicts)} arms"
+        text += f" ({', '.join(yes)})" if yes and len(yes) < len(arm_verdicts) else ""
         if yes:
             more = f"in {len(beyond)} ({', '.join(beyond)})" if beyond else "in none"
             text += f", and more so than the statistics of the images imply {more}"
-        started = [a for a, v in judged.items() if not v.derivative_like and _was_so_already(v)]
-        if started:
-            text += f"; in {', '.join(started)} they were so from the start and became no more so"
+        unchanged = [
+            a for a, v in arm_verdicts.items() if not v.derivative_like and _was_so_already(v)
+        ]
+        if unchanged:
+            text += f"; in {', '.join(unchanged)} they were so from the start and became no more so"
         lines.append(text + ".")
-    judged = {key: v for key, v in verdicts.items() if key[0] in learned}
-    named = [f"{arm} ({part}): {v.operator}" for (arm, part), v in judged.items() if _named(v)]
+    arm_verdicts = {key: v for key, v in verdicts.items() if key[0] in learning}
+    operators = [
+        f"{arm} ({part}): {v.operator}"
+        for (arm, part), v in arm_verdicts.items()
+        if _names_operator(v)
+    ]
     lines.append(
-        "Named operators: " + "; ".join(named) + "."
-        if named
+        "Named operators: " + "; ".join(operators) + "."
+        if operators
         else "No named operator (Sobel, Prewitt, ...) can be called for any of them: see a below."
     )
     return lines
 
 
-def _named(verdict: Verdict) -> bool:
+def _names_operator(verdict: Verdict) -> bool:
     return verdict.operator != UNRESOLVED
 
 
@@ -71,28 +77,28 @@ def sentences(
     """(arm, its sentences) for every arm: W, the update, which operator, accuracy."""
     step = int(analysis["step"][-1])
     final: Any = summary[summary["step"] == step].set_index(["arm", "measure"])
-    tested: Any = tests[tests["step"] == step].set_index(["arm", "measure", "null"])
+    final_tests: Any = tests[tests["step"] == step].set_index(["arm", "measure", "null"])
     chance = float(analysis["null_mean"].sel(measure=metric))
-    found = []
+    sections = []
     for arm in (str(a) for a in analysis["arm"].values):
         if (arm, metric) not in final.index:
-            found.append((arm, ["Every network diverged: nothing to measure."]))
+            sections.append((arm, ["Every network diverged: nothing to measure."]))
             continue
         lines = [
-            _of_kernels(analysis, final, tested, arm, metric, chance),
-            _of_update(analysis, final, tested, arm, metric, chance),
+            _kernel_sentence(analysis, final, final_tests, arm, metric, chance),
+            _update_sentence(analysis, final, final_tests, arm, metric, chance),
         ]
-        for place, part in enumerate(("W", "update")):
+        for i, part in enumerate(("W", "update")):
             if (arm, part) in verdicts:
-                lines[place] += " " + _tier(verdicts[arm, part])
+                lines[i] += " " + _tier(verdicts[arm, part])
         if float(final.loc[(arm, "movement"), "mean"]) > 0:
             lines.append(_growth(analysis, arm))
         if "a_pop" in analysis:
             lines.append(_operator(analysis, verdicts, arm))
         accuracy = final.loc[(arm, "test_accuracy")]
         lines.append(f"Test accuracy {_interval(accuracy, percent=True)}.")
-        found.append((arm, lines))
-    return found
+        sections.append((arm, lines))
+    return sections
 
 
 def _tier(verdict: Verdict) -> str:
@@ -149,26 +155,26 @@ def dead(verdicts: Verdicts) -> str:
     return f"{rule[0].upper()}{rule[1:]}: " + ("; ".join(counts) if counts else "no kernel") + "."
 
 
-def _of_kernels(analysis, final, tested, arm, metric, chance) -> str:
-    row, n0 = final.loc[(arm, metric)], tested.loc[(arm, metric, "N0")]
+def _kernel_sentence(analysis, final, tests, arm, metric, chance) -> str:
+    row, n0 = final.loc[(arm, metric)], tests.loc[(arm, metric, "N0")]
     start = float(analysis[metric].sel(arm=arm).isel(step=0).mean())
     moved = final.loc[(arm, "movement")]
     text = (
         f"Kernels W: {METRIC_WORDS[metric]} {_interval(row)}; chance is {chance:.2f}"
         f"{_p(n0)}, and it was {start:.2f} at step 0"
     )
-    if (arm, metric, "N1") in tested.index:
-        text += _p(tested.loc[(arm, metric, "N1")])
+    if (arm, metric, "N1") in tests.index:
+        text += _p(tests.loc[(arm, metric, "N1")])
     if moved["mean"] == 0:
         return text + ": the first layer was frozen."
     return text + f". The kernels moved by {moved['mean']:.0%} of their initial norm."
 
 
-def _of_update(analysis, final, tested, arm, metric, chance) -> str:
+def _update_sentence(analysis, final, tests, arm, metric, chance) -> str:
     name = DELTA + metric
     if (arm, name) not in final.index:
         return "Update W − W₀: none."
-    row, n0 = final.loc[(arm, name)], tested.loc[(arm, name, "N0")]
+    row, n0 = final.loc[(arm, name)], tests.loc[(arm, name, "N0")]
     values = analysis[name].sel(arm=arm).isel(step=-1).values
     above = int((values > chance).sum())
     count = int(np.isfinite(values).sum())
@@ -200,8 +206,8 @@ def _operator(analysis: xr.Dataset, verdicts: Verdicts, arm: str) -> str:
             continue
         verdict = verdicts[arm, part]
         interval = f" [{_a(low)}, {_a(high)}]" if bool(last[f"{prefix}a_pop_resolved"]) else ""
-        called = verdict.operator if _named(verdict) else f"unresolved: {verdict.reason}"
-        parts.append(f"a of {name} = {_a(a)}{interval} ({called})")
+        operator = verdict.operator if _names_operator(verdict) else f"unresolved: {verdict.reason}"
+        parts.append(f"a of {name} = {_a(a)}{interval} ({operator})")
     if not parts:
         return "Which operator: there are no gradients."
     return (

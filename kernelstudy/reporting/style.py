@@ -86,10 +86,10 @@ def save(figure: Figure, folder: Path, name: str, *, width_mm: float = PAGE_MM) 
         with replacing(png) as temporary:
             FigureCanvasAgg(figure).print_png(temporary)
         figure.set_layout_engine("none")  # the layout found for the PNG stands
-        drawn = io.StringIO()
+        svg_text = io.StringIO()
         # a date in the file would make the same figure another file
-        FigureCanvasSVG(figure).print_svg(drawn, metadata={"Date": None})
+        FigureCanvasSVG(figure).print_svg(svg_text, metadata={"Date": None})
         across, down = figure.get_size_inches()
         size = f'width="{width_mm:g}mm" height="{width_mm * down / across:.4g}mm"'
-        write_text(svg, _SIZE.sub(size, drawn.getvalue(), count=1))
+        write_text(svg, _SIZE.sub(size, svg_text.getvalue(), count=1))
     return png

@@ -36,18 +36,18 @@ def tensorboard(run: Path, arms: list[str]) -> Iterator[Write]:
 
     def write(record: dict[str, Any], kernels: np.ndarray) -> None:
         step = record["step"]
-        for name, of_arms in record.items():
-            if not isinstance(of_arms, dict):
+        for name, values_by_arm in record.items():
+            if not isinstance(values_by_arm, dict):
                 continue
-            for arm, values in of_arms.items():
+            for arm, values in values_by_arm.items():
                 known = [v for v in values if v is not None]
                 if known:
                     writer.add_scalar(f"{name}/{arm}", float(np.mean(known)), step)
         spatial = np.moveaxis(kernels[..., 0, :], -1, -3).astype(float)
         if kernels.shape[-2] > 1:
             spatial = colour_spatial(np.nan_to_num(kernels)).spatial
-        for arm, of_arm in zip(arms, spatial, strict=True):
-            finite = of_arm[np.isfinite(of_arm).all((-3, -2, -1))]
+        for arm, arm_kernels in zip(arms, spatial, strict=True):
+            finite = arm_kernels[np.isfinite(arm_kernels).all((-3, -2, -1))]
             if not finite.size:
                 continue
             energies = sector_energies(finite).reshape(-1, len(SECTORS)).sum(0)

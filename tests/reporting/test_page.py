@@ -130,7 +130,7 @@ def test_the_slider_moves_kernels_and_maps_to_the_steps_values(opened, trajector
     np.testing.assert_allclose(sectors, [measured[s] for s in SECTORS], atol=1e-5)
     for layer in (1, 2):
         maps = trajectory[f"feature_map_{layer}"].values[arm, seed, :, :, :, :, 3].astype(float)
-        probe = explorer._chosen(trajectory, [1, 2], [])[0][1]
+        probe = explorer._map_selection(trajectory, [1, 2], [])[0][1]
         low, high = maps.min(), maps.max()
         byte = np.round((maps[step, probe] - low) / (high - low) * 255).astype(int)
         shown = pixels(opened, f"#maps-{layer} .tile:nth-child(4) canvas")
