@@ -1,9 +1,11 @@
 """How JAX starts in all tests."""
 
+import gc
 import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
@@ -21,6 +23,9 @@ if version("jax").startswith("0.10."):
     _quickly += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", _quickly)
 
+# Matrices are small and workers as many as cores: BLAS' threads would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # What several tests compile is compiled once, by whichever worker comes first; workers inherit this.
 _own_cache = None
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -30,9 +35,24 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
+def pytest_collection_finish() -> None:
+    """What is imported stays: looking for garbage in it again and again takes an eighth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 def pytest_unconfigure() -> None:
     if _own_cache is not None:
         shutil.rmtree(_own_cache, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def coarse() -> Iterator[None]:
+    """Figures of few pixels, for files whose tests are not of pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kernelstudy.reporting.style.DPI", 40)
+        yield
 
 
 # Files whose tests start commands take longest: first, so that no worker is left with one at the end.

@@ -25,7 +25,8 @@ ALLOWED = {
 FORBIDDEN = {"data": {"config"}, "training": {"runs"}, "weights": {"runs"}}
 
 
-def imports(path: Path, text: str) -> Iterator[tuple[str, bool]]:
+@cache
+def imports(path: Path, text: str) -> tuple[tuple[str, bool], ...]:
     """Every module that a file imports, by its full name, and whether it does when it is imported itself."""
     package = ("kernelstudy", *path.relative_to(PACKAGE).parent.parts)
 
@@ -43,7 +44,7 @@ def imports(path: Path, text: str) -> Iterator[tuple[str, bool]]:
         for child in ast.iter_child_nodes(node):
             yield from walk(child, at_once)
 
-    yield from walk(ast.parse(text), True)
+    return tuple(walk(ast.parse(text), True))
 
 
 def room(name: str) -> str:

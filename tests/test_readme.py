@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import run_here
 
+pytestmark = pytest.mark.usefixtures("coarse")
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -19,10 +20,14 @@ COMMANDS = [
 ]
 
 
-def modules() -> list[str]:
-    """The `python -m kernelstudy...` parts of the README's commands."""
+def modules() -> list:
+    """The `python -m kernelstudy...` parts of the README's commands; slow: programs of their own."""
     parts = [part.strip() for line in COMMANDS for part in line.split("&&")]
-    return [part for part in parts if part.startswith("python -m kernelstudy")]
+    return [
+        pytest.param(part, marks=pytest.mark.slow if re.search(r" -m \+| data=", part) else ())
+        for part in parts
+        if part.startswith("python -m kernelstudy")
+    ]
 
 
 def test_the_two_commands_stand_first():

@@ -17,6 +17,7 @@ import xarray as xr
 
 from tests.commands import run_here
 
+pytestmark = pytest.mark.usefixtures("coarse")
 TINY = ("+exp=mnist", "+debug=tiny")
 ONE_ARM = "arms=[{init: he_normal}]"
 SMALL = (*TINY, ONE_ARM, "steps=2", "probe_seeds=0")
@@ -242,9 +243,12 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     assert "Traceback" not in process.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
+)
 def test_a_signal_ends_it_with_a_checkpoint_and_the_command(tmp_path, number, status):
-    words = [*TINY, "steps=100000", "seeds=1", ONE_ARM, "name=stopped"]
+    words = [*TINY, ONE_ARM, "probe_seeds=0", "steps=100000", "seeds=1", "name=stopped"]
     process = subprocess.Popen(
         [sys.executable, "-m", "kernelstudy.run", *words],
         cwd=tmp_path,

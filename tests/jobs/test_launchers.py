@@ -90,6 +90,7 @@ def test_presets_keep_jobs_apart():
     assert ray["remote"]["runtime_env"]["env_vars"]["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
 
 
+@pytest.mark.slow
 @needs("joblib")
 def test_joblib_shares_out_the_cores_and_goes_on_after_a_bad_job(tmp_path, basic):
     environment = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
@@ -104,6 +105,7 @@ def test_joblib_shares_out_the_cores_and_goes_on_after_a_bad_job(tmp_path, basic
     assert [p.name for p in tmp_path.iterdir()] == ["results"]
 
 
+@pytest.mark.slow
 @needs("submitit")
 def test_submitit_on_this_machine(tmp_path, basic):
     words = ("hydra/launcher=submitit_local", "model.kernel_size=3,5")
@@ -138,6 +140,7 @@ def test_what_slurm_is_asked_for(tmp_path):
     subprocess.run(["sh", "-n", tmp_path / "script.sh"], check=True)
 
 
+@pytest.mark.slow
 @needs("ray")
 def test_ray_when_a_machine_dies(tmp_path):
     """A job on each of two workers, one of which is killed: its exit status says whether all is as it was."""

@@ -42,6 +42,7 @@ def reference(tmp_path_factory):
     return faults.directory(place)
 
 
+@pytest.mark.slow
 def test_a_process_killed_loses_nothing(reference, tmp_path):
     """While a checkpoint is written, with an older one there; experiments/resilience has more moments."""
     import faults

@@ -132,7 +132,8 @@ def test_it_goes_on_from_before_the_first_step(images, whole, tmp_path):
 
 def test_groups_augmentation_and_other_devices(images, tmp_path):
     """Groups of one seed, images shifted at random, stopped twice; then on one device."""
-    study = dataclasses.replace(STUDY, data=Data(shift=1), memory_gib=7e-6)
+    few = {"model": Model(width=2, depth=1), "memory_gib": 7e-6}
+    study = dataclasses.replace(STUDY, data=Data(shift=1), **few)
     whole = Ran(tmp_path / "whole", study, images)
     assert len({tuple(record["seeds"]) for record in whole.records}) == 3
     for dispatches in (2, 6):

@@ -156,10 +156,10 @@ def test_a_step_is_optaxs_step_on_the_plain_loss(images):
 
 def test_a_network_that_diverges_is_marked_and_the_others_go_on(images):
     wild = dataclasses.replace(
-        STUDY, arms=[Arm("he_normal"), Arm("he_normal", scale=1e38)], seeds=2, steps=6
+        STUDY, arms=[Arm("he_normal"), Arm("he_normal", scale=1e38)], seeds=1, steps=6
     )
     found = population.train_population(wild, images)
-    np.testing.assert_array_equal(found["diverged"], [[False, False], [True, True]])
+    np.testing.assert_array_equal(found["diverged"], [[False], [True]])
     assert np.isfinite(found["kernel"].values[0]).all()
 
 

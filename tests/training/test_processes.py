@@ -5,6 +5,8 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import hashlib, sys
 from kernelstudy.training.backend import start
@@ -65,6 +67,7 @@ def _hashes(process: subprocess.Popen[str]) -> list[str]:
     return [line for line in out.split() if len(line) == 64]
 
 
+@pytest.mark.slow
 def test_devices_and_processes_give_the_same_bits():
     """1, 4 and 8 forced host devices, and two processes of two devices each; 6 networks, so that
     4 and 8 devices have copies to fill up. Two devices: test_population.py."""
