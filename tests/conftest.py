@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
+from hypothesis import settings
 
 # A shell's background jobs have it ignored, and with them whatever they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,6 +23,10 @@ _quickly = "--xla_backend_optimization_level=0"
 if version("jax").startswith("0.10."):
     _quickly += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", _quickly)
+
+# Each run draws other examples, and a failure prints how to draw it again; .ci/run draws more of them.
+settings.register_profile("few", max_examples=30)
+settings.load_profile("few")
 
 # Matrices are small and workers as many as cores: BLAS' threads would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
