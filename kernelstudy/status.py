@@ -205,7 +205,8 @@ def table(statuses: list[Status]) -> list[str]:
     ]
     counts = Counter(status.state for status in statuses)
     totals = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    lines.append(f"{len(statuses)} run{'s' * (len(statuses) != 1)}{': ' * bool(totals)}{totals}")
+    count = "1 run" if len(statuses) == 1 else f"{len(statuses)} runs"
+    lines.append(f"{count}: {totals}" if totals else count)
     longest = max((status.left for status in statuses if status.left is not None), default=None)
     if longest is not None:
         lines[-1] += f"; those running are done in {duration(longest)}"

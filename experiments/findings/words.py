@@ -198,7 +198,8 @@ def _learned(results: Results) -> Iterator[Finding]:
             mine = [
                 f"{value(r, True)} at width {r.width}" for r in group.itertuples() if r.arm == arm
             ]
-            said += [f"{name} {', '.join(mine)}"] * bool(mine)
+            if mine:
+                said.append(f"{name} {', '.join(mine)}")
         yield Finding(
             f"With {size:,} training images accuracy differs from that of a learned first layer by, in points: "
             f"{'; '.join(said)}.",

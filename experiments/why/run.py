@@ -26,8 +26,12 @@ CORRELATED = ("natural", "phase_scrambled")
 
 
 def arm(inputs: str, labels: str = "true") -> str:
-    parts = ["he_normal*0.1", *["shuffled"] * (labels == "shuffled")]
-    return "/".join([*parts, *[inputs] * (inputs != "natural")])
+    parts = ["he_normal*0.1"]
+    if labels == "shuffled":
+        parts.append("shuffled")
+    if inputs != "natural":
+        parts.append(inputs)
+    return "/".join(parts)
 
 
 def answer(found: StudyRuns) -> Answer:

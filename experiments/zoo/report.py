@@ -92,7 +92,7 @@ def headline(table: pd.DataFrame) -> list[str]:
     ]
     for size, group in table.groupby("kernel"):
         part = group["derivative_like"].sum() / live[group.index].sum()
-        count = f"{len(group)} network{'s' * (len(group) > 1)}"
+        count = "1 network" if len(group) == 1 else f"{len(group)} networks"
         lines.append(
             f"{size}x{size}: {count}, {part:.0%} of kernels derivative-like, mean R² {group['r2'].mean():.2f} "
             f"where chance is {group['r2_chance'].mean():.2f}."

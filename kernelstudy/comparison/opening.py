@@ -85,9 +85,10 @@ def _open_run(path: Path, parts: list[str], layer: str | None, name: str | None)
         )
     run = run_directory.read(path, parts)
     count = len(run.seeds)
+    seeds = "1 seed" if count == 1 else f"{count} seeds"
     facts = [
         ("Run", str(path)),
-        ("Networks", f"arm {run.arm}, {count} seed{'s' * (count > 1)}, step {run.step:,}"),
+        ("Networks", f"arm {run.arm}, {seeds}, step {run.step:,}"),
         ("Others", f"arms {', '.join(run.arms)}"),
     ]
     known = {"start": run.start, "patch_basis": run.patch_basis, "seeds": run.seeds}

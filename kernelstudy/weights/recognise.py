@@ -97,8 +97,10 @@ def _file(path: Path) -> Reader:
     for fits, reader in known:
         if fits:
             return reader
-    graph = "; it may be a TensorFlow graph: convert it to ONNX or TFLite" * start.startswith(b"\n")
-    raise WeightsError(f"{path.name} is of none of the known formats ({FORMATS}){graph}")
+    hint = ""
+    if start.startswith(b"\n"):
+        hint = "; it may be a TensorFlow graph: convert it to ONNX or TFLite"
+    raise WeightsError(f"{path.name} is of none of the known formats ({FORMATS}){hint}")
 
 
 def _archive(path: Path, limits: Limits) -> Network:
