@@ -236,7 +236,7 @@ def _filled(value: Any, kind: Any, key: str) -> Any:
         raise ConfigError(f"{key or 'the settings'}: {short(value)} is not a mapping")
     names = [entry.name for entry in fields(kind)]
     if unknown := [name for name in value if name not in names]:
-        raise ConfigError(f"{inside}{short(unknown[0])[:80]}: no such key")
+        raise ConfigError(f"{inside}{short(unknown[0])[:80]}: this version knows no such key")
     if absent := [
         name for name in names if name not in value and inside + name not in (*NEUTRAL, *NOT_IN_ID)
     ]:
