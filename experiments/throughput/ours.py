@@ -5,7 +5,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
-from works import BATCH, CLASSES, DEEP_WIDTH, EXAMPLES, WORKS
+from works import BATCH, CLASSES, EXAMPLES, WORKS, Work
 
 from kernelstudy.config import Arm, Bank, Model, Study
 from kernelstudy.data import feed
@@ -18,11 +18,10 @@ def burst(work: str, options: dict[str, str]):
     without(options.get("without", ""))
     cores = len(os.sched_getaffinity(0))
     jax.config.update("jax_num_cpu_devices", int(options.get("devices", cores)))
-    shape, size, width = WORKS[work]
+    chosen = WORKS[work]
+    changed = {key: int(options[key]) for key in ("kernel_size", "width") if key in options}
     nets = int(options.get("nets", 8))
-    model = Model(
-        int(options.get("kernel_size", size)), int(options.get("width", width)), 2, DEEP_WIDTH
-    )
+    model, shape = model_of(chosen._replace(**changed)), chosen.shape
     study = Study(
         arms=[Arm("he_normal")],
         seeds=nets,
@@ -59,6 +58,11 @@ def burst(work: str, options: dict[str, str]):
         return nets * steps * BATCH
 
     return run
+
+
+def model_of(work: Work) -> Model:
+    settings = {key: value for key, value in work._asdict().items() if key != "shape"}
+    return Model(**settings)
 
 
 def without(trick: str) -> None:
@@ -106,8 +110,7 @@ class _Lax:
 
 def count(work: str) -> dict[str, float]:
     """XLA's own count of FLOP and bytes for one image, forward and backward, of a chunk of 32."""
-    shape, size, width = WORKS[work]
-    model = Model(size, width, 2, DEEP_WIDTH)
+    model, shape = model_of(WORKS[work]), WORKS[work].shape
     study = Study(arms=[Arm("he_normal")], seeds=1, batch_size=32, model=model)
     images = np.zeros((32, *shape), np.float32)
     labels = np.zeros(32, np.int32)

@@ -2,27 +2,43 @@
 
 import torch
 from torch import nn
-from works import BATCH, CLASSES, DEEP_WIDTH, WORKS
+from works import BATCH, CLASSES, WORKS, Work
 
 STEPS = 8
 
 
-def network(work: str, layout: torch.memory_format) -> nn.Module:
-    (h, w, c), size, width = WORKS[work]
-    return nn.Sequential(
-        nn.Conv2d(c, width, size, padding=size // 2),
-        nn.MaxPool2d(2),  # before ReLU: the same function, a quarter of the elementwise work
-        nn.ReLU(),
-        nn.Conv2d(width, DEEP_WIDTH, 3, padding=1),
-        nn.MaxPool2d(2),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(DEEP_WIDTH * (h // 4) * (w // 4), CLASSES),
-    ).to(memory_format=layout)
+class Layer(nn.Module):
+    """A convolution with what goes with it, as `kernelstudy.training.model.CNN` has it."""
+
+    def __init__(self, work: Work, channels: int, out: int, size: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, size, work.stride, size // 2, bias=not work.batch_norm)
+        self.norm = nn.BatchNorm2d(out) if work.batch_norm else None
+        self.pools = work.stride == 1
+        self.skips = work.residual and channels == out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        y = self.norm(y) if self.norm else y
+        y = y + x if self.skips else y
+        # before ReLU: the same function, a quarter of the elementwise work
+        return torch.relu(nn.functional.max_pool2d(y, 2) if self.pools else y)
 
 
-def batch(work: str, layout: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
-    (h, w, c), _, _ = WORKS[work]
+def network(work: Work, layout: torch.memory_format) -> nn.Module:
+    h, w, channels = work.shape
+    layers: list[nn.Module] = []
+    for layer in range(work.depth):
+        size, out = (work.kernel_size, work.width) if layer == 0 else (3, work.deep_width)
+        layers.append(Layer(work, channels, out, size))
+        channels = out
+        h, w = (h // 2, w // 2) if work.stride == 1 else (-(-h // 2), -(-w // 2))
+    dense = nn.Linear(channels * h * w, CLASSES)
+    return nn.Sequential(*layers, nn.Flatten(), dense).to(memory_format=layout)
+
+
+def batch(work: Work, layout: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
+    h, w, c = work.shape
     torch.manual_seed(0)
     images = torch.randn(BATCH, c, h, w).contiguous(memory_format=layout)
     return images, torch.randint(CLASSES, (BATCH,))
@@ -33,7 +49,7 @@ def eager(work: str, options: dict[str, str], *, compiled: bool = False):
     torch.set_num_threads(int(options.get("threads", 2)))
     channels_last = options.get("layout", "channels_last") == "channels_last"
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model, (images, labels) = network(work, layout), batch(work, layout)
+    model, (images, labels) = network(WORKS[work], layout), batch(WORKS[work], layout)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     loss = nn.CrossEntropyLoss()
 
@@ -57,10 +73,10 @@ def vmapped(work: str, options: dict[str, str]):
     """Eight networks at once by torch.func: vmap over grad, and Adam on the stacked parameters."""
     torch.set_num_threads(2)
     nets = 8
-    models = [network(work, torch.contiguous_format) for _ in range(nets)]
+    models = [network(WORKS[work], torch.contiguous_format) for _ in range(nets)]
     params, buffers = torch.func.stack_module_state(models)
     params = {k: v.detach().requires_grad_() for k, v in params.items()}
-    images, labels = batch(work, torch.contiguous_format)
+    images, labels = batch(WORKS[work], torch.contiguous_format)
     base = models[0]
 
     def loss(p, b):

@@ -1,18 +1,47 @@
-"""What contenders train: made-up images, and networks of two convolutions and a dense layer."""
+"""What contenders train: networks on made-up images."""
 
-WORKS = {  # image shape, kernel size and width of the first layer; what follows is the same
-    "mnist": ((28, 28, 1), 3, 16),
-    "colour": ((32, 32, 3), 5, 32),
-    "seven": ((28, 28, 1), 7, 16),
+from typing import NamedTuple
+
+BATCH, EXAMPLES, CLASSES = 128, 1024, 10
+
+
+class Work(NamedTuple):
+    """Images (H, W, C), and a network of `kernelstudy.training.model.CNN`."""
+
+    shape: tuple[int, int, int]
+    kernel_size: int
+    width: int
+    depth: int = 2
+    deep_width: int = 32
+    batch_norm: bool = False
+    stride: int = 1
+    residual: bool = False
+
+
+GREY, COLOUR = (28, 28, 1), (32, 32, 3)
+WORKS = {
+    "mnist": Work(GREY, 3, 16),
+    "colour": Work(COLOUR, 5, 32),
+    "seven": Work(GREY, 7, 16),
+    "norm": Work(GREY, 3, 16, batch_norm=True),
+    "norm_colour": Work(COLOUR, 5, 32, depth=3, batch_norm=True),
+    "residual": Work(COLOUR, 5, 32, depth=4, batch_norm=True, residual=True),
+    "stride": Work(GREY, 3, 16, stride=2),
+    "stride_norm": Work(GREY, 3, 16, batch_norm=True, stride=2),
 }
-BATCH, EXAMPLES, CLASSES, DEEP_WIDTH = 128, 1024, 10, 32
 
 
-def flop_an_image(shape, size, width) -> float:
+def flop_an_image(work: Work) -> float:
     """Of training on one image by direct convolution: forward, kernel gradient, and input gradient
-    where one is needed (not in the first layer)."""
-    h, w, c = shape
-    first = h * w * size**2 * c * width
-    second = (h // 2) * (w // 2) * 9 * width * DEEP_WIDTH
-    dense = (h // 4) * (w // 4) * DEEP_WIDTH * CLASSES
-    return 2.0 * (2 * first + 3 * second + 3 * dense)
+    where one is needed (not in the first layer). Norms and activations are not counted."""
+    h, w, channels = work.shape
+    total = 0.0
+    for layer in range(work.depth):
+        size, out = (work.kernel_size, work.width) if layer == 0 else (3, work.deep_width)
+        if work.stride > 1:
+            h, w = -(-h // work.stride), -(-w // work.stride)
+        total += 2.0 * h * w * size**2 * channels * out * (2 if layer == 0 else 3)
+        if work.stride == 1:
+            h, w = h // 2, w // 2
+        channels = out
+    return total + 2.0 * 3 * h * w * channels * CLASSES

@@ -9,6 +9,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 
+def chunk_size(batch: int) -> int:
+    """The largest divisor of `batch` up to 32; the whole batch if only crumbs divide it."""
+    best = max(d for d in range(1, min(batch, 32) + 1) if batch % d == 0)
+    return best if best >= 8 else batch
+
+
 def im2col(x: Array, size: tuple[int, ...]) -> Array:
     """Patches of (C, H, W, N) under SAME padding as a matrix (kh * kw * C, H * W * N)."""
     (c, h, w, n), (kh, kw) = x.shape, size
@@ -73,6 +79,77 @@ def conv_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
 conv.defvjp(_conv_forward, conv_backward)
 
 
+@jax.custom_vjp
+def strided_conv(x: Array, kernel: Array) -> Array:
+    """`conv` at rows and columns 0, 2, 4, ... alone: (cout, ceil(H / 2), ceil(W / 2), N)."""
+    _, h, w, n = x.shape
+    y = _product(kernel, strided_patches(x, kernel.shape[:2]))
+    return y.reshape(-1, -(-h // 2), -(-w // 2), n)
+
+
+def strided_patches(x: Array, size: tuple[int, ...]) -> Array:
+    """`im2col` at every second row and column: (kh * kw * C, ceil(H / 2) * ceil(W / 2) * N)."""
+    (c, h, w, n), (kh, kw) = x.shape, size
+    p, q = -(-h // 2), -(-w // 2)
+    # One more row and column than an even side needs, so that every tap has as many.
+    padded = jnp.pad(_padded(x, size), [(0, 0), (0, h % 2), (0, w % 2), (0, 0)])
+    taps = [
+        padded[:, i : i + 2 * p - 1 : 2, j : j + 2 * q - 1 : 2]
+        for i in range(kh)
+        for j in range(kw)
+    ]
+    return jnp.concatenate(taps).reshape(kh * kw * c, p * q * n)
+
+
+def _strided_forward(x: Array, kernel: Array):
+    return strided_conv(x, kernel), (x, kernel)
+
+
+def _strided_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    return (
+        _strided_input_gradient(dy, kernel, x.shape),
+        _kernel_gradient(strided_patches, x, kernel, dy),
+    )
+
+
+strided_conv.defvjp(_strided_forward, _strided_backward)
+
+
+def _strided_input_gradient(dy: Array, kernel: Array, shape: tuple[int, ...]) -> Array:
+    """The adjoint of a strided correlation, as one product: a window of outputs gives the four pixels
+    (even or odd row, even or odd column) that lie between them. No scatter."""
+    c, h, w, n = shape
+    (kh, kw), cout = kernel.shape[:2], kernel.shape[3]
+    (_, p, q, _) = dy.shape
+    rows, columns = (_taps_of_parity(k) for k in (kh, kw))
+    low_i, low_j = (min(s for _, s in taps) for taps in (rows, columns))
+    high_i, high_j = (max(s for _, s in taps) for taps in (rows, columns))
+    # Block (a, b) of rows gives the pixels (2 r + a, 2 s + b); column (i, j) takes dy at (r + i, s + j).
+    size = (high_i - low_i + 1, high_j - low_j + 1)
+    weights = jnp.zeros((2, 2, c, *size, cout), kernel.dtype)
+    for i, (a, di) in enumerate(rows):
+        for j, (b, dj) in enumerate(columns):
+            weights = weights.at[a, b, :, di - low_i, dj - low_j].set(kernel[i, j])
+    padded = jnp.pad(dy, [(0, 0), (-low_i, high_i), (-low_j, high_j), (0, 0)])
+    windows = [padded[:, i : i + p, j : j + q] for i in range(size[0]) for j in range(size[1])]
+    patches = jnp.concatenate(windows).reshape(-1, p * q * n)
+    planes = jnp.matmul(weights.reshape(4 * c, -1), patches)
+    pixels = planes.reshape(2, 2, c, p, q, n).transpose(2, 3, 0, 4, 1, 5)
+    return pixels.reshape(c, 2 * p, 2 * q, n)[:, :h, :w]
+
+
+def _taps_of_parity(k: int) -> list[tuple[int, int]]:
+    """Of each tap i of k: the parity a and the shift d of the output 2 r + a - i + (k - 1) / 2 = 2 (r + d)
+    that sees pixel 2 r + a through it."""
+    found = []
+    for i in range(k):
+        offset = i - (k - 1) // 2
+        parity = offset % 2
+        found.append((parity, (parity - offset) // 2))
+    return found
+
+
 def _kernel_gradient(patches_of, x: Array, kernel: Array, dy: Array) -> Array:
     # The patches are made again rather than kept: making them is cheap, holding them in memory for
     # the whole backward pass is not. The barrier stops XLA from merging the two.
@@ -127,7 +204,14 @@ def to_first(first: Array, dy: Array, axis: int) -> Array:
     return jnp.where(place == jnp.expand_dims(first, axis), jnp.expand_dims(dy, axis), 0)
 
 
-def _unwindowed(places: Array, h: int, w: int) -> Array:
+def windowed(x: Array) -> Array:
+    """(C, H, W, N) with even sides as the four places of its windows: (4, C, H // 2, W // 2, N)."""
+    c, h, w, n = x.shape
+    places = x.reshape(c, h // 2, 2, w // 2, 2, n).transpose(2, 4, 0, 1, 3, 5)
+    return places.reshape(4, c, h // 2, w // 2, n)
+
+
+def unwindowed(places: Array, h: int, w: int) -> Array:
     """(C, 4, p, q, N) back to (C, H, W, N), with zeros in an odd last row or column."""
     c, _, p, q, n = places.shape
     image = places.reshape(c, 2, 2, p, q, n).transpose(0, 3, 1, 4, 2, 5).reshape(c, 2 * p, 2 * q, n)
@@ -149,7 +233,7 @@ def _pool_forward(x: Array):
 
 def _pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
     first, like = saved
-    return (_unwindowed(to_first(first, dy, 1), *like.shape[1:]),)
+    return (unwindowed(to_first(first, dy, 1), *like.shape[1:]),)
 
 
 pool.defvjp(_pool_forward, _pool_backward)
@@ -161,22 +245,33 @@ def conv_pool(x: Array, kernel: Array) -> Array:
     return _conv_pool_forward(x, kernel)[0]
 
 
-def _conv_pool_forward(x: Array, kernel: Array):
+def places(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    """`conv(x, kernel)` window by window of the pool: (4, cout, H // 2, W // 2, N), and what its gradient
+    needs."""
     _, h, w, n = x.shape
     y = jnp.matmul(tile_kernel(kernel), tiles(x, kernel.shape[:2]))
-    places = y.reshape(4, -1, h // 2, w // 2, n)
-    largest, first = first_maximum(*places)
-    return largest, (x, kernel, first)
+    return y.reshape(4, -1, h // 2, w // 2, n), (x, kernel)
 
 
-def _conv_pool_backward(saved: tuple[Array, Array, Array], dy: Array) -> tuple[Array, Array]:
-    x, kernel, first = saved
-    spread = to_first(first, dy, 0)
+def places_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    """Gradients of x and kernel from those of `places`."""
+    x, kernel = saved
     again = tiles(lax.optimization_barrier(x), kernel.shape[:2])
-    dtiled = jnp.matmul(spread.reshape(-1, again.shape[1]), again.T)
+    dtiled = jnp.matmul(dy.reshape(-1, again.shape[1]), again.T)
     (dkernel,) = jax.linear_transpose(tile_kernel, kernel)(dtiled)
-    dx = _input_gradient(_unwindowed(spread.swapaxes(0, 1), *x.shape[1:3]), kernel)
+    dx = _input_gradient(unwindowed(dy.swapaxes(0, 1), *x.shape[1:3]), kernel)
     return dx, dkernel
+
+
+def _conv_pool_forward(x: Array, kernel: Array):
+    y, saved = places(x, kernel)
+    largest, first = first_maximum(*y)
+    return largest, (saved, first)
+
+
+def _conv_pool_backward(saved, dy: Array) -> tuple[Array, Array]:
+    of_places, first = saved
+    return places_backward(of_places, to_first(first, dy, 0))
 
 
 conv_pool.defvjp(_conv_pool_forward, _conv_pool_backward)

@@ -109,8 +109,9 @@ class CNN(nnx.Module):
         act, x = ACTIVATIONS[self.activation], ops.enter(images)
         for layer in self._layers(images):
             pools = layer.halves and self.stride == 1
-            if pools and self.activation in _MONOTONE and layer.norm is None and not layer.skips:
-                x = act(ops.conv_pool(x, layer.conv.kernel[...]) + _bias(layer.conv, ops))
+            fused = not layer.skips or (training and layer.norm is not None)
+            if pools and fused and self.activation in _MONOTONE:
+                x = act(self._pooled(layer, x, ops, training))
             else:
                 x = self._activation(layer, x, ops, training)
                 x = ops.pool(x) if pools else x
@@ -130,16 +131,36 @@ class CNN(nnx.Module):
             x = ops.pool(x) if layer.halves and self.stride == 1 else x
         return maps
 
+    def _pooled(self, layer: _Layer, x: Array, ops: Ops, training: bool) -> Array:
+        """One layer with its pool, before the activation."""
+        kernel, norm = layer.conv.kernel[...], layer.norm
+        if norm is None:
+            return ops.conv_pool(x, kernel) + _bias(layer.conv, ops)
+        if training:
+            form = ops.skip_norm_pool if layer.skips else ops.conv_norm_pool
+            y, *moments = form(x, kernel, *_learned(norm))
+            _keep_running(norm, *moments)
+            return y
+        scale, shift = _of_running(norm)
+        return ops.conv_pool(x, kernel * scale) + ops.channelwise(shift)
+
     def _activation(self, layer: _Layer, x: Array, ops: Ops, training: bool) -> Array:
         """One layer before pooling. Rows and columns are axes 1 and 2 in both layouts of `ops`."""
+        kernel, norm = layer.conv.kernel[...], layer.norm
         step = self.stride if layer.halves else 1
-        y = ops.conv(x, layer.conv.kernel[...])[:, ::step, ::step]
-        if layer.norm is None:
-            y = y + _bias(layer.conv, ops)
+        if norm is None:
+            y = ops.conv(x, kernel, step) + _bias(layer.conv, ops)
+        elif training:
+            learned = _learned(norm)
+            y, *moments = (
+                ops.conv_norm(x, kernel, *learned)
+                if step == 1
+                else ops.norm(ops.conv(x, kernel, step), *learned)
+            )
+            _keep_running(norm, *moments)
         else:
-            channel = -1 if ops.channelwise(layer.norm.mean[...]).ndim == 1 else 0
-            y = layer.norm(jnp.moveaxis(y, channel, -1), use_running_average=not training)
-            y = jnp.moveaxis(y, -1, channel)
+            scale, shift = _of_running(norm)
+            y = ops.conv(x, kernel * scale, step) + ops.channelwise(shift)
         return ACTIVATIONS[self.activation](y + x[:, ::step, ::step] if layer.skips else y)
 
     def _layers(self, images: Array):
@@ -155,6 +176,26 @@ class CNN(nnx.Module):
 def _bias(conv: nnx.Conv, ops: Ops) -> Array:
     assert conv.bias is not None  # a norm stands in for it
     return ops.channelwise(conv.bias[...])
+
+
+def _keep_running(norm: nnx.BatchNorm, mean: Array, variance: Array) -> None:
+    """Move the running mean and variance towards those of a batch."""
+    for running, of_batch in ((norm.mean, mean), (norm.var, variance)):
+        running[...] = norm.momentum * running[...] + (1 - norm.momentum) * of_batch
+
+
+def _of_running(norm: nnx.BatchNorm) -> tuple[Array, Array]:
+    """What a norm by its running mean and variance multiplies by, and then adds, (C,) each."""
+    scale, bias = _learned(norm)
+    scale = scale * jax.lax.rsqrt(norm.var[...] + norm.epsilon)
+    return scale, bias - norm.mean[...] * scale
+
+
+def _learned(norm: nnx.BatchNorm) -> tuple[Array, Array]:
+    """Scale and bias (C,)."""
+    assert norm.scale is not None
+    assert norm.bias is not None
+    return norm.scale[...], norm.bias[...]
 
 
 def _halved(height: int, across: int, stride: int) -> tuple[int, int]:

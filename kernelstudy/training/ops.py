@@ -13,7 +13,7 @@ Products have the precision of the caller's `jax.default_matmul_precision`.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,30 +21,43 @@ import numpy as np
 from jax import Array, lax
 
 from kernelstudy.training import gemm, winograd
+from kernelstudy.training import norm as norms
+
+Normed = tuple[Array, Array, Array]
 
 
 class Ops(NamedTuple):
     """What a network is made of; `x` is an activation in the table's own layout.
 
-    Convolutions are cross-correlations with stride 1 and SAME (zero) padding; kernels are
-    (kh, kw, cin, cout). Pools are 2x2 with stride 2; an odd last row or column is dropped.
+    Convolutions are cross-correlations with SAME (zero) padding; kernels are (kh, kw, cin, cout). With a
+    stride of 2 outputs are centred on rows and columns 0, 2, 4, ... Pools are 2x2 with stride 2; an odd
+    last row or column is dropped. Norms are by the batch's own mean and variance, which come with them,
+    (C,) each and without a gradient.
     """
 
     enter: Callable[[Array], Array]  # (N, H, W, C) -> x
     leave: Callable[[Array], Array]  # x -> (N, H, W, C)
-    conv: Callable[[Array, Array], Array]  # x, kernel -> x
+    conv: Callable[[Array, Array, int], Array]  # x, kernel, stride -> x
     pool: Callable[[Array], Array]  # x -> x
     conv_pool: Callable[[Array, Array], Array]  # x, kernel -> pool(conv(x, kernel))
+    norm: Callable[[Array, Array, Array], Normed]  # x, scale, bias -> x, mean, variance
+    # x, kernel, scale, bias -> norm(conv(x, kernel, 1), scale, bias), mean, variance; then with a pool
+    conv_norm: Callable[[Array, Array, Array, Array], Normed]
+    conv_norm_pool: Callable[[Array, Array, Array, Array], Normed]
+    # the same with x added before the pool
+    skip_norm_pool: Callable[[Array, Array, Array, Array], Normed]
     channelwise: Callable[[Array], Array]  # (C,) -> broadcastable against x
     dense: Callable[[Array, Array], Array]  # x, (H * W * C, out) in Flax's order -> (N, out)
 
 
-def _lax_conv(x: Array, kernel: Array) -> Array:
+def _lax_conv(x: Array, kernel: Array, stride: int = 1) -> Array:
+    # XLA's SAME of a stride would centre windows elsewhere
+    padding = [((k - 1) // 2, k // 2) for k in kernel.shape[:2]]
     return lax.conv_general_dilated(
         x,
         kernel,
-        window_strides=(1, 1),
-        padding="SAME",
+        window_strides=(stride, stride),
+        padding=padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
@@ -55,17 +68,71 @@ def _lax_pool(x: Array) -> Array:
     return lax.reduce_window(x, low, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
 
 
+def _lax_norm(x: Array, scale: Array, bias: Array) -> Normed:
+    axes = (0, 1, 2)
+    mean = x.mean(axes)
+    variance = jnp.maximum(0, (x * x).mean(axes) - mean * mean)
+    factor = lax.rsqrt(variance + norms.EPSILON) * scale
+    shift = bias - mean * factor
+    z = x * factor[None, None, None] + shift[None, None, None]
+    return z, lax.stop_gradient(mean), lax.stop_gradient(variance)
+
+
+def _lax_conv_norm_pool(x: Array, kernel: Array, scale: Array, bias: Array) -> Normed:
+    z, mean, variance = _lax_norm(_lax_conv(x, kernel), scale, bias)
+    return _lax_pool(z), mean, variance
+
+
+def _lax_skip_norm_pool(x: Array, kernel: Array, scale: Array, bias: Array) -> Normed:
+    z, mean, variance = _lax_norm(_lax_conv(x, kernel), scale, bias)
+    return _lax_pool(x + z), mean, variance
+
+
 def _lax_dense(x: Array, kernel: Array) -> Array:
     return jnp.matmul(x.reshape(x.shape[0], -1), kernel)
 
 
 def _gemm_conv_pool(x: Array, kernel: Array) -> Array:
-    return (winograd if _suits_winograd(kernel) else gemm).conv_pool(x, kernel)
+    return _form(kernel).conv_pool(x, kernel)
+
+
+def _form(kernel: Array) -> Any:
+    """The module that convolves with such a kernel."""
+    return winograd if _suits_winograd(kernel) else gemm
 
 
 def _suits_winograd(kernel: Array) -> bool:
     """Its transforms pay when they are shared by several input channels."""
     return kernel.shape[:2] == (3, 3) and kernel.shape[2] >= 4
+
+
+def _gemm_conv(x: Array, kernel: Array, stride: int = 1) -> Array:
+    if stride > 1:
+        return gemm.strided_conv(x, kernel)
+    return _form(kernel).conv(x, kernel)
+
+
+def _gemm_conv_norm(x: Array, kernel: Array, scale: Array, bias: Array) -> Normed:
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        return norms.norm(_gemm_conv(x, kernel), scale, bias)
+    return norms.conv_norm(_form(kernel), x, kernel, scale, bias)
+
+
+def _gemm_conv_norm_pool(x: Array, kernel: Array, scale: Array, bias: Array) -> Normed:
+    if x.shape[1] % 2 or x.shape[2] % 2:  # the statistics are of the last row and column, too
+        z, mean, variance = norms.norm(_gemm_conv(x, kernel), scale, bias)
+        return gemm.pool(z), mean, variance
+    kh, kw, cin, cout = kernel.shape
+    if 2 * (kh + 1) * (kw + 1) * cin <= 4 * cout:
+        return norms.narrow_conv_norm_pool(x, kernel, scale, bias)
+    return norms.conv_norm_pool(_form(kernel), x, kernel, scale, bias)
+
+
+def _gemm_skip_norm_pool(x: Array, kernel: Array, scale: Array, bias: Array) -> Normed:
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        z, mean, variance = norms.norm(_gemm_conv(x, kernel), scale, bias)
+        return gemm.pool(x + z), mean, variance
+    return norms.skip_norm_pool(_form(kernel), x, kernel, scale, bias)
 
 
 def _gemm_dense(x: Array, kernel: Array) -> Array:
@@ -82,6 +149,10 @@ LAX = Ops(
     conv=_lax_conv,
     pool=_lax_pool,
     conv_pool=lambda x, kernel: _lax_pool(_lax_conv(x, kernel)),
+    norm=_lax_norm,
+    conv_norm=lambda x, kernel, *learned: _lax_norm(_lax_conv(x, kernel), *learned),
+    conv_norm_pool=_lax_conv_norm_pool,
+    skip_norm_pool=_lax_skip_norm_pool,
     channelwise=lambda v: v,
     dense=_lax_dense,
 )
@@ -89,9 +160,13 @@ GEMM = Ops(
     # Laid out anew once: XLA would do it again in each of the slices that the first layer takes.
     enter=lambda images: gemm.materialised(images.transpose(3, 1, 2, 0))[0],
     leave=partial(jnp.transpose, axes=(3, 1, 2, 0)),
-    conv=lambda x, kernel: (winograd if _suits_winograd(kernel) else gemm).conv(x, kernel),
+    conv=_gemm_conv,
     pool=gemm.pool,
     conv_pool=_gemm_conv_pool,
+    norm=norms.norm,
+    conv_norm=_gemm_conv_norm,
+    conv_norm_pool=_gemm_conv_norm_pool,
+    skip_norm_pool=_gemm_skip_norm_pool,
     channelwise=lambda v: v[:, None, None, None],
     dense=_gemm_dense,
 )

@@ -13,6 +13,7 @@ from jax import Array, lax
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
 from kernelstudy.training import ops, responses
+from kernelstudy.training.gemm import chunk_size
 from kernelstudy.training.model import CNN
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
@@ -208,9 +209,3 @@ def make_optimizer(study: Study) -> optax.GradientTransformation:
     if o.name == "adamw":
         return optax.adamw(o.learning_rate, weight_decay=o.weight_decay)
     return optax.adam(o.learning_rate)
-
-
-def chunk_size(batch: int) -> int:
-    """The largest divisor of `batch` up to 32; the whole batch if only crumbs divide it."""
-    best = max(d for d in range(1, min(batch, 32) + 1) if batch % d == 0)
-    return best if best >= 8 else batch

@@ -146,15 +146,33 @@ def _forward(x: Array, kernel: Array):
     v = _transformed_input(x)
     y = _tiles_of_outputs(v, kernel, x.shape[1:])
     largest, first = materialised(*first_maximum(*y[0], *y[1]))
-    return largest, (kernel, v, first, jnp.zeros((0, *x.shape), x.dtype))
+    return largest, ((kernel, v, jnp.zeros((0, *x.shape), x.dtype)), first)
 
 
 def _backward(saved, dy: Array) -> tuple[Array, Array]:
-    kernel, v, first, like = saved
-    cout = first.shape[0]
-    spread = to_first(first, dy, 0).reshape(4, -1)
+    of_places, first = saved
+    return places_backward(of_places, to_first(first, dy, 0))
+
+
+def places(x: Array, kernel: Array):
+    """`conv(x, kernel)` window by window of the pool: (4, cout, H // 2, W // 2, N), and what its gradient
+    needs."""
+    (x,) = materialised(x)
+    _, h, w, n = x.shape
+    v = _transformed_input(x)
+    m = _product(_transformed_kernel(kernel), v, (2, 1))
+    # As a matrix product: what is fused would be computed again by all that asks for it.
+    y = jnp.asarray(_A2.T, x.dtype) @ m.reshape(16, -1)
+    return y.reshape(4, -1, h // 2, w // 2, n), (kernel, v, jnp.zeros((0, *x.shape), x.dtype))
+
+
+def places_backward(saved, dy: Array) -> tuple[Array, Array]:
+    """Gradients of x and kernel from those of `places`."""
+    kernel, v, like = saved
+    cout = dy.shape[1]
     # As a matrix product, and kept apart: fused into the two below, XLA would do it twice over.
-    dm = lax.optimization_barrier(jnp.asarray(_A2, dy.dtype) @ spread).reshape(16, cout, -1)
+    dm = lax.optimization_barrier(jnp.asarray(_A2, dy.dtype) @ dy.reshape(4, -1))
+    dm = dm.reshape(16, cout, -1)
     du = _product(dm, v, (2, 2)).reshape(4, 4, cout, v.shape[1])
     g = jnp.asarray(_G, dy.dtype)
     dkernel = jnp.einsum("ai,bj,aboc->ijco", g, g, du)

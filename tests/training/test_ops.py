@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.signal import correlate2d
 
 from kernelstudy.training import gemm
@@ -31,7 +32,7 @@ def test_the_worked_example():
     kernel = np.arange(1.0, 10).reshape(3, 3)
     for ops in (LAX, GEMM):
         x = ops.enter(jnp.asarray(image[None, :, :, None]))
-        y = np.asarray(ops.leave(ops.conv(x, jnp.asarray(kernel[:, :, None, None]))))
+        y = np.asarray(ops.leave(ops.conv(x, jnp.asarray(kernel[:, :, None, None]), 1)))
         np.testing.assert_allclose(y[0, 1:-1, 1:-1, 0], [[154, 157], [200, 233]])
 
 
@@ -48,7 +49,7 @@ def test_convolutions_agree(size, cin, cout):
     weight = jnp.asarray(rng.standard_normal((3, 13, 12, cout)))
 
     def total(ops, x, kernel):
-        return (ops.leave(ops.conv(ops.enter(x), kernel)) * weight).sum()
+        return (ops.leave(ops.conv(ops.enter(x), kernel, 1)) * weight).sum()
 
     found = [
         jax.jit(jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1)))(x, kernel)
@@ -57,15 +58,122 @@ def test_convolutions_agree(size, cin, cout):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10), *found)
 
 
-def test_convolution_is_scipys_correlation():
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("shape", [(9, 8), (10, 7)])
+def test_convolution_is_scipys_correlation(shape, size, stride):
     rng = np.random.default_rng(0)
-    x, kernel = rng.standard_normal((2, 9, 8)), rng.standard_normal((5, 5))
-    expected = [correlate2d(image, kernel, mode="same") for image in x]
+    x, kernel = rng.standard_normal((2, *shape)), rng.standard_normal((size, size))
+    expected = [correlate2d(image, kernel, mode="same")[::stride, ::stride] for image in x]
     for ops in (LAX, GEMM):
         y = ops.leave(
-            ops.conv(ops.enter(jnp.asarray(x[..., None])), jnp.asarray(kernel[..., None, None]))
+            ops.conv(
+                ops.enter(jnp.asarray(x[..., None])), jnp.asarray(kernel[..., None, None]), stride
+            )
         )
         np.testing.assert_allclose(np.asarray(y)[..., 0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (7, 9), (6, 7), (2, 1)])
+@pytest.mark.parametrize("size", [1, 3, 5, 7, 11])
+def test_strided_convolutions_agree(shape, size):
+    rng = np.random.default_rng(size)
+    x = jnp.asarray(rng.standard_normal((3, *shape, 2)))
+    kernel = jnp.asarray(rng.standard_normal((size, size, 2, 5)))
+    halved = [-(-side // 2) for side in shape]
+    weight = jnp.asarray(rng.standard_normal((3, *halved, 5)))
+
+    def total(ops, x, kernel):
+        return (ops.leave(ops.conv(ops.enter(x), kernel, 2)) * weight).sum()
+
+    found = [
+        jax.jit(jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1)))(x, kernel)
+        for ops in (LAX, GEMM)
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10), *found)
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (7, 9)])
+@pytest.mark.parametrize(("size", "cin", "cout"), [(3, 1, 5), (3, 1, 16), (3, 4, 5), (5, 2, 5)])
+def test_norms_agree(shape, size, cin, cout):
+    """By themselves and fused with a pool, where scales of both signs decide which value is largest."""
+    rng = np.random.default_rng(size)
+    # Sixteenths add and multiply without rounding, so that what ties in one form ties in all.
+    x, kernel = (
+        jnp.asarray(np.round(16 * a) / 16)
+        for a in (
+            images("constant", (48, *shape, cin), rng),  # several chunks
+            rng.standard_normal((size, size, cin, cout)),
+        )
+    )
+    scale = jnp.asarray(np.resize([1.5, -0.7, 0.2, -2.0, 1.0], cout))
+    bias = jnp.asarray(rng.standard_normal(cout))
+    given = (x, kernel, scale, bias)
+
+    def pooled(ops, x, *rest):
+        y, mean, variance = ops.conv_norm_pool(ops.enter(x), *rest)
+        return jnp.sin(ops.leave(y)).sum(), (ops.leave(y), mean, variance)
+
+    def whole(ops, x, kernel, scale, bias):
+        y, mean, variance = ops.norm(ops.conv(ops.enter(x), kernel, 1), scale, bias)
+        y = ops.pool(y)
+        return jnp.sin(ops.leave(y)).sum(), (ops.leave(y), mean, variance)
+
+    def apart(ops, x, *rest):
+        y, mean, variance = ops.conv_norm(ops.enter(x), *rest)
+        y = ops.pool(y)
+        return jnp.sin(ops.leave(y)).sum(), (ops.leave(y), mean, variance)
+
+    found = [
+        jax.jit(jax.value_and_grad(lambda *a, f=f, o=o: f(o, *a), (0, 1, 2, 3), has_aux=True))(
+            *given
+        )
+        for f in (pooled, whole, apart)
+        for o in (LAX, GEMM)
+    ]
+    for other in found[1:]:
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), found[0], other
+        )
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (7, 9)])
+@pytest.mark.parametrize(("size", "channels"), [(3, 5), (5, 2)])
+def test_norms_beside_a_skip_agree(shape, size, channels):
+    rng = np.random.default_rng(size)
+    given = (
+        jnp.asarray(rng.standard_normal((48, *shape, channels))),  # several chunks
+        jnp.asarray(rng.standard_normal((size, size, channels, channels))),
+        jnp.asarray(np.resize([1.5, -0.7, 0.2], channels)),
+        jnp.asarray(rng.standard_normal(channels)),
+    )
+
+    def total(ops, x, *rest):
+        y, mean, variance = ops.skip_norm_pool(ops.enter(x), *rest)
+        return jnp.sin(ops.leave(y)).sum(), (ops.leave(y), mean, variance)
+
+    found = [
+        jax.jit(jax.value_and_grad(lambda *a, o=o: total(o, *a), (0, 1, 2, 3), has_aux=True))(
+            *given
+        )
+        for o in (LAX, GEMM)
+    ]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), *found)
+
+
+@pytest.mark.parametrize("ops", [LAX, GEMM])
+def test_a_norm_is_flaxs(ops):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(2 + rng.standard_normal((4, 5, 6, 3)), jnp.float32)
+    flax = nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+    flax.scale[...] = scale = jnp.asarray([1.0, -2.0, 0.5], jnp.float32)
+    flax.bias[...] = bias = jnp.asarray([0.1, 0.2, -0.3], jnp.float32)
+    y, mean, variance = ops.norm(ops.enter(x), scale, bias)
+    with jax.numpy_rank_promotion("allow"):
+        expected = flax(x, use_running_average=False)
+    np.testing.assert_allclose(ops.leave(y), expected, atol=1e-5)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance, x.var((0, 1, 2)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["random", "constant", "ties"])
@@ -171,7 +279,7 @@ def test_ops_agree_with_pytorch():
     loss.backward()
 
     def total(ops, x, kernel):
-        return (ops.pool(ops.conv(ops.enter(x), kernel)) ** 2).sum()
+        return (ops.pool(ops.conv(ops.enter(x), kernel, 1)) ** 2).sum()
 
     for ops in (LAX, GEMM):
         value, grads = jax.jit(jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1)))(
