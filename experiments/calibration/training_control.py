@@ -81,7 +81,7 @@ def _train(images: np.ndarray, a: float, steps: int) -> tuple[np.ndarray, np.nda
     targets = jnp.asarray(response + noise, jnp.float32)
 
     def loss(kernel, chosen, wanted):
-        output = table.leave(table.conv(table.enter(inputs[chosen]), kernel))
+        output = table.leave(table.conv(table.enter(inputs[chosen]), kernel, 1))
         return jnp.mean((output - wanted[chosen]) ** 2)
 
     @partial(jax.jit, static_argnums=3)
