@@ -36,11 +36,11 @@ SIZES = {
 }
 
 
-def rates(out: Path, *, tiny: bool) -> None:
+def rates(out: Path, *, tiny: bool, works: list[str] | None = None) -> None:
     """A training step beside every form of PyTorch."""
     few = (OURS, "PyTorch eager, channels_last, 2 threads", "sgemm (NumPy)")
     contenders = {k: v for k, v in CONTENDERS.items() if not tiny or k in few}
-    for work in ["mnist"] if tiny else WORKS:
+    for work in ["mnist"] if tiny else works or WORKS:
         save(turns(work, contenders, 2 if tiny else 7), out / f"rates_{work}.csv")
 
 
@@ -127,6 +127,9 @@ def main() -> None:
     parser.add_argument(
         "--more-logging", type=int, default=0, metavar="N", help="add N rounds to those of logging"
     )
+    parser.add_argument(
+        "--works", nargs="*", default=[], choices=WORKS, help="measure the rates of these alone"
+    )
     given = parser.parse_args()
     chosen = given.only
     if chosen is None:
@@ -141,6 +144,12 @@ def main() -> None:
         began = time.perf_counter()
         PARTS[name](out, tiny=given.tiny)
         facts[name] = {"seconds": round(time.perf_counter() - began, 1), **environment()}
+        write_text(known, json.dumps(facts, indent=2) + "\n")
+    if given.works:
+        began = time.perf_counter()
+        rates(out, tiny=False, works=given.works)
+        took = {"seconds": round(time.perf_counter() - began, 1)}
+        facts[f"rates of {', '.join(given.works)}"] = {**took, **environment()}
         write_text(known, json.dumps(facts, indent=2) + "\n")
     if given.more_logging:
         more_logging(out, given.more_logging)

@@ -4,6 +4,7 @@ Before a pool it is fused with the convolution: a norm is increasing in each cha
 its scale is negative, so the maximum can be taken first, of a quarter of the values.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -87,21 +88,18 @@ def _conv_norm_pool_forward(form: Any, x: Array, kernel: Array, scale: Array, bi
 
 def _conv_norm_pool_backward(form: Any, saved, gradients) -> tuple[Array, Array, Array, Array]:
     x, kernel, y, largest, first, moments, scale = saved
-    dz, sign = gradients[0], _sign(scale)
-    dscale, dbias = _of_scale_and_bias(dz, _whole(largest), moments)
+    (dz,), sign = materialised(_chunks(gradients[0])), _sign(scale)
+    dscale, dbias = _of_scale_and_bias(dz, largest, moments)
     count = y[0, :, 0].size * len(y)
 
-    def add(total: Array, chunk: tuple[Array, ...]) -> tuple[Array, Array]:
-        images, dz, y, first = chunk
+    def of_chunk(images: Array, dz: Array, y: Array, first: Array) -> tuple[Array, Array]:
         dy = to_first(first, dz, 0)
         dy = _of_places(dy, y, moments, jnp.abs(scale), dscale / count, dbias / count)
         _, of_places = form.places(images, kernel * sign[None, None, None])
-        dx, dkernel = form.places_backward(of_places, dy)
-        return total + dkernel, dx
+        return form.places_backward(of_places, dy)
 
-    chunks = (_chunks(x), _chunks(dz), y, first)
-    dkernel, dx = lax.scan(add, jnp.zeros_like(kernel), chunks)
-    return _whole(dx), dkernel * sign[None, None, None], dscale * sign, dbias
+    dx, dkernel = _gradients(form, of_chunk, kernel, (_chunks(x), dz, y, first))
+    return dx, dkernel * sign[None, None, None], dscale * sign, dbias
 
 
 conv_norm_pool.defvjp(_conv_norm_pool_forward, _conv_norm_pool_backward)
@@ -152,15 +150,13 @@ def _conv_norm_backward(form: Any, saved, gradients) -> tuple[Array, Array, Arra
     units = (y - _wide(mean)[None, None]) * _wide(inverse)[None, None]
     dscale, dbias = (dz * units).sum((0, 1, 3, 4, 5)), dz.sum((0, 1, 3, 4, 5))
 
-    def add(total: Array, chunk: tuple[Array, ...]) -> tuple[Array, Array]:
-        images, dz, y = chunk
+    def of_chunk(images: Array, dz: Array, y: Array) -> tuple[Array, Array]:
         dy = _of_places(dz, y, moments, scale, dscale / count, dbias / count)
         _, of_places = form.places(images, kernel)
-        dx, dkernel = form.places_backward(of_places, dy)
-        return total + dkernel, dx
+        return form.places_backward(of_places, dy)
 
-    dkernel, dx = lax.scan(add, jnp.zeros_like(kernel), (_chunks(x), dz, y))
-    return _whole(dx), dkernel, dscale, dbias
+    dx, dkernel = _gradients(form, of_chunk, kernel, (_chunks(x), dz, y))
+    return dx, dkernel, dscale, dbias
 
 
 conv_norm.defvjp(_conv_norm_forward, _conv_norm_backward)
@@ -196,16 +192,15 @@ def _skip_backward(form: Any, saved, gradients) -> tuple[Array, Array, Array, Ar
     dscale, dbias = (spread * units).sum((0, 1, 3, 4, 5)), dz.sum((0, 2, 3, 4))
     count = y[0, :, 0].size * len(y)
 
-    def add(total: Array, chunk: tuple[Array, ...]) -> tuple[Array, Array]:
-        images, dz, y, first = chunk
+    def of_chunk(images: Array, dz: Array, y: Array, first: Array) -> tuple[Array, Array]:
         du = to_first(first, dz, 0)
         dy = _of_places(du, y, moments, scale, dscale / count, dbias / count)
         _, of_places = form.places(images, kernel)
         dx, dkernel = form.places_backward(of_places, dy)
-        return total + dkernel, dx + gemm.unwindowed(du.swapaxes(0, 1), *images.shape[1:3])
+        return dx + gemm.unwindowed(du.swapaxes(0, 1), *images.shape[1:3]), dkernel
 
-    dkernel, dx = lax.scan(add, jnp.zeros_like(kernel), (_chunks(x), dz, y, first))
-    return _whole(dx), dkernel, dscale, dbias
+    dx, dkernel = _gradients(form, of_chunk, kernel, (_chunks(x), dz, y, first))
+    return dx, dkernel, dscale, dbias
 
 
 skip_norm_pool.defvjp(_skip_forward, _skip_backward)
@@ -247,7 +242,7 @@ def _of_windows(x: Array, kernel: Array):
 def _narrow_backward(saved, gradients) -> tuple[Array, Array, Array, Array]:
     x, kernel, largest, first, (weights, sums, products), moments, scale = saved
     (mean, inverse, _), dz, sign = moments, gradients[0], _sign(scale)
-    dscale, dbias = _of_scale_and_bias(dz, largest, moments)
+    dscale, dbias = _of_scale_and_bias(dz[None], largest[None], moments)
     count, size = 4 * first[0].size, kernel.shape[:2]
     windows = gemm.tiles(lax.optimization_barrier(x), size)
     spread = to_first(first, dz, 0).reshape(-1, windows.shape[1])
@@ -282,10 +277,10 @@ def _scaled(y: Array, mean: Array, inverse: Array, scale: Array, bias: Array) ->
 
 
 def _of_scale_and_bias(dz: Array, largest: Array, moments) -> tuple[Array, Array]:
-    """Gradients of |scale| and bias."""
+    """Gradients of |scale| and bias, of maxima (chunks, cout, H // 2, W // 2, n)."""
     mean, inverse, _ = moments
-    unit = (largest - _wide(mean)) * _wide(inverse)
-    return (dz * unit).sum(_BUT_CHANNELS), dz.sum(_BUT_CHANNELS)
+    unit = (largest - _wide(mean)[None]) * _wide(inverse)[None]
+    return (dz * unit).sum((0, 2, 3, 4)), dz.sum((0, 2, 3, 4))
 
 
 def _of_places(dz: Array, y: Array, moments, scale: Array, dscale: Array, dbias: Array) -> Array:
@@ -297,6 +292,30 @@ def _of_places(dz: Array, y: Array, moments, scale: Array, dscale: Array, dbias:
     units = (y - _wide(mean)[None]) * _wide(inverse)[None]
     dy = dz - _wide(dbias)[None] - units * _wide(dscale)[None]
     return lax.optimization_barrier(_wide(scale * inverse)[None] * dy)
+
+
+def _gradients(
+    form: Any,
+    of_chunk: Callable[..., tuple[Array, Array]],
+    kernel: Array,
+    chunks: tuple[Array, ...],
+) -> tuple[Array, Array]:
+    """Gradients of images and kernel, from those that `of_chunk` gives of each chunk.
+
+    Apart for `gemm`, whose two share nothing: a first layer's images need none, and what stands in one
+    loop with the other would be computed all the same.
+    """
+    zero = jnp.zeros_like(kernel)
+    if form is gemm:
+        dkernel, _ = lax.scan(lambda total, c: (total + of_chunk(*c)[1], None), zero, chunks)
+        return _whole(lax.map(lambda c: of_chunk(*c)[0], chunks)), dkernel
+
+    def add(total: Array, chunk: tuple[Array, ...]) -> tuple[Array, Array]:
+        dx, dkernel = of_chunk(*chunk)
+        return total + dkernel, dx
+
+    dkernel, dx = lax.scan(add, zero, chunks)
+    return _whole(dx), dkernel
 
 
 def _chunks(x: Array) -> Array:
