@@ -295,7 +295,10 @@ the ratios within rounds. Every number is read from the tables beside this file.
 """
 LOGGED = """What logging costs is the time between training dispatches over the time in them, of the same run,
 up to the last dispatch. Runs beside it that log nothing are compared by seconds a step: that holds what works
-in the background (a checkpoint's writing, compilation), and what the machine does differently later."""
+in the background (a checkpoint's writing, compilation), and what the machine does differently later.
+
+A share of sgemm counts the FLOP of direct convolutions. Winograd's algorithm needs fewer, so a share can pass
+100%; it also depends on the BLAS that sgemm is measured with, so it compares runs on one machine only."""
 ABLATED = """Each row is the package with one thing replaced by the obvious alternative, measured in turn
 with the whole. 'Networks by vmap' is what a GPU gets. The last row is no trick but a cost: every seed has
 its own order of the data, so no two seeds can share what is made of a batch. Of three rounds each:
