@@ -21,16 +21,17 @@ _BUT_CHANNELS = (1, 2, 3)
 
 @jax.custom_vjp
 def norm(y: Array, scale: Array, bias: Array) -> tuple[Array, Array, Array]:
-    """y (C, H, W, N) normalised by its own mean and variance over all but the channels, scaled and moved.
+    """y (C, H, W, N) normalised by its own mean and variance over all but the channels, then scaled and
+    shifted by `scale` and `bias` (C,).
 
     Returns:
-        That, the mean (C,) and the variance (C,); the two have no gradient.
+        (C, H, W, N), the mean (C,) and the variance (C,); the two have no gradient.
     """
     return _norm_forward(y, scale, bias)[0]
 
 
 def _norm_forward(y: Array, scale: Array, bias: Array):
-    mean, inverse, variance = _statistics(y, _BUT_CHANNELS)
+    mean, inverse, variance = _moments(y.mean(_BUT_CHANNELS), (y * y).mean(_BUT_CHANNELS))
     z = (y - _wide(mean)) * _wide(inverse * scale) + _wide(bias)
     return (z, mean, variance), (y, mean, inverse, scale)
 
@@ -53,7 +54,8 @@ def conv_norm_pool(
 ) -> tuple[Array, Array, Array]:
     """`pool(norm(conv(x, kernel), scale, bias))`, of images (cin, H, W, N) with even sides.
 
-    form: the module that convolves, `gemm` or `winograd`. Where a scale is exactly 0, all places of a
+    form: the module that convolves, `gemm` or `winograd`. `kernel` (kh, kw, cin, cout), `scale` and `bias`
+    (cout,). Where a scale is exactly 0, all places of a
     window are alike, and the gradient of the scale is that of the largest convolution.
 
     Returns:
@@ -330,12 +332,8 @@ def _whole(chunks: Array) -> Array:
     return c.reshape(*c.shape[:-2], -1)
 
 
-def _statistics(y: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """Mean, 1 / standard deviation and variance over `axes`, as Flax computes them."""
-    return _moments(y.mean(axes), (y * y).mean(axes))
-
-
 def _moments(mean: Array, square: Array) -> tuple[Array, Array, Array]:
+    """Mean, 1 / standard deviation and variance, from the means of values and squares, as in Flax."""
     variance = jnp.maximum(0, square - mean * mean)
     return mean, lax.rsqrt(variance + EPSILON), variance
 
