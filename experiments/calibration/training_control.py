@@ -14,7 +14,7 @@ from kernelstudy.analysis import OPERATORS, judge, patch_pca, population_a_inter
 from kernelstudy.config import Arm, Optim, Study
 from kernelstudy.handcrafted import family
 from kernelstudy.training import ops
-from kernelstudy.training.train import make_optimizer
+from kernelstudy.training.optimizer import make_optimizer, rates_of
 
 CROP, BATCH, NOISE = 48, 8, 0.25
 RATES = (0.02, 0.002)  # the second for the last third, to settle
@@ -67,8 +67,8 @@ def _train(images: np.ndarray, a: float, steps: int) -> tuple[np.ndarray, np.nda
     table = ops.IMPLS[ops.default_impl()]
     arms = [Arm(init="he_normal")]
     optimizers = [
-        make_optimizer(Study(arms=arms, optim=Optim(name="adam", learning_rate=rate)))
-        for rate in RATES
+        make_optimizer(Study(arms=arms, optim=optim))(rates_of(arms[0], optim))
+        for optim in (Optim(name="adam", learning_rate=rate) for rate in RATES)
     ]
     operator = np.stack([family(a), family(a).T])
     operator /= np.linalg.norm(operator[0])

@@ -73,7 +73,8 @@ class DenseFirst(nnx.Module):
 def make_dense(study: config.Study, data: images.Images) -> train.Train:
     """`train.make_train` for `DenseFirst`: the same pure functions, to be mapped over networks."""
     table = ops.IMPLS[ops.default_impl()]
-    optimizer, paired = train.make_optimizer(study), train.make_train(study, data)
+    optimizer = train.make_optimizer(study)(train.rates_of(study.arms[0], study.optim))
+    paired = train.make_train(study, data)
 
     def build(key: jax.Array) -> DenseFirst:
         return DenseFirst(study, data, nnx.Rngs(key))
@@ -131,7 +132,8 @@ def accuracies(study: config.Study, data: images.Images) -> pd.DataFrame:
     states = [nets.init(jax.random.key(seeds[row]), unused) for row in rows]
     state = nets.place(jax.tree.map(lambda *leaves: np.stack(leaves), *states))
     zero = np.zeros_like(rows)
-    net = nets.place(train.Net(rows, zero, zero, zero.astype(bool)))
+    rates = train.Rates(*(zero.astype(np.float32) for _ in train.Rates._fields))  # not read
+    net = nets.place(train.Net(rows, zero, zero, zero.astype(bool), rates))
     test = seen.test, data.test_labels
     task = nets.share(train.Task(seen.train, data.train_labels[None], *test))
     spans = [

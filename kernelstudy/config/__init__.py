@@ -11,7 +11,6 @@ from kernelstudy.config.study import (
     INPUTS,
     KERNEL_SIZES,
     METRICS,
-    NEUTRAL,
     NOT_IN_ID,
     OPTIMIZERS,
     PRECISIONS,
@@ -24,6 +23,7 @@ from kernelstudy.config.study import (
     Optim,
     Study,
     result_settings,
+    settings_in_id,
     study_of,
 )
 from kernelstudy.data.options import Data
@@ -37,7 +37,6 @@ __all__ = [
     "INPUTS",
     "KERNEL_SIZES",
     "METRICS",
-    "NEUTRAL",
     "NOT_IN_ID",
     "OPTIMIZERS",
     "PRECISIONS",
@@ -52,5 +51,6 @@ __all__ = [
     "Optim",
     "Study",
     "result_settings",
+    "settings_in_id",
     "study_of",
 ]

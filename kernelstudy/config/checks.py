@@ -12,11 +12,14 @@ from kernelstudy.config.study import (
     KERNEL_SIZES,
     METRICS,
     OPTIMIZERS,
+    PARAMETRIZATIONS,
     PRECISIONS,
+    SCHEDULES,
     STRIDES,
     Arm,
     Bank,
     Model,
+    Optim,
     Study,
 )
 from kernelstudy.data.checks import check_data
@@ -45,7 +48,6 @@ def check(study: Study) -> None:
     if study.devices is not None:
         at_least("devices", study.devices, 1)
     check_data(study.data)
-    one_of("optim.name", study.optim.name, OPTIMIZERS)
     one_of("impl", study.impl, ("auto", "lax", "gemm"))
     one_of("precision", study.precision, PRECISIONS)
     one_of("log", study.log, (None, "tensorboard"))
@@ -54,16 +56,44 @@ def check(study: Study) -> None:
         raise ConfigError(
             f"checkpoint_seconds: {study.checkpoint_seconds} must be a finite number from 0"
         )
-    positive("optim.learning_rate", study.optim.learning_rate)
-    fraction("optim.momentum", study.optim.momentum)
-    if not 0 <= study.optim.weight_decay < math.inf:
-        raise ConfigError(f"optim.weight_decay: {study.optim.weight_decay} must be 0 or more")
-    if study.optim.weight_decay and study.optim.name == "adam":
-        raise ConfigError("optim.weight_decay: adam has none; use optim.name=adamw")
-    if study.optim.momentum and study.optim.name != "sgd":
-        raise ConfigError(f"optim.momentum: {study.optim.name} has none; use optim.name=sgd")
+    _check_optim(study)
     _check_bank(study.bank, study.model.kernel_size)
     _check_arms(study.arms)
+
+
+def _check_optim(study: Study) -> None:
+    optim = study.optim
+    one_of("optim.name", optim.name, OPTIMIZERS)
+    one_of("optim.schedule", optim.schedule, SCHEDULES)
+    at_least("optim.warmup_steps", optim.warmup_steps, 0)
+    if optim.warmup_steps >= study.steps:
+        raise ConfigError(
+            f"optim.warmup_steps: {optim.warmup_steps} must be less than steps, {study.steps}"
+        )
+    if not all(0 < at < 1 for at in optim.decay_at) or len(set(optim.decay_at)) < len(
+        optim.decay_at
+    ):
+        raise ConfigError(
+            f"optim.decay_at: {short(optim.decay_at)} must be distinct parts of all steps, between 0 and 1"
+        )
+    positive("optim.decay_factor", optim.decay_factor)
+    _check_rates("optim", optim, optim.name)
+    for index, arm in enumerate(study.arms):
+        _check_rates(f"arms[{index}]", arm, optim.name)
+
+
+def _check_rates(key: str, of: Optim | Arm, rule: str) -> None:
+    """The learning rate, momentum and decay of the study or of an arm; None: the study's."""
+    if of.learning_rate is not None:
+        positive(f"{key}.learning_rate", of.learning_rate)
+    if of.momentum is not None:
+        fraction(f"{key}.momentum", of.momentum)
+    if of.weight_decay is not None and not 0 <= of.weight_decay < math.inf:
+        raise ConfigError(f"{key}.weight_decay: {of.weight_decay} must be 0 or more")
+    if of.weight_decay and rule == "adam":
+        raise ConfigError(f"{key}.weight_decay: adam has none; use optim=adamw")
+    if of.momentum and rule not in ("sgd", "sgdw"):
+        raise ConfigError(f"{key}.momentum: {rule} has none; use optim=sgd or optim=sgdw")
 
 
 def check_reported(study: Study) -> None:
@@ -106,6 +136,9 @@ def _check_model(model: Model) -> None:
     one_of("model.kernel_size", model.kernel_size, KERNEL_SIZES)
     one_of("model.activation", model.activation, ACTIVATIONS)
     one_of("model.stride", model.stride, STRIDES)
+    one_of("model.parametrization", model.parametrization, PARAMETRIZATIONS)
+    for key in ("base_width", "base_deep_width"):
+        at_least(f"model.{key}", getattr(model, key), 1)
     alike = model.depth > 1 and model.width == model.deep_width
     if model.residual and not (alike or model.depth > 2):
         raise ConfigError(

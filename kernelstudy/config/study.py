@@ -4,6 +4,7 @@ Everything here is plain data. Hydra fills it from `conf/` and the command line 
 holds it to what can be run.
 """
 
+import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -45,7 +46,9 @@ INITS = (*RANDOM_INITS, *STRUCTURED_INITS)
 DATA_SETS = tuple(SETS)
 INPUTS = ("natural", "phase_scrambled", "iid", "permuted", "whitened")
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity")
-OPTIMIZERS = ("adam", "adamw", "sgd")
+OPTIMIZERS = ("adam", "adamw", "sgd", "sgdw")
+SCHEDULES = ("constant", "cosine", "step")
+PARAMETRIZATIONS = ("standard", "mup")
 METRICS = ("best_abs_cos", "r2_sobel", "r2_sobel_centered", "r2_prewitt", "odd")
 KERNEL_SIZES = (3, 5, 7, 9, 11)
 DEPTHS = (1, 2, 3, 4, 5)
@@ -63,16 +66,29 @@ class Arm:
     # `Any`, for YAML reads a bare `true` as a boolean
     labels: Any = "true"
     inputs: str = "natural"
+    # None: the study's own, `optim.*`
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    momentum: float | None = None
 
     @property
     def name(self) -> str:
-        """`he_normal`, `he_normal*0.1`, `sobel/frozen`, `he_normal/shuffled`, ..."""
+        """`he_normal`, `he_normal*0.1`, `sobel/frozen`, `he_normal/shuffled`, `he_normal/wd=1`, ..."""
         scale = "" if self.scale == 1 else f"*{self.scale:g}"
         parts = [
             self.init + scale,
             *(["frozen"] if self.first_layer == "frozen" else []),
             *(["shuffled"] if self.labels == "shuffled" else []),
             *([self.inputs] if self.inputs != "natural" else []),
+            *(
+                f"{short}={value:g}"
+                for short, value in (
+                    ("lr", self.learning_rate),
+                    ("wd", self.weight_decay),
+                    ("momentum", self.momentum),
+                )
+                if value is not None
+            ),
         ]
         return "/".join(parts)
 
@@ -97,6 +113,9 @@ class Model:
     batch_norm: bool = False
     stride: int = 1
     residual: bool = False
+    parametrization: str = "standard"
+    base_width: int = 16
+    base_deep_width: int = 32
 
 
 @dataclass
@@ -105,6 +124,11 @@ class Optim:
     learning_rate: float = 1e-3
     momentum: float = 0.0
     weight_decay: float = 0.0
+    decay_all: bool = False
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    decay_at: list[float] = field(default_factory=lambda: [0.5, 0.75])
+    decay_factor: float = 0.1
 
 
 @dataclass
@@ -179,6 +203,17 @@ NEUTRAL = {
     "model.batch_norm": False,
     "model.stride": 1,
     "model.residual": False,
+    "model.parametrization": "standard",
+    "model.base_width": 16,
+    "model.base_deep_width": 32,
+    "optim.decay_all": False,
+    "optim.schedule": "constant",
+    "optim.warmup_steps": 0,
+    "optim.decay_at": [0.5, 0.75],
+    "optim.decay_factor": 0.1,
+    "arms.learning_rate": None,
+    "arms.weight_decay": None,
+    "arms.momentum": None,
     "probe_seeds": 3,
     "probe_mib": 200.0,
 }
@@ -197,6 +232,18 @@ def result_settings(study: Study) -> dict[str, Any]:
     return settings
 
 
+def settings_in_id(study: Study) -> dict[str, Any]:
+    """`result_settings` less the later keys that are as before, and with the seeds spelled out."""
+    settings = {**result_settings(study), "seeds": study.seed_list}
+    for key, neutral in NEUTRAL.items():
+        group, _, entry = key.rpartition(".")
+        inside = settings[group] if group else settings
+        for mapping in inside if isinstance(inside, list) else [inside]:
+            if mapping[entry] == neutral:
+                mapping.pop(entry)
+    return settings
+
+
 def study_of(settings: Any) -> Study:
     """The study whose `result_settings` these are; keys that came later, and those that change no result,
     have their defaults.
@@ -205,6 +252,11 @@ def study_of(settings: Any) -> Study:
         ConfigError: for the first entry that is missing, unknown or of the wrong type.
     """
     return _typed(settings, Study, "")
+
+
+def _unindexed(key: str) -> str:
+    """`arms[3].scale` as `arms.scale`."""
+    return re.sub(r"\[\d+\]", "", key)
 
 
 def _typed(value: Any, kind: Any, key: str) -> Any:
@@ -238,7 +290,9 @@ def _filled(value: Any, kind: Any, key: str) -> Any:
     if unknown := [name for name in value if name not in names]:
         raise ConfigError(f"{inside}{short(unknown[0])[:80]}: this version knows no such key")
     if absent := [
-        name for name in names if name not in value and inside + name not in (*NEUTRAL, *NOT_IN_ID)
+        name
+        for name in names
+        if name not in value and _unindexed(inside + name) not in (*NEUTRAL, *NOT_IN_ID)
     ]:
         raise ConfigError(f"{inside}{absent[0]}: is missing")
     kinds = get_type_hints(kind)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from kernelstudy.config import NEUTRAL, ConfigError, Study, result_settings, study_of
+from kernelstudy.config import ConfigError, Study, result_settings, settings_in_id, study_of
 from kernelstudy.config.checks import check_reported
 from kernelstudy.runs import layout, untrusted
 from kernelstudy.system import files
@@ -32,13 +32,7 @@ CHECKPOINTS, DONE, FAILED = "checkpoints", "DONE", "FAILED"
 
 def run_id(study: Study) -> str:
     """Hash of what makes the result: the settings (with the seeds spelled out) and the version."""
-    settings = {**result_settings(study), "seeds": study.seed_list}
-    for key, neutral in NEUTRAL.items():
-        group, _, entry = key.rpartition(".")
-        mapping = settings[group] if group else settings
-        if mapping[entry] == neutral:
-            mapping.pop(entry)
-    text = json.dumps([__version__, settings], sort_keys=True)
+    text = json.dumps([__version__, settings_in_id(study)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

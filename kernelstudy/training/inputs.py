@@ -11,6 +11,7 @@ from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
 from kernelstudy.training import initializers, responses
+from kernelstudy.training.optimizer import Rates, rates_of
 from kernelstudy.training.parallel import COMPILE_QUICKLY, Population, compiling
 from kernelstudy.training.train import Net, State, Task, first_kernel_shape
 
@@ -56,11 +57,13 @@ def initial(
 
 def nets_of(study: Study, seen: feed.Variants, nets: list[tuple[int, int]]) -> Net:
     arms = study.arms
+    rates = [rates_of(arms[a], study.optim) for a, _ in nets]
     return Net(
         seed_row=jnp.array([row for _, row in nets]),
         input_row=jnp.array([seen.row_of_arm[a] for a, _ in nets]),
         label_row=jnp.array([1 + row if arms[a].labels == "shuffled" else 0 for a, row in nets]),
         frozen=jnp.array([arms[a].first_layer == "frozen" for a, _ in nets]),
+        rates=Rates(*(jnp.array(of, float) for of in zip(*rates, strict=True))),
     )
 
 

@@ -52,6 +52,7 @@ class CNN(nnx.Module):
             et al. 2015); outputs are centred on rows and columns 0, 2, 4, ...
         residual: deeper layers with as many channels in as out add their input before the
             activation (He et al. 2016).
+        dense_scale: times the dense kernel that Flax's default draws.
         rngs: layer by layer, each kernel takes the next key, so that networks that differ in
             `first_init` alone are equal in every other layer.
     """
@@ -70,6 +71,7 @@ class CNN(nnx.Module):
         batch_norm: bool = False,
         stride: int = 1,
         residual: bool = False,
+        dense_scale: float = 1.0,
         rngs: nnx.Rngs,
     ):
         height, across, channels = image_shape
@@ -97,6 +99,8 @@ class CNN(nnx.Module):
         self.convs = nnx.List(convs)
         self.norms = nnx.List(norms)
         self.dense = nnx.Linear(height * across * channels, classes, rngs=rngs)
+        if dense_scale != 1:
+            self.dense.kernel[...] = dense_scale * self.dense.kernel[...]
         self.activation = activation
         self.stride = stride
         self.residual = residual

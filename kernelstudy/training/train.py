@@ -15,6 +15,7 @@ from kernelstudy.data.images import Images
 from kernelstudy.training import ops, responses
 from kernelstudy.training.gemm import chunk_size
 from kernelstudy.training.model import CNN
+from kernelstudy.training.optimizer import Rates, make_optimizer, rates_of, width_factors
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
 STEPS_A_CALL = 16
@@ -35,6 +36,7 @@ class Net(NamedTuple):
     input_row: Array  # its variant of the images
     label_row: Array  # its row in the label sets
     frozen: Array  # True: the first layer's kernel and bias stay as they are
+    rates: Rates  # of its optimiser; not a part of `State`, for training does not change them
 
 
 class Task(NamedTuple):
@@ -77,6 +79,7 @@ def make_train(study: Study, data: Images) -> Train:
     table = ops.IMPLS[ops.default_impl() if study.impl == "auto" else study.impl]
     on_cpu = table is ops.GEMM
     optimizer = make_optimizer(study)
+    any_rates = rates_of(study.arms[0], study.optim)
 
     any_kernel = jnp.zeros(first_kernel_shape(study, data))
     graph = nnx.graphdef(nnx.eval_shape(lambda: _model(study, data, jax.random.key(0), any_kernel)))
@@ -84,12 +87,13 @@ def make_train(study: Study, data: Images) -> Train:
     def init(key: Array, first_kernel: Array) -> State:
         model = _model(study, data, key, first_kernel)
         params, statistics = nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
-        return State(params, optimizer.init(params), statistics)
+        return State(params, optimizer(any_rates).init(params), statistics)
 
     loss_and_gradient = _make_gradient(study, graph, table)
 
     def advance(state: State, net: Net, task: Task, order: Order, steps: Array):
         image_rows, label_rows = order.images[net.seed_row], order.labels[net.seed_row]
+        rule = optimizer(jax.tree.map(lambda r: r.astype(task.train_images.dtype), net.rates))
 
         def step(index, carry):
             (params, memory, statistics), losses = carry
@@ -97,7 +101,7 @@ def make_train(study: Study, data: Images) -> Train:
             labels = task.label_sets[net.label_row, label_rows[index]]
             loss, gradient, statistics = loss_and_gradient(params, statistics, images, labels)
             changes: Any
-            changes, memory = optimizer.update(gradient, memory, params)
+            changes, memory = rule.update(gradient, memory, params)
             first = changes["convs"][0]
             changes["convs"][0] = jax.tree.map(lambda u: jnp.where(net.frozen, 0, u), first)
             updated = State(optax.apply_updates(params, changes), memory, statistics)
@@ -137,6 +141,7 @@ def make_train(study: Study, data: Images) -> Train:
 
 def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
     """With random values but in its first kernel (kh, kw, cin, width)."""
+    mup = study.model.parametrization == "mup"
     return CNN(
         image_shape=data.image_shape,
         classes=data.classes,
@@ -149,6 +154,7 @@ def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
         batch_norm=study.model.batch_norm,
         stride=study.model.stride,
         residual=study.model.residual,
+        dense_scale=width_factors(study.model)[1] ** -0.5 if mup else 1.0,
         rngs=nnx.Rngs(key),
     )
 
@@ -198,14 +204,3 @@ def first_kernel_shape(study: Study, data: Images) -> tuple[int, int, int, int]:
     """(kh, kw, cin, cout) of the first layer."""
     size = study.model.kernel_size
     return size, size, data.image_shape[-1], study.model.width
-
-
-def make_optimizer(study: Study) -> optax.GradientTransformation:
-    """The optimiser of a study, Optax's own."""
-    o = study.optim
-    if o.name == "sgd":
-        rule = optax.sgd(o.learning_rate, momentum=o.momentum or None)
-        return optax.chain(optax.add_decayed_weights(o.weight_decay), rule)
-    if o.name == "adamw":
-        return optax.adamw(o.learning_rate, weight_decay=o.weight_decay)
-    return optax.adam(o.learning_rate)

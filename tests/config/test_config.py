@@ -137,6 +137,16 @@ def test_log_steps_are_log_spaced():
         ({"optim": Optim(learning_rate=float("inf"))}, "optim.learning_rate"),
         ({"optim": Optim(weight_decay=0.1)}, "adamw"),
         ({"optim": Optim(momentum=0.9)}, "sgd"),
+        ({"optim": Optim(schedule="cosin")}, "optim.schedule: .* did you mean cosine"),
+        ({"optim": Optim(warmup_steps=400)}, "optim.warmup_steps: 400 must be less than steps"),
+        ({"optim": Optim(decay_at=[0.5, 1.0])}, "optim.decay_at"),
+        ({"optim": Optim(decay_factor=0.0)}, "optim.decay_factor"),
+        ({"arms": [Arm("sobel", weight_decay=1.0)]}, r"arms\[0\].weight_decay: adam has none"),
+        ({"arms": [Arm("sobel", weight_decay=-1.0)]}, r"arms\[0\].weight_decay: -1.0 must be"),
+        ({"arms": [Arm("sobel", learning_rate=0.0)]}, r"arms\[0\].learning_rate: 0.0"),
+        ({"arms": [Arm("sobel", momentum=0.9)]}, r"arms\[0\].momentum: adam has none"),
+        ({"model": Model(parametrization="mu")}, "model.parametrization: .* did you mean mup"),
+        ({"model": Model(base_width=0)}, "model.base_width: 0"),
         ({"bank": Bank([])}, "bank.kernels"),
         ({"bank": Bank(["sobel_z"])}, "did you mean"),
         ({"bank": Bank(["sobel_x"], metric="r3")}, "bank.metric"),
@@ -201,3 +211,12 @@ def test_conf_has_no_code_in_it():
     for path in Path(compose.conf_dir()).rglob("*.yaml"):
         if path.parent.name != "launcher":
             assert "_target_" not in path.read_text()
+
+
+def test_an_arms_own_rates_change_the_id_and_their_absence_does_not():
+    plain, own = study(), study(arms=[Arm("he_normal", weight_decay=1.0)])
+    assert "weight_decay" not in config.settings_in_id(plain)["arms"][0]
+    assert config.settings_in_id(own)["arms"][0]["weight_decay"] == 1
+    assert config.study_of(config.result_settings(own)) == own
+    with pytest.raises(ConfigError, match=r"arms\[0\].init: is missing"):
+        config.study_of({**config.result_settings(own), "arms": [{}]})

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from kernelstudy.config import Arm, Bank, Model, Study
+from kernelstudy.config import Arm, Bank, Model, Optim, Study
 from kernelstudy.data.images import Images
 from kernelstudy.training.model import ACTIVATIONS, CNN
 from kernelstudy.training.ops import GEMM, LAX
+from kernelstudy.training.optimizer import rates_of
 from kernelstudy.training.train import Net, Order, Task, make_train
 
 
@@ -126,7 +127,8 @@ def test_batch_norm_trains_alike_on_both_backends():
     data = Images(images, labels, images, labels, 2, {})
     task = Task(images[None], labels[None], images[None], labels)
     rows = np.arange(64).reshape(1, 1, 64).repeat(16, 1)
-    net = Net(jnp.asarray(0), jnp.asarray(0), jnp.asarray(0), jnp.asarray(False))
+    rates = jax.tree.map(jnp.asarray, rates_of(Arm("he_normal"), Optim()))
+    net = Net(jnp.asarray(0), jnp.asarray(0), jnp.asarray(0), jnp.asarray(False), rates)
     found = []
     for impl in ("lax", "gemm"):
         study = Study(

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -217,7 +216,8 @@ def test_precision_is_that_of_the_products(images, precision, said):
     built = train.make_train(study, images)
     kernel = np.zeros(train.first_kernel_shape(study, images), np.float32)
     task = inputs.task_of(study, images, feed.variants(images, study.data, ["natural"]), [0])
-    net = train.Net(*map(jnp.asarray, (0, 0, 0, False)))
+    net = inputs.nets_of(study, feed.variants(images, study.data, ["natural"]), [(0, 0)])
+    net = jax.tree.map(lambda leaf: leaf[0], net)
     state = built.init(jax.random.key(0), kernel)
     text = str(jax.make_jaxpr(built.evaluate)(state, net, task, 2))
     assert text.count("conv_general_dilated") == 2
