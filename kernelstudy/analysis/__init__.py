@@ -11,7 +11,9 @@ from .gradients import (
     wrap_phi,
 )
 from .inference import benjamini_hochberg, cliffs_delta, max_statistic, sign_flip_test
-from .intervals import bootstrap_t_interval, cluster_bootstrap, t_interval
+from .intervals import bootstrap_t_interval, cluster_bootstrap, mean_test, t_interval
+from .kind_counts import kinds_by_chance
+from .kinds import KINDS, Kind, count_kinds, kind_of
 from .ladder import Rung, gradient_plane, permutation_p
 from .layer import (
     SeedMatch,
@@ -26,6 +28,8 @@ from .layer import (
     sparsity,
     variance_entropy,
 )
+from .memory import Memory, memory_of_kernels, memory_of_start, new_part
+from .naming import Naming, name_operator
 from .nulls import (
     cos2_distribution,
     covariance_matched,
@@ -46,10 +50,11 @@ from .similarity import (
     steered_r2,
 )
 from .theory import a_pca, patch_pca, predicted_profile, predicted_update
-from .verdict import TIERS, UNRESOLVED, Verdict, judge
+from .verdict import TIERS, UNRESOLVED, Verdict, as_family, judge
 from .wording import claims
 
 __all__ = [
+    "KINDS",
     "OPERATORS",
     "SECTORS",
     "TIERS",
@@ -59,6 +64,9 @@ __all__ = [
     "DerivativeFit",
     "GaborFit",
     "GaussianDerivativeFit",
+    "Kind",
+    "Memory",
+    "Naming",
     "PopulationA",
     "PopulationInterval",
     "Rung",
@@ -66,6 +74,7 @@ __all__ = [
     "Verdict",
     "a_of_phi",
     "a_pca",
+    "as_family",
     "benjamini_hochberg",
     "best_match",
     "bootstrap_t_interval",
@@ -76,6 +85,7 @@ __all__ = [
     "colour_spatial",
     "cos2_distribution",
     "cosine",
+    "count_kinds",
     "covariance_matched",
     "derivative_fit",
     "energy_profile",
@@ -87,10 +97,17 @@ __all__ = [
     "gradient_plane",
     "isotropic",
     "judge",
+    "kind_of",
+    "kinds_by_chance",
     "live_kernels",
     "match_seeds",
     "max_statistic",
+    "mean_test",
+    "memory_of_kernels",
+    "memory_of_start",
     "movement",
+    "name_operator",
+    "new_part",
     "orthogonality",
     "patch_pca",
     "permutation_p",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from functools import lru_cache
 from typing import NamedTuple
@@ -165,6 +166,26 @@ def _gabor_starts(size: int) -> tuple[np.ndarray, np.ndarray]:
     )
     pairs = (np.stack(_gabor_pair(s, *_grid(size)), axis=1) for s in starts)
     return starts, np.stack([np.linalg.qr(pair)[0] for pair in pairs])
+
+
+def gabor_planes(size: int) -> np.ndarray:
+    """A grid of Gabor functions of at least one cycle in `size` taps: (m, 2, size^2), even and odd.
+
+    Round ones near the middle, at 12 angles, three sizes and frequencies from 1/size on in steps of a
+    quarter, below 0.45 cycles a tap.
+    """
+    places = (-0.15 * size, 0.0, 0.15 * size)
+    frequencies = [1.25**step / size for step in range(12) if 1.25**step / size < 0.45]
+    grid = itertools.product(
+        places, places, (0.2, 0.28, 0.4), np.arange(12) * np.pi / 12, frequencies
+    )
+    taps = _grid(size)
+    return np.array(
+        [
+            _gabor_pair(np.array([x, y, np.log(s * size), 0.0, t, f]), *taps)
+            for x, y, s, t, f in grid
+        ]
+    )
 
 
 def _fit_one(unit: np.ndarray, size: int, refine: int) -> tuple[float, np.ndarray]:

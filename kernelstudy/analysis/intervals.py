@@ -9,7 +9,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 
-from .inference import FEWEST
+from .inference import FEWEST, sign_flip_test
 
 
 def t_interval(
@@ -64,6 +64,39 @@ def bootstrap_t_interval(
         down, up = (end.reshape(mean.shape) * x.std(axis=0, ddof=1) / n**0.5 for end in ends)
         low, high = np.fmin(low, mean - down), np.fmax(high, mean + up)
     return np.clip(low, *support), np.clip(high, *support)
+
+
+def mean_test(differences: ArrayLike, *, axis: int = 0, draws: int = 1999, seed: int = 0):
+    """Two-sided p that the mean of paired differences is 0, where they may be skewed.
+
+    differences: (n, ...) -> p of the other axes. The largest of two: the exact sign-flip test's, which
+    assumes that differences are symmetric about 0, and that at which `bootstrap_t_interval` just holds 0,
+    which leans with their skewness. So p <= .05 says that both reject and the 95% interval excludes 0. NaN
+    where a difference is not finite. ValueError below 6 differences.
+
+    Ten left-skewed differences of mean 0 (1 - Exp(1)) pass upwards at 5%, where sign flips alone let
+    through 9% and 2.5% is nominal; results/calibration has the table. Blind to: a tail no value lies in.
+    """
+    x = np.moveaxis(np.asarray(differences, dtype=np.float64), axis, 0)
+    n, shape = len(x), x.shape[1:]
+    flat = x.reshape(n, -1).T
+    flips = np.asarray(sign_flip_test(flat.T, draws=100_000, seed=seed))
+    mean, error = flat.mean(axis=1), flat.std(axis=1, ddof=1) / n**0.5
+    away = flat - mean[:, None]
+    _, counts = _resamples(n, draws, seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        resampled = (away @ counts.T / n) / _errors(counts, away)
+        observed = np.abs(mean) / error
+    towards = resampled * np.sign(mean)[:, None]
+    known = np.sum(~np.isnan(resampled), axis=1)
+    beyond, either = (
+        (1 + np.sum(t >= observed[:, None], axis=1)) / (1 + known)
+        for t in (towards, np.abs(resampled))
+    )
+    student = scipy.special.stdtr(n - 1, -observed)
+    skewed = np.maximum.reduce([np.minimum(2 * beyond, 1), either, 2 * student])
+    p = np.maximum(flips, np.where(known > 0, skewed, 0))  # equal differences are not skewed
+    return p.reshape(shape)[()]
 
 
 def cluster_bootstrap(

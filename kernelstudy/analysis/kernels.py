@@ -24,7 +24,9 @@ SHAPE_MEASURES = (
     "purity",
     "best_abs_cos",
 )
-DELTA = "delta_"
+# Prefixes of measures of the update W - W0, and of the new part: W less its projection on W0.
+DELTA, NEW = "delta_", "new_"
+PREFIXES = {"W": "", "update": DELTA, "new": NEW}
 
 NULL_NETWORKS = 4000
 
@@ -33,7 +35,10 @@ Bank = Mapping[str, np.ndarray]
 
 def support_of(name: str) -> tuple[float, float]:
     """Between which limits the mean of a measure lies: shares within 0 and 1, the rest above 0."""
-    share = name == "test_accuracy" or name.removeprefix(DELTA) in SHAPE_MEASURES
+    plain = name.removeprefix(DELTA).removeprefix(NEW)
+    if plain == "cos_start":
+        return -1.0, 1.0
+    share = plain in (*SHAPE_MEASURES, "test_accuracy", "memory")
     return (0.0, 1.0) if share else (0.0, np.inf)
 
 

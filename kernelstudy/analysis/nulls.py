@@ -127,6 +127,29 @@ def as_basis(patch_basis: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     return basis.reshape(d, d)
 
 
+def zero_mean_axes(patch_basis: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """The images' principal axes but that of their mean, (d - 1, d), each of them without a mean.
+
+    patch_basis: as in `covariance_matched`. The axis nearest to the constant kernel is turned into it, in
+    the plane of the two, and all others are turned along; of natural images they hardly move.
+    """
+    basis = as_basis(patch_basis, shape)
+    d = len(basis)
+    constant = np.full(d, d**-0.5)
+    nearest = int(np.argmax(np.abs(basis @ constant)))
+    axis = basis[nearest] * np.sign(basis[nearest] @ constant)
+    cosine = float(axis @ constant)
+    across = constant - cosine * axis
+    sine = float(np.linalg.norm(across))
+    others = np.delete(basis, nearest, axis=0)
+    if sine < 1e-12:
+        return others
+    across /= sine
+    # Orthogonal to `axis`, the others turn by their component along `across` alone.
+    along = others @ across
+    return others + np.outer(along, (cosine - 1) * across - sine * axis)
+
+
 def shares_of_variances(variances: np.ndarray) -> np.ndarray:
     """E[v_i z_i^2 / sum_j v_j z_j^2] for independent standard normal z, (d,) -> (d,).
 

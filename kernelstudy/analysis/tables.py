@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .inference import FEWEST, benjamini_hochberg, sign_flip_test
-from .intervals import bootstrap_t_interval, t_interval
-from .kernels import DELTA, SHAPE_MEASURES, support_of
+from .inference import FEWEST, benjamini_hochberg
+from .intervals import bootstrap_t_interval, mean_test
+from .kernels import PREFIXES, SHAPE_MEASURES, support_of
+from .ladder import Rung
 from .verdict import Verdict
 
 SUMMARY_COLUMNS = ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]
@@ -20,13 +21,16 @@ KERNELS_COLUMNS = [
 ]
 LADDER_COLUMNS = [
     *("arm", "part", "null", "measure", "n", "value", "chance"),
-    *("diff", "ci_low", "ci_high", "p", "passed"),
+    *("diff", "ci_low", "ci_high", "p", "q", "passed"),
 ]
 GROWTH_COLUMNS = [
     *("arm", "sector", "n", "start", "end", "new", "new_low", "new_high"),
     *("cross", "cross_low", "cross_high"),
 ]
-_PLAIN = ("movement", "train_loss", "test_accuracy")
+_PLAIN = (
+    *("movement", "memory", "cos_start", "start_left"),
+    *("train_loss", "test_accuracy"),
+)
 
 
 def summary(analysis: xr.Dataset) -> pd.DataFrame:
@@ -37,14 +41,15 @@ def summary(analysis: xr.Dataset) -> pd.DataFrame:
     measured (the update at step 0) there is no row.
     """
     rows = []
-    names = [*SHAPE_MEASURES, *(DELTA + name for name in SHAPE_MEASURES), *_PLAIN]
+    names = [prefix + name for prefix in PREFIXES.values() for name in SHAPE_MEASURES]
+    names += _PLAIN
     for name in names:
         if name in analysis:
             for arm, step, values in _cells(analysis[name]):
                 low, high = bootstrap_t_interval(values, support=support_of(name))
                 rows.append((arm, step, name, len(values), values.mean(), low, high))
     kept = (~analysis["diverged"]).sum("seed")
-    for name in ("a_pop", f"{DELTA}a_pop"):
+    for name in (prefix + "a_pop" for prefix in PREFIXES.values()):
         if name not in analysis:
             continue
         for arm in analysis["arm"].values:
@@ -64,9 +69,9 @@ def tests(analysis: xr.Dataset) -> pd.DataFrame:
     """Paired tests over networks: arm, step, measure, null, n, diff, ci_low, ci_high, p, q.
 
     Null N0: the measure less its expectation for isotropic kernels. Null N1: less the same
-    network's at step 0 (for the update: less that of the network's initial kernels). p is the exact
-    sign-flip test's, empty below 6 networks, where p < .05 is out of reach; q is Benjamini and
-    Hochberg's within each arm and step; the interval is Student's.
+    network's at step 0 (for the update and the new part: less that of its initial kernels). p is that of
+    `mean_test`, empty below 6 networks, where p < .05 is out of reach; q is Benjamini and Hochberg's within
+    each arm and step; the interval is the bootstrap-t's.
     """
     rows = []
     for measure in SHAPE_MEASURES:
@@ -74,42 +79,46 @@ def tests(analysis: xr.Dataset) -> pd.DataFrame:
             continue
         initial = analysis[measure].isel(step=0, drop=True)
         expected = analysis["null_mean"].sel(measure=measure, drop=True)
-        for name in (measure, DELTA + measure):
+        for name in (prefix + measure for prefix in PREFIXES.values()):
             for null, reference in (("N0", expected), ("N1", initial)):
-                for arm, step, values in _cells(analysis[name] - reference):
-                    if null == "N1" and step == 0:
-                        continue
-                    low, high = t_interval(values)
-                    p = sign_flip_test(values) if len(values) >= FEWEST else np.nan
-                    rows.append(
-                        (arm, step, name, null, len(values), values.mean(), low, high, p, np.nan)
-                    )
+                for arm, step, values, low, high, p in _tested(analysis[name] - reference):
+                    if null == "N0" or step > 0:
+                        row = arm, step, name, null, len(values), values.mean(), low, high, p
+                        rows.append((*row, np.nan))
     table = pd.DataFrame(rows, columns=TESTS_COLUMNS)
     family = table.groupby(["arm", "step"])["p"]
     table["q"] = family.transform(lambda p: benjamini_hochberg(p.to_numpy()))
     return _in_order(table, analysis)
 
 
+def _tested(differences: xr.DataArray):
+    """(arm, step, finite values over seeds, interval, p) of every cell that has any; cells with as many
+    values are tested at once."""
+    cells = list(_cells(differences))
+    found: list[tuple[float, ...]] = [(np.nan,) * 3] * len(cells)
+    for n in {len(values) for *_, values in cells}:
+        places = [i for i, (*_, values) in enumerate(cells) if len(values) == n]
+        together = np.stack([cells[i][2] for i in places], axis=1)
+        low, high = bootstrap_t_interval(together)
+        p = mean_test(together) if n >= FEWEST else np.full(len(places), np.nan)
+        for i, *of_cell in zip(places, low, high, p, strict=True):
+            found[i] = tuple(of_cell)
+    return [(*cell, *ends) for cell, ends in zip(cells, found, strict=True)]
+
+
 def ladder(verdicts: dict[tuple[str, str], Verdict]) -> pd.DataFrame:
-    """Every rung of every verdict at the final step; `part` is W or update."""
-    rows = [
-        (
-            arm,
-            part,
-            r.null,
-            r.measure,
-            r.n,
-            r.value,
-            r.chance,
-            r.difference,
-            r.low,
-            r.high,
-            r.p,
-            r.passed,
-        )
-        for (arm, part), verdict in verdicts.items()
-        for r in verdict.rungs
-    ]
+    """Every rung of every verdict at the final step, in the deciding measure and then in that of whole
+    kernels; `part` is W, update or new."""
+    return _rungs({key: [*v.rungs, *v.raw] for key, v in verdicts.items()})
+
+
+def kinds(counts: dict[tuple[str, str], list[Rung]]) -> pd.DataFrame:
+    """Kernels of each kind a network at the final step beside each null model: `trajectory.count_arms`."""
+    return _rungs(counts).rename(columns={"measure": "kind"})
+
+
+def _rungs(rungs: dict[tuple[str, str], list[Rung]]) -> pd.DataFrame:
+    rows = [(*key, *rung[:-1]) for key, of_layer in rungs.items() for rung in of_layer]
     return pd.DataFrame(rows, columns=LADDER_COLUMNS)
 
 

@@ -1,33 +1,41 @@
 """All measures of a logged trajectory: network by network, step by step, beside chance.
 
-Every measure is taken twice: of the kernels W, and, with the prefix `delta_`, of the update W - W0.
-At common learning rates a first layer moves little, so W looks like its initialisation whatever was
-learned; the update is where learning shows.
+Every measure is taken three times. Of the kernels W: what does the layer look like? With the prefix
+`delta_`, of the update W - W0: what did training add, while W0 is still there? At common learning rates
+a first layer moves little, so W looks like its start whatever was learned, and the update is where
+learning shows; once the start has decayed, the update holds -W0. With the prefix `new_`, of the new part,
+W less its projection on W0 (`memory.new_part`): what did training make, whatever is left of the start?
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from .kernels import (
-    DELTA,
+    PREFIXES,
     isotropic_chance,
     kernel_matches,
     network_measures,
     usable_bank,
 )
+from .kind_counts import ALL_KINDS, counts_as_family, kinds_by_chance
+from .kinds import count_kinds
+from .ladder import Rung
 from .layer import live_kernels, mean_over_live
+from .memory import memory_of_start, new_part
 from .population import population_a_interval
 from .sectors import SECTORS, network_growth
 from .similarity import colour_spatial, cosine
 from .theory import a_pca
-from .verdict import Verdict, judge
+from .verdict import Verdict, as_family, judge
 
-Verdicts = dict[tuple[str, str], Verdict]  # by (arm, 'W' or 'update')
+# By (arm, 'W', 'update' or 'new').
+Verdicts = dict[tuple[str, str], Verdict]
+Counts = dict[tuple[str, str], list[Rung]]
 
 
 def spatial_kernels(trajectory: xr.Dataset) -> np.ndarray:
@@ -55,12 +63,13 @@ def measure_trajectory(
 
     `kernels`: its `spatial_kernels`, where they have been made already.
 
-    Returns, for W and with `delta_` for W - W0 (NaN where there is no update, or the network
-    diverged): the `SHAPE_MEASURES` (arm, seed, step); abs_cos and abs_cos_centered (arm, seed,
+    Returns, for W, with `delta_` for W - W0 and with `new_` for the new part (NaN where there is none,
+    or the network diverged): the `SHAPE_MEASURES` (arm, seed, step); abs_cos and abs_cos_centered (arm, seed,
     step, entry), means over live kernels; a_pop, a_pop_low, a_pop_high, a_pop_gap, a_pop_resolved,
-    a_pop_reason (arm, step) over networks and a_pca of the images, for 3 x 3; movement, train_loss,
-    test_accuracy (arm, seed, step); `network_growth`
-    (arm, seed, step, sector); live_kernels (arm, seed, step); and N0 as null_mean, null_low,
+    a_pop_reason (arm, step) over networks and a_pca of the images, for 3 x 3; movement, memory,
+    cos_start, start_left (`memory_of_start`), train_loss, test_accuracy (arm, seed, step); `network_growth`
+    (arm, seed, step, sector); live_kernels (arm, seed, step); kinds (arm, seed, step, kind), how many
+    live kernels are of each kind; and N0 as null_mean, null_low,
     null_high (measure).
     """
     kernels = spatial_kernels(trajectory) if kernels is None else kernels
@@ -68,22 +77,28 @@ def measure_trajectory(
     kernels = np.where(kept[:, :, None, None, None, None], kernels, np.nan)
     size, channels = kernels.shape[-1], kernels.shape[-3]
     bank = usable_bank(bank_names, size)
-    update = kernels - kernels[:, :, :1]
+    start = kernels[:, :, :1]
+    update = kernels - start
+    parts = {"W": kernels, "update": update, "new": _new(kernels)}
     net, entry = ("arm", "seed", "step"), ("arm", "seed", "step", "entry")
     found: dict[str, tuple] = {}
-    for prefix, values in (("", kernels), (DELTA, update)):
+    for part, values in parts.items():
+        prefix = PREFIXES[part]
         for name, of_nets in network_measures(values, bank).items():
             found[prefix + name] = (net, of_nets)
         live = live_kernels(np.nan_to_num(values))
         found[f"{prefix}live_kernels"] = (net, live.sum(-1))
+        found[f"{prefix}kinds"] = ((*net, "kind"), count_kinds(values))
         for name, centered in (("abs_cos", False), ("abs_cos_centered", True)):
             cosines = np.abs(cosine(np.nan_to_num(values), bank, centered=centered))
             averaged = mean_over_live(np.moveaxis(cosines, -1, -2), live[..., None, :])
             found[prefix + name] = (entry, averaged)
         if size == 3:
             found |= _population_a(values, kept, prefix)
-    first, moved = (np.sqrt((k**2).sum((-3, -2, -1))) for k in (kernels[:, :, :1], update))
+    first, moved = (np.sqrt((k**2).sum((-3, -2, -1))) for k in (start, update))
     found["movement"] = (net, moved / np.where(first > 0, first, np.nan))
+    remembered = memory_of_start(np.broadcast_to(start, kernels.shape), kernels)
+    found |= {name: (net, values) for name, values in remembered._asdict().items()}
     for name, values in network_growth(kernels).items():
         found[name] = ((*net, "sector"), values)
     for name in ("train_loss", "test_accuracy"):
@@ -94,8 +109,15 @@ def measure_trajectory(
         first = _of_arm(trajectory, 0)
         found["a_pca"] = ((), a_pca(first["patch_eigenvalue"], _patch_axes(first)))
     coords = {name: trajectory[name] for name in net}
-    coords |= {"entry": list(bank), "sector": list(SECTORS)}
+    coords |= {"entry": list(bank), "sector": list(SECTORS), "kind": list(ALL_KINDS)}
     return xr.merge([xr.Dataset(found, coords=coords), isotropic_chance(size, channels, bank)])
+
+
+def _new(kernels: np.ndarray) -> np.ndarray:
+    """The new part of every step (..., step, channel, k, k); NaN at the start, which has none."""
+    new = new_part(np.broadcast_to(kernels[:, :, :1], kernels.shape), kernels)
+    new[:, :, 0] = np.nan
+    return new
 
 
 def judge_arms(
@@ -104,29 +126,50 @@ def judge_arms(
     *,
     kernels: np.ndarray | None = None,
 ) -> Verdicts:
-    """`judge` at the final step: (arm, 'W') and (arm, 'update') -> its verdict.
+    """`judge` at the final step: (arm, 'W'), (arm, 'update') and (arm, 'new') -> its verdict.
 
-    `controls`: of each arm the index of the one that differs from it in shuffled labels alone, against
-    which N4 is held, or None. `kernels`: as in `measure_trajectory`. The update of a frozen layer has no
-    entry.
+    Their q is over all of them (`as_family`). `controls`: of each arm the index of the one that differs from
+    it in shuffled labels alone, against which N4 is held, or None. `kernels`: as in `measure_trajectory`. The
+    update and the new part of a frozen layer have no entry.
     """
+    layers = _final_layers(trajectory, controls, kernels)
+    return as_family({key: judge(values, **given) for key, (values, given) in layers.items()})
+
+
+def count_arms(
+    trajectory: xr.Dataset,
+    controls: Sequence[int | None],
+    *,
+    kernels: np.ndarray | None = None,
+) -> Counts:
+    """`kinds_by_chance` at the final step, for the same layers and with the same arguments as `judge_arms`;
+    the q of each kind is over them."""
+    layers = _final_layers(trajectory, controls, kernels)
+    return counts_as_family(
+        {key: kinds_by_chance(values, **given) for key, (values, given) in layers.items()}
+    )
+
+
+def _final_layers(
+    trajectory: xr.Dataset, controls: Sequence[int | None], kernels: np.ndarray | None
+) -> dict[tuple[str, str], tuple[np.ndarray, dict[str, Any]]]:
+    """(arm, part) -> its kernels (seed, channel, k, k) at the final step, and what they are held against."""
     kernels = spatial_kernels(trajectory) if kernels is None else kernels
     kept = ~trajectory["diverged"].values
     kernels = np.where(kept[:, :, None, None, None, None], kernels, np.nan)
-    final, start = kernels[:, :, -1], kernels[:, :, 0]
+    start, final = kernels[:, :, 0], kernels[:, :, -1]
+    parts = {"W": final, "update": final - start, "new": _new(kernels[:, :, [0, -1]])[:, :, -1]}
     found = {}
     for row, arm in enumerate(trajectory["arm"].values):
         control = controls[row]
-        for part, base in (("W", 0.0), ("update", start)):
-            values = final - base
-            if not np.any(np.nan_to_num(values[row])):
-                continue
-            found[str(arm), part] = judge(
-                values[row],
-                start=start[row] if part == "W" else None,
-                controls=None if control is None else values[control],
-                patch_basis=_patch_axes(_of_arm(trajectory, row)),
-            )
+        for part, values in parts.items():
+            if np.any(np.nan_to_num(values[row])):
+                given = {
+                    "start": start[row] if part == "W" else None,
+                    "controls": None if control is None else values[control],
+                    "patch_basis": _patch_axes(_of_arm(trajectory, row)),
+                }
+                found[str(arm), part] = values[row], given
     return found
 
 

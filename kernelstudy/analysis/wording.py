@@ -16,8 +16,9 @@ def claims(verdict: Verdict) -> tuple[str, ...]:
     elif v.derivative_like:
         beyond = v.tier == TIERS[-1]
         known = any(rung.null == "N3" for rung in v.rungs)
-        more = "more than image statistics imply" if beyond else "as image statistics would have it"
-        found.append("The kernels are derivative-like" + (f", {more}." if known else "."))
+        more = "more so than" if beyond else "not shown to be more so than"
+        more = f", {more} their energies on the images' own axes imply."
+        found.append("The kernels are derivative-like" + (more if known else "."))
     else:
         found.append(f"The kernels are not shown to be derivative-like (tier: {v.tier}).")
     for rung in v.rungs:

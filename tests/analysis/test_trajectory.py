@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kernelstudy.analysis import new_part, steered_r2, tables
 from kernelstudy.analysis.kernels import (
     DELTA,
     SHAPE_MEASURES,
@@ -13,6 +14,7 @@ from kernelstudy.analysis.kernels import (
 )
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.trajectory import (
+    count_arms,
     final_matches,
     judge_arms,
     live_kernels,
@@ -145,6 +147,39 @@ def test_final_matches(made):
 
 def test_verdicts(made):
     found = judge_arms(made, [None, None])
-    assert set(found) == {("he_normal", "W"), ("he_normal", "update"), ("sobel/frozen", "W")}
+    learned = {("he_normal", part) for part in ("W", "update", "new")}
+    assert set(found) == learned | {("sobel/frozen", "W")}
     assert found["he_normal", "W"].derivative_like
     assert not found["sobel/frozen", "W"].derivative_like  # noise that never moved
+
+
+def test_counts_of_kinds(made):
+    """The first arm learns steered operators, the second is noise that never moves."""
+    found = count_arms(made, [None, None])
+    assert set(found) == set(judge_arms(made, [None, None]))
+    edges = {r.null: r for r in found["he_normal", "W"] if r.measure == "edge"}
+    assert list(edges) == ["N0", "N1", "N2", "N3"]
+    assert edges["N0"].passed
+    assert edges["N1"].passed
+    noise = [r for r in found["sobel/frozen", "W"] if r.null == "N0"]
+    assert not any(r.passed for r in noise)
+    table = tables.kinds(found).set_index(["arm", "part", "kind", "null"])
+    assert table.loc[("he_normal", "W", "edge", "N0"), "value"] == edges["N0"].value
+    analysed = measure_trajectory(made, BANK)
+    last = analysed["kinds"].sel(arm="he_normal", kind="edge").isel(step=-1)
+    assert float(last.mean()) == pytest.approx(edges["N0"].value)
+    np.testing.assert_allclose(analysed["kinds"].sum("kind"), analysed["live_kernels"])
+
+
+def test_the_three_parts_and_the_memory(made):
+    found = measure_trajectory(made, BANK).isel(arm=0, step=-1)
+    kernels = spatial_kernels(made)[0]
+    start, final = kernels[:, 0], kernels[:, -1]
+    flat = [k.reshape(len(k), -1) for k in (start, final)]
+    inner = (flat[0] * flat[1]).sum(1)
+    norms = [np.linalg.norm(f, axis=1) for f in flat]
+    np.testing.assert_allclose(found["cos_start"], inner / norms[0] / norms[1])
+    np.testing.assert_allclose(found["memory"], found["cos_start"] ** 2)
+    np.testing.assert_allclose(found["start_left"], inner / norms[0] ** 2)
+    new = steered_r2(new_part(start, final), family(2.0), family(2.0).T, centered=True)
+    np.testing.assert_allclose(found["new_r2_sobel_centered"], new.mean(1))
