@@ -6,14 +6,16 @@ from typing import Any
 
 import pandas as pd
 
+from kernelstudy.analysis.verdict import CENTRED
+
 RUNGS = {
     "N0": ("noise", "kernels of isotropic noise: is there structure at all?"),
     "N1": ("step 0", "the same networks before training: did training bring it?"),
     "N2": ("permuted taps", "the same kernels, taps permuted: does it matter where weights are?"),
     "N3": (
-        "image statistics",
-        "Gaussian kernels with the layer's own energies on the images' principal axes: is it more than what "
-        "the images alone would give? (in the concentration of R² in few kernels)",
+        "image energies",
+        "the same kernels with random signs on the images' principal axes, and with random phases of their "
+        "Fourier components: is it more than their energies alone give, by 0.05 of R² or more?",
     ),
     "N4": (
         "shuffled labels",
@@ -30,7 +32,8 @@ def in_words(ladder: pd.DataFrame) -> dict[str, Any]:
     """
     nulls = [null for null in RUNGS if null in set(ladder["null"])]
     rows = []
-    for (arm, part), group in ladder.groupby(["arm", "part"], sort=False):
+    deciding = ladder[ladder["measure"] == CENTRED]
+    for (arm, part), group in deciding.groupby(["arm", "part"], sort=False):
         first = group.drop_duplicates("null").set_index("null")
         rungs = first.to_dict("index")
         cells = [_cell(rungs[null]) if null in rungs else None for null in nulls]

@@ -9,20 +9,25 @@ import pandas as pd
 import xarray as xr
 
 from kernelstudy.analysis.inference import FEWEST
-from kernelstudy.analysis.kernels import DELTA
+from kernelstudy.analysis.kernels import DELTA, NEW, PREFIXES
 from kernelstudy.analysis.trajectory import Verdicts
 from kernelstudy.analysis.verdict import TIERS, UNRESOLVED, Verdict
 from kernelstudy.reporting.measure_words import METRIC_WORDS
 
+PART_WORDS = {
+    "W": "The kernels W",
+    "update": "What training adds (the update W − W₀)",
+    "new": "What is new in the kernels (W less what it keeps of its start)",
+}
+_COUNTED = ("edge", "low-pass")
+_KIND_WORDS = {"edge": "edge detectors", "low-pass": "low-pass"}
 
-def headline(verdicts: Verdicts, learning: list[str]) -> list[str]:
+
+def headline(verdicts: Verdicts, learning: list[str], kinds: pd.DataFrame) -> list[str]:
     """The answer in a few sentences, over the arms `learning`: those that learned their first layer from
-    true labels."""
-    lines = []
-    for part, words in (
-        ("update", "What training adds (the update W − W₀)"),
-        ("W", "The kernels W"),
-    ):
+    true labels. kinds: `tables.kinds`."""
+    lines = [line for arm in learning if (line := kind_sentence(kinds, arm, "W"))]
+    for part, words in PART_WORDS.items():
         arm_verdicts = {arm: verdicts[arm, part] for arm in learning if (arm, part) in verdicts}
         if not arm_verdicts:
             continue
@@ -31,12 +36,12 @@ def headline(verdicts: Verdicts, learning: list[str]) -> list[str]:
             continue
         yes = [arm for arm, v in arm_verdicts.items() if v.derivative_like]
         beyond = [arm for arm in yes if arm_verdicts[arm].tier == TIERS[-1]]
-        text = f"{words} is" if part == "update" else f"{words} are"
+        text = f"{words} {'are' if part == 'W' else 'is'}"
         text += f" derivative-like beyond chance in {len(yes)} of {len(arm_verdicts)} arms"
         text += f" ({', '.join(yes)})" if yes and len(yes) < len(arm_verdicts) else ""
         if yes:
             more = f"in {len(beyond)} ({', '.join(beyond)})" if beyond else "in none"
-            text += f", and more so than the statistics of the images imply {more}"
+            text += f", and more so than their energies on the images' own axes imply {more}"
         unchanged = [
             a for a, v in arm_verdicts.items() if not v.derivative_like and _was_so_already(v)
         ]
@@ -45,16 +50,37 @@ def headline(verdicts: Verdicts, learning: list[str]) -> list[str]:
         lines.append(text + ".")
     arm_verdicts = {key: v for key, v in verdicts.items() if key[0] in learning}
     operators = [
-        f"{arm} ({part}): {v.operator}"
+        f"{arm} ({part}): the edges are {v.operator}"
         for (arm, part), v in arm_verdicts.items()
         if _names_operator(v)
     ]
-    lines.append(
-        "Named operators: " + "; ".join(operators) + "."
-        if operators
-        else "No named operator (Sobel, Prewitt, ...) can be called for any of them: see a below."
-    )
+    if operators:
+        lines.append("Named operators: " + "; ".join(operators) + ".")
+    elif any(v.a is not None for v in arm_verdicts.values()):
+        lines.append("No named operator (Sobel, Prewitt, ...) can be called for any of them.")
     return lines
+
+
+def kind_sentence(kinds: pd.DataFrame, arm: str, part: str) -> str:
+    """How many kernels of a layer are edges and how many low-pass, beside chance; '' without any."""
+    rows: Any = kinds[(kinds["arm"] == arm) & (kinds["part"] == part)]
+    if not len(rows):
+        return ""
+    cells = rows.set_index(["kind", "null"])
+    total = rows[rows["null"] == "N0"]["value"].sum()
+
+    def counts(column: str, null: str) -> str:
+        return " and ".join(f"{cells.loc[(kind, null), column]:.1f}" for kind in _COUNTED)
+
+    found = " and ".join(
+        f"{cells.loc[(kind, 'N0'), 'value']:.1f} are {_KIND_WORDS[kind]}" for kind in _COUNTED
+    )
+    chances = [f"random kernels {counts('chance', 'N0')}"]
+    if ("edge", "N1") in cells.index:
+        chances.append(f"step 0 {counts('chance', 'N1')}")
+    if ("edge", "N3") in cells.index:
+        chances.append(f"the same energies on the images' axes {counts('chance', 'N3')}")
+    return f"{arm}: of {total:.0f} kernels {found} (by chance: {'; '.join(chances)})."
 
 
 def _names_operator(verdict: Verdict) -> bool:
@@ -91,6 +117,8 @@ def sentences(
         for i, part in enumerate(("W", "update")):
             if (arm, part) in verdicts:
                 lines[i] += " " + _tier(verdicts[arm, part])
+        if (arm, "new") in verdicts:
+            lines.append(_new_sentence(final, arm, metric) + " " + _tier(verdicts[arm, "new"]))
         if float(final.loc[(arm, "movement"), "mean"]) > 0:
             lines.append(_growth(analysis, arm))
         if "a_pop" in analysis:
@@ -109,8 +137,14 @@ def _tier(verdict: Verdict) -> str:
         return text + "above chance, but so it was at the start, and training added nothing to it."
     if not verdict.derivative_like:
         return text + f"not shown to be derivative-like (tier: {verdict.tier})."
-    more = "more than" if verdict.tier == TIERS[-1] else "not shown to be more than"
-    return text + f"derivative-like beyond chance, {more} the statistics of the images imply."
+    more = "more so than" if verdict.tier == TIERS[-1] else "not shown to be more so than"
+    n3 = next((rung for rung in verdict.rungs if rung.null == "N3"), None)
+    if n3 is None:
+        return text + "derivative-like beyond chance."
+    return (
+        f"{text}derivative-like beyond chance, {more} its energies on the images' own axes imply "
+        f"(they give {n3.chance:.2f} where it has {n3.value:.2f})."
+    )
 
 
 def refusal(analysis: xr.Dataset) -> str:
@@ -141,18 +175,20 @@ def diverged(analysis: xr.Dataset) -> str:
 
 
 def dead(verdicts: Verdicts) -> str:
-    """How many kernels were left out of averages as dead (W) or unmoved (the update)."""
+    """How many kernels were left out of averages as dead (W) or unmoved (the update), or nothing."""
     counts = []
     for (arm, part), verdict in verdicts.items():
         left_out = verdict.kernels - verdict.live
         if left_out:
-            kind = "dead" if part == "W" else "unmoved"
+            kind = {"W": "dead", "update": "unmoved", "new": "with nothing new"}[part]
             counts.append(
-                f"{left_out} of {verdict.kernels} kernels {kind} in {arm} (mean R² with them "
+                f"{left_out} of {verdict.kernels} kernels {kind} in {arm} (mean centred R² with them "
                 f"{verdict.r2_all:.3f}, without {verdict.rungs[0].value:.3f})"
             )
-    rule = "below 1% of the largest norm in their network, and left out of averages over kernels"
-    return f"{rule[0].upper()}{rule[1:]}: " + ("; ".join(counts) if counts else "no kernel") + "."
+    if not counts:
+        return ""
+    rule = "Below 1% of the largest norm in their network, and left out of averages over kernels"
+    return f"{rule}: {'; '.join(counts)}."
 
 
 def _kernel_sentence(analysis, final, tests, arm, metric, chance) -> str:
@@ -167,7 +203,11 @@ def _kernel_sentence(analysis, final, tests, arm, metric, chance) -> str:
         text += _p(tests.loc[(arm, metric, "N1")])
     if moved["mean"] == 0:
         return text + ": the first layer was frozen."
-    return text + f". The kernels moved by {moved['mean']:.0%} of their initial norm."
+    memory, cosine = (float(final.loc[(arm, name), "mean"]) for name in ("memory", "cos_start"))
+    return (
+        f"{text}. The kernels moved by {moved['mean']:.0%} of their initial norm; they have a cosine of "
+        f"{cosine:.2f} with their start, which explains {memory:.0%} of their energy."
+    )
 
 
 def _update_sentence(analysis, final, tests, arm, metric, chance) -> str:
@@ -178,10 +218,17 @@ def _update_sentence(analysis, final, tests, arm, metric, chance) -> str:
     values = analysis[name].sel(arm=arm).isel(step=-1).values
     above = int((values > chance).sum())
     count = int(np.isfinite(values).sum())
+    left = float(final.loc[(arm, "start_left"), "mean"])
+    decayed = f" Of W₀ {left:.0%} is left, so the update holds −W₀." if left < 0.5 else ""
     return (
         f"Update W − W₀: in {above} of {count} networks it is more derivative-like than chance; "
-        f"{METRIC_WORDS[metric]} {_interval(row)} where chance is {chance:.2f}{_p(n0)}."
+        f"{METRIC_WORDS[metric]} {_interval(row)} where chance is {chance:.2f}{_p(n0)}.{decayed}"
     )
+
+
+def _new_sentence(final, arm, metric) -> str:
+    row = final.loc[(arm, NEW + metric)]
+    return f"New part (W less its projection on W₀): {METRIC_WORDS[metric]} {_interval(row)}."
 
 
 def _growth(analysis: xr.Dataset, arm: str) -> str:
@@ -200,7 +247,9 @@ def _operator(analysis: xr.Dataset, verdicts: Verdicts, arm: str) -> str:
     """a with its interval beside the images' own; 'unresolved' is an answer."""
     last = analysis.sel(arm=arm).isel(step=-1)
     parts = []
-    for prefix, part, name in (("", "W", "W"), (DELTA, "update", "W − W₀")):
+    names = {"W": "W", "update": "W − W₀", "new": "the new part"}
+    for part, name in names.items():
+        prefix = PREFIXES[part]
         a, low, high = (float(last[f"{prefix}a_pop{end}"]) for end in ("", "_low", "_high"))
         if np.isnan(a) or (arm, part) not in verdicts:
             continue
@@ -211,7 +260,8 @@ def _operator(analysis: xr.Dataset, verdicts: Verdicts, arm: str) -> str:
     if not parts:
         return "Which operator: there are no gradients."
     return (
-        f"Which operator: {'; '.join(parts)}. The images' own patches have "
+        f"Which operator, at step {int(last['step']):,} (a of [1, a, 1] x [-1, 0, 1]; it changes as "
+        f"training goes on): {'; '.join(parts)}. The images' own patches have "
         f"a = {float(analysis['a_pca']):.2f}; Prewitt is 1, Sobel 2."
     )
 

@@ -17,10 +17,11 @@ import xarray as xr
 
 from kernelstudy.analysis import tables
 from kernelstudy.analysis.deep_tables import Deeper, deep_tables, measure_deep
-from kernelstudy.analysis.kernels import DELTA
+from kernelstudy.analysis.kernels import DELTA, NEW, PREFIXES
 from kernelstudy.analysis.trajectory import (
     Matches,
     Verdicts,
+    count_arms,
     final_matches,
     judge_arms,
     measure_trajectory,
@@ -33,19 +34,27 @@ from kernelstudy.system.errors import RunError, first_line
 from kernelstudy.system.version import __version__
 
 OF, BY, SUMMARY = "measured_of", "measured_by", "summary"  # attributes of analysis.zarr
-PARTS = ("W", "update")
+PARTS = tuple(PREFIXES)
 MOST_VALUES = 10**7  # of one array
 
-_LAST = {"accuracy": "test_accuracy", "movement": "movement"}
+_LAST = {
+    "accuracy": "test_accuracy",
+    "movement": "movement",
+    "memory": "memory",
+    "cos_start": "cos_start",
+    "start_left": "start_left",
+}
 _A = {"a": "a_pop", "a_low": "a_pop_low", "a_high": "a_pop_high", "a_resolved": "a_pop_resolved"}
 
 
 class RunMeasures(NamedTuple):
     """One run's measures at its final step.
 
-    per_network: value (of W), delta (of the update), start (of W at step 0), accuracy, movement,
-    diverged, each (arm, seed). per_arm: tiers and operators (text), a_pop with its interval, of W and of
-    the update, each (arm,). chance: the measure's mean under N0 and the middle 95% of networks.
+    per_network: value (of W), delta (of the update), new (of the new part), start (of W at step 0),
+    accuracy, movement, memory, cos_start, start_left, diverged, and of W edges and low_pass, how many kernels
+    are of these kinds, each (arm, seed). per_arm: tiers and operators (text), a_pop with its interval, of W,
+    of the update and of the new part, each (arm,). chance: the measure's mean under N0 and the middle 95% of
+    networks.
     """
 
     metric: str
@@ -70,12 +79,15 @@ def summary(analysis: xr.Dataset, verdicts: Verdicts, metric: str) -> dict[str, 
     per_network = {
         "value": last[metric].transpose(*net),
         "delta": last[DELTA + metric].transpose(*net),
+        "new": last[NEW + metric].transpose(*net),
+        "edges": last["kinds"].sel(kind="edge").transpose(*net),
+        "low_pass": last["kinds"].sel(kind="low-pass").transpose(*net),
         "start": analysis[metric].isel(step=0).transpose(*net),
         "diverged": analysis["diverged"].transpose(*net),
         **{name: last[variable].transpose(*net) for name, variable in _LAST.items()},
     }
     per_arm: dict[str, list] = {}
-    for part, prefix in zip(PARTS, ("", DELTA), strict=True):
+    for part, prefix in PREFIXES.items():
         for field in ("tier", "operator"):
             arm_verdicts = [verdicts.get((arm, part)) for arm in arms]
             per_arm[f"{field}_{part}"] = [str(getattr(v, field, "")) for v in arm_verdicts]
@@ -191,7 +203,7 @@ def _from_summary(content: dict[str, Any]) -> RunMeasures:
     """`RunMeasures` from a summary; ValueError, KeyError or TypeError where its shapes do not fit."""
     arms, seeds = [str(arm) for arm in content["arms"]], np.array(content["seeds"], dtype=int)
     shape = (len(arms), len(seeds))
-    names = ("value", "delta", "start", "diverged", *_LAST)
+    names = ("value", "delta", "new", "start", "edges", "low_pass", "diverged", *_LAST)
     per_network = {
         name: np.array(content["per_network"][name], dtype=float).reshape(shape) for name in names
     }
@@ -249,11 +261,13 @@ def measure_run(
     matches = final_matches(trajectory, study.bank.kernels, kernels=kernels)
     analysis = measure_trajectory(trajectory, study.bank.kernels, kernels=kernels)
     verdicts = judge_arms(trajectory, study.controls, kernels=kernels)
+    counts = count_arms(trajectory, study.controls, kernels=kernels)
     deep = measure_deep(trajectory, [arm.starts_random for arm in study.arms])
     frames = {
         "summary": tables.summary(analysis),
         "tests": tables.tests(analysis),
         "ladder": tables.ladder(verdicts),
+        "kinds": tables.kinds(counts),
         "growth": tables.growth(analysis),
         "kernels": tables.kernels(matches.trained, trajectory["diverged"]),
         **({} if deep is None else deep_tables(deep)),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernelstudy.analysis import tables
-from kernelstudy.analysis.trajectory import judge_arms, measure_trajectory
+from kernelstudy.analysis.trajectory import count_arms, judge_arms, measure_trajectory
 from kernelstudy.reporting import run_words
 from tests.synthetic import trajectory
 
@@ -53,17 +53,49 @@ def test_growth_is_told_apart(learned):
     assert not any("is new" in line for line in lines["sobel/frozen"])
 
 
-def test_headline_counts_learned_arms_only(learned):
-    head = run_words.headline(learned[1], ["he_normal"])
-    assert "in 1 of 1 arms" in head[0]
-    assert "in 1 of 1 arms" in head[1]
+@pytest.fixture(scope="module")
+def kinds():
+    made = trajectory()
+    return tables.kinds(count_arms(made, [None] * made.sizes["arm"]))
+
+
+def test_headline_counts_learned_arms_only(learned, kinds):
+    head = run_words.headline(learned[1], ["he_normal"], kinds)
+    assert head[0].startswith("he_normal: of ")
+    assert ["in 1 of 1 arms" in line for line in head] == [False, True, True, True, False]
+
+
+def test_kinds_are_told_beside_their_chance(kinds):
+    rows = kinds[(kinds["arm"] == "he_normal") & (kinds["part"] == "W")]
+    edge = rows[rows["kind"] == "edge"].set_index("null")
+    said = run_words.kind_sentence(kinds, "he_normal", "W")
+    assert f"{edge.loc['N0', 'value']:.1f} are edge detectors" in said
+    assert f"random kernels {edge.loc['N0', 'chance']:.1f} and " in said
+    assert f"step 0 {edge.loc['N1', 'chance']:.1f} and " in said
+    assert f"images' axes {edge.loc['N3', 'chance']:.1f} and " in said
+    assert run_words.kind_sentence(kinds, "sobel/frozen", "update") == ""
+
+
+def test_a_decayed_start_is_told():
+    made = trajectory()
+    kernel = made["kernel"]
+    start = kernel.isel(step=0, drop=True)
+    made["kernel"] = kernel.where(kernel["step"] < 9, kernel - 0.9 * start)
+    lines = told(made)[2]["he_normal"]
+    assert "so the update holds −W₀" in lines[1]
+    assert "which explains" in lines[0]
+    assert lines[2].startswith("New part (W less its projection on W₀)")
 
 
 def test_too_few_networks_are_refused_with_the_reason():
     measured, verdicts, lines = told(trajectory(seeds=3))
     assert "fewer than 6 networks (the least here is 3)" in run_words.refusal(measured)
     assert all("p =" not in line for of_arm in lines.values() for line in of_arm)
-    assert "no verdict below 6 networks" in run_words.headline(verdicts, ["he_normal"])[0]
+    made = trajectory(seeds=3)
+    few = tables.kinds(count_arms(made, [None] * made.sizes["arm"]))
+    head = run_words.headline(verdicts, ["he_normal"], few)
+    assert "edge detectors" in head[0]
+    assert "no verdict below 6 networks" in head[1]
 
 
 def test_enough_networks_need_no_refusal(learned):

