@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from kernelstudy.analysis import r2_distribution
-from kernelstudy.analysis.verdict import tier_of
+from kernelstudy.analysis.verdict import CENTRED, tier_of
 
 METRIC, UPDATE = "r2_sobel_centered", "delta_r2_sobel_centered"
 STUDIES = ("initialisation", "why", "learned_vs_handcrafted")
@@ -59,7 +59,9 @@ def value(line, points: bool = False) -> str:
 
 def tier(ladder: pd.DataFrame, arm: str, part: str) -> str:
     """The highest tier that an arm reaches without a gap, by the rungs it passed."""
-    mine = ladder[(ladder["arm"] == arm) & (ladder["part"] == part) & (ladder["measure"] != METRIC)]
+    mine = ladder[
+        (ladder["arm"] == arm) & (ladder["part"] == part) & (ladder["measure"] == CENTRED)
+    ]
     return tier_of({row.null: str(row.passed) == "True" for row in mine.itertuples()})
 
 

@@ -16,7 +16,8 @@ from kernelstudy.analysis import (
     steered_r2,
 )
 from kernelstudy.analysis.kernels import network_measures
-from kernelstudy.analysis.ladder import against_draws
+from kernelstudy.analysis.ladder import compare
+from kernelstudy.analysis.layer import mean_over_live
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.trajectory import spatial_kernels
 from kernelstudy.studies.plan import PLACE, StudyRuns
@@ -114,9 +115,14 @@ def n3(kernels: np.ndarray, axes: np.ndarray) -> dict:
     live = live_kernels(kernels)
     drawn = covariance_matched(kernels[live], axes, DRAWS, 0, match="share")
     mine, theirs = (steered_r2(k, *pair, centered=True) for k in (kernels, drawn))
-    rung = against_draws(METRIC, mine, theirs, live, 0.05)
+    rung = compare(
+        "N3", METRIC, mean_over_live(mine, live), np.full(len(mine), theirs.mean()), 0.05
+    )
     return {
-        **{name: getattr(rung, name) for name in ("null", "measure", "n", "value", "chance", "p")},
+        **{
+            name: getattr(rung, name)
+            for name in ("null", "measure", "n", "value", "chance", "p", "q")
+        },
         "diff": rung.difference,
         "ci_low": rung.low,
         "ci_high": rung.high,

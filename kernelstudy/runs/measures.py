@@ -35,6 +35,8 @@ from kernelstudy.system.version import __version__
 
 OF, BY, SUMMARY = "measured_of", "measured_by", "summary"  # attributes of analysis.zarr
 PARTS = tuple(PREFIXES)
+# What is measured and how a verdict is made, counted up when that changes: older measures are made again.
+MADE_BY = f"{__version__}, measures 2"
 MOST_VALUES = 10**7  # of one array
 
 _LAST = {
@@ -69,7 +71,7 @@ class RunMeasures(NamedTuple):
 def seal(analysis: xr.Dataset, fingerprint: str, verdicts: Verdicts, metric: str) -> xr.Dataset:
     """The analysis with what it was made of and its summary, so that it can be read back."""
     text = json.dumps(summary(analysis, verdicts, metric))
-    return analysis.assign_attrs({OF: fingerprint, BY: __version__, SUMMARY: text})
+    return analysis.assign_attrs({OF: fingerprint, BY: MADE_BY, SUMMARY: text})
 
 
 def summary(analysis: xr.Dataset, verdicts: Verdicts, metric: str) -> dict[str, Any]:
@@ -194,7 +196,7 @@ def _attributes(run: Path, fingerprint: str) -> dict[str, Any]:
     untrusted.refuse_links(run, directory.ANALYSIS)
     store = run / directory.ANALYSIS
     attributes = json.loads(untrusted.read_text(store, "zarr.json"))["attributes"]
-    if (attributes[OF], attributes[BY]) != (fingerprint, __version__):
+    if (attributes[OF], attributes[BY]) != (fingerprint, MADE_BY):
         raise RunError(f"{store} is not of this trajectory and version")
     return attributes
 

@@ -19,6 +19,7 @@ from kernelstudy import runs
 from kernelstudy.analysis import tables
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.trajectory import judge_arms
+from kernelstudy.analysis.verdict import CENTRED
 from kernelstudy.config import Arm, Study
 from kernelstudy.runs.measures import is_current
 from kernelstudy.studies.grid import flat
@@ -131,8 +132,8 @@ def read_study(paths: list[Path], plan: Plan) -> StudyRuns:
 
 
 def with_q(ladder: pd.DataFrame) -> pd.DataFrame:
-    """The ladder with q: Benjamini and Hochberg's p within each run and part (W, update)."""
-    family = ladder.groupby([*PLACE, "part"])["p"]
+    """The ladder with q: Benjamini and Hochberg's, of a null model and measure over a run's arms and parts."""
+    family = ladder.groupby([*PLACE, "null", "measure"])["p"]
     return ladder.assign(q=family.transform(lambda p: benjamini_hochberg(p.to_numpy())))
 
 
@@ -245,9 +246,9 @@ def paired(networks: pd.DataFrame, column: str, arm: str, reference: str, **plac
     return (one - other).dropna()
 
 
-def rung(ladder: pd.DataFrame, arm: str, part: str, null: str, **place):
-    """One row of the ladder, None where there is none."""
+def rung(ladder: pd.DataFrame, arm: str, part: str, null: str, *, measure: str = CENTRED, **place):
+    """One row of the ladder, in the deciding measure unless told, None where there is none."""
     rows = ladder[(ladder["arm"] == arm) & (ladder["part"] == part) & (ladder["null"] == null)]
-    for name, value in place.items():
+    for name, value in {"measure": measure, **place}.items():
         rows = rows[rows[name] == value]
     return next(rows.itertuples(index=False), None)

@@ -184,7 +184,7 @@ def test_the_tier_is_the_last_rung_without_a_gap():
     words = script("findings", "words")
 
     def tier(**passed):
-        rows = [("a", "update", null, "r2", value) for null, value in passed.items()]
+        rows = [("a", "update", null, "r2_centered", value) for null, value in passed.items()]
         table = pd.DataFrame(rows, columns=["arm", "part", "null", "measure", "passed"])
         return words.tier(table, "a", "update")
 
@@ -192,4 +192,4 @@ def test_the_tier_is_the_last_rung_without_a_gap():
     assert tier(N0=True, N2=False, N3=True) == "structured"
     assert tier(N0=True, N1=False, N2=True) == "chance"
     assert tier(N0=True, N2=True, N3=False) == "spatially structured"
-    assert tier(N0=True, N2=True, N3=True) == "beyond image statistics"
+    assert tier(N0=True, N2=True, N3=True) == "beyond image energies"
