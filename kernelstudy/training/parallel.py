@@ -25,7 +25,7 @@ from kernelstudy.training.train import State, Train, first_kernel_shape
 # A device's networks run on one thread of a CPU: operations are best in the order that reuses the cache.
 IN_TURN = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 # For what runs once: compiling JAX's random bits with all optimisations takes 10 seconds.
-COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
+_COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
 # For what runs at log points: compiles in two thirds of the time, and runs as fast to within a seventh.
 COMPILE_SOONER = {"xla_backend_optimization_level": 1}
 
@@ -49,6 +49,11 @@ class Population(NamedTuple):
     evaluate: Any  # jitted (State, Net, Task, examples) -> accuracy
     watch: Any  # jitted (params, statistics, input_row, images) -> what is watched, by name
     init: Callable[[Array, Array], State]
+
+
+def for_once() -> dict[str, int] | None:
+    """Compiler options of what runs once, on one device; None but on a CPU, whose compiler they are of."""
+    return _COMPILE_QUICKLY if jax.default_backend() == "cpu" else None
 
 
 def make_population(train: Train, devices: list[Any]) -> Population:
@@ -117,7 +122,7 @@ def make_population(train: Train, devices: list[Any]) -> Population:
         advance=over_nets(train.advance, 2, 3, donate=True, options=IN_TURN if on_cpu else None),
         evaluate=over_nets(train.evaluate, 2, 2, options=seldom),
         watch=over_nets(train.watch, 3, 1, options=seldom),
-        init=jax.jit(train.init, compiler_options=COMPILE_QUICKLY),
+        init=jax.jit(train.init, compiler_options=for_once()),
     )
 
 
