@@ -20,7 +20,6 @@ TITLES = {
 }
 NAMES = {"lax": "lax, float32", "gemm": "gemm, float32", "gemm64": "gemm from lax, float64"}
 KINDS = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
-_COMMAND = "    python experiments/accelerator/run.py"
 
 
 def write(out: Path, parts: dict[str, list[Row]], facts: dict) -> Path:
@@ -94,9 +93,9 @@ def where(facts: dict) -> str:
         said += " It is the tiny form: nothing is to be concluded from its rates and verdicts."
     if found["platform"] == "cpu":
         said += (
-            " No GPU or TPU was there. `lax`, which they use, was computed here by XLA's CPU compiler: equality "
-            "and devices are checked as far as that goes; what a GPU's or TPU's own compiler, memory and lower "
-            "precision do is not."
+            " No GPU or TPU was there. `lax`, which they use, was computed here by XLA's CPU compiler: "
+            "equality and devices are checked as far as that goes; what a GPU's or TPU's own compiler, "
+            "memory and lower precision do is not."
         )
     return said
 

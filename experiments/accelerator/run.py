@@ -1,4 +1,4 @@
-"""python experiments/accelerator/run.py [--tiny] [--out DIR]: check this machine's GPU, TPU or CPU; write the page.
+"""python experiments/accelerator/run.py [--tiny]: check this machine's GPU, TPU or CPU, and write the page.
 
 Exit status 0 if nothing failed, else 1.
 """
@@ -18,7 +18,7 @@ from rows import FAILS, NOT_HERE, Row, judged
 from kernelstudy.system.software import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 300  # seconds of a part; nothing should come near it
+LIMIT = 600  # seconds of a part; nothing should come near it
 _DEVICES = """
 import importlib.metadata as m, json, jax
 names = ("jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu", "torch")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "throughput"))
 
-import ours  # noqa: E402
-from works import BATCH  # noqa: E402
+import ours
+from works import BATCH
 
 __all__ = ["BATCH", "ours"]
