@@ -85,12 +85,13 @@ def _computed(case: Case, ops: Ops, kind: Any) -> list[np.ndarray]:
 
 def _difference(found: list[np.ndarray], exact: list[np.ndarray]) -> float:
     """The largest of all results, each as a part of its norm; infinite where one is not finite."""
+    if not all(np.isfinite(leaf).all() for leaf in (*found, *exact)):
+        return np.inf
     least = SMALL * max(float(np.linalg.norm(leaf)) for leaf in exact)
-    parts = [
-        np.linalg.norm(a - b) / max(float(np.linalg.norm(b)), least)
+    return max(
+        float(np.linalg.norm(a - b) / max(float(np.linalg.norm(b)), least))
         for a, b in zip(found, exact, strict=True)
-    ]
-    return float(np.nan_to_num(max(parts), nan=np.inf)) if np.isfinite(parts).all() else np.inf
+    )
 
 
 def _reference() -> tuple[Reference | None, Row]:

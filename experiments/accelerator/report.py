@@ -19,6 +19,7 @@ TITLES = {
     "torch_rates": "PyTorch",
 }
 NAMES = {"lax": "lax, float32", "gemm": "gemm, float32", "gemm64": "gemm from lax, float64"}
+BUSY = 0.1
 KINDS = {"cpu": "CPU", "gpu": "GPU", "tpu": "TPU"}
 
 
@@ -46,6 +47,24 @@ def write(out: Path, parts: dict[str, list[Row]], facts: dict) -> Path:
     return out / "report.md"
 
 
+def kept(out: Path) -> dict[str, list[Row]]:
+    """The rows of each part of the page that is there, read back from its tables."""
+    tables = out / "tables"
+    if not (tables / "rows.csv").exists():
+        return {}
+    values: dict[str, dict] = {}
+    for name in ("equality", "rates"):
+        if (tables / f"{name}.csv").exists():
+            for row in pd.read_csv(tables / f"{name}.csv").to_dict("records"):
+                what = "{kind}: {case}" if name == "equality" else "{form}, {nets:,} networks"
+                values[what.format(**row)] = {"table": name, **row}
+    parts: dict[str, list[Row]] = {}
+    for row in pd.read_csv(tables / "rows.csv", keep_default_na=False).itertuples():
+        of_row = Row(row.check, row.status, row.said, values.get(row.check, {}))
+        parts.setdefault(row.part, []).append(of_row)
+    return parts
+
+
 def table(parts: dict[str, list[Row]], name: str) -> pd.DataFrame:
     """The numbers that rows give to the table `name`."""
     values = [row.values for rows in parts.values() for row in rows]
@@ -68,15 +87,21 @@ def page(parts: dict[str, list[Row]], facts: dict) -> str:
         where(facts),
         "",
         f"{count[HOLDS]} checks hold, **{count[FAILS]} fail**, {count[NOT_HERE]} cannot be done on this "
-        f"device, {count[MEASURED]} rows are measurements. It took {facts['seconds_in_all']:,.0f} s. What "
-        "was expected, and the one command that makes this page on your device: "
+        f"device, {count[MEASURED]} rows are measurements. It took {sum(facts['seconds'].values()):,.0f} s. "
+        "What was expected, and the one command that makes this page on your device: "
         "[experiments/accelerator](../../experiments/accelerator/README.md).",
         "",
         "![Differences from float64, and rates](accelerator.png)",
         "",
     ]
     for part, of_part in parts.items():
-        text += [f"## {TITLES[part]}", "", *_lines(of_part), ""]
+        text += [
+            f"## {TITLES[part]}",
+            "",
+            *_beside(facts["others"].get(part)),
+            *_lines(of_part),
+            "",
+        ]
     text += [
         "All rows: [tables/rows.csv](tables/rows.csv); every case of equality: "
         "[tables/equality.csv](tables/equality.csv); rates: [tables/rates.csv](tables/rates.csv).",
@@ -98,6 +123,14 @@ def where(facts: dict) -> str:
             "memory and lower precision do is not."
         )
     return said
+
+
+def _beside(share: float | None) -> list[str]:
+    """What other processes took of the processors while a part ran, where it is worth a warning."""
+    if share is None or share < BUSY:
+        return []
+    said = f"Other work took {share:.0%} of the processors meanwhile: no rate of this part is to be compared."
+    return [said, ""]
 
 
 def _lines(rows: list[Row]) -> list[str]:
@@ -141,7 +174,7 @@ def draw(equality: pd.DataFrame, rates: pd.DataFrame) -> Figure:
             left.set(xscale="log", xlabel="largest difference, as a part of the result's norm")
             left.set_yticks(range(len(kinds)), kinds)
             left.legend(loc="lower left", bbox_to_anchor=(0, 1.08), ncols=3, fontsize=7)
-            left.set_title("From float64")
+            left.set_title("From float64, by kind of operation")
         forms = list(dict.fromkeys(rates["form"])) if len(rates) else []
         for index, form in enumerate(forms):
             of_form = rates[rates["form"] == form]

@@ -5,6 +5,8 @@ Exit status 0 if nothing failed, else 1.
 
 import argparse
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -57,6 +59,27 @@ def run_part(name: str, place: Path, *, tiny: bool) -> tuple[list[Row], float]:
     return found, time.perf_counter() - began
 
 
+def others_share(
+    before: tuple[float, float] | None, after: tuple[float, float] | None
+) -> float | None:
+    """The part of the processors that other processes took between two `busy()`; None where it is unknown."""
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    return round(max(0.0, (after[0] - before[0]) / (after[1] - before[1])), 3)
+
+
+def busy() -> tuple[float, float] | None:
+    """Processor seconds of all but this process and those it started, and processor seconds in all."""
+    try:
+        numbers = Path("/proc/stat").read_text(encoding="utf-8").splitlines()[0].split()[1:]
+    except OSError:
+        return None
+    ticks = [int(number) / os.sysconf("SC_CLK_TCK") for number in numbers[:8]]
+    mine = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle - sum(u.ru_utime + u.ru_stime for u in mine), sum(ticks)
+
+
 def repeated(parts: dict[str, list[Row]]) -> Row:
     """Whether a training came out bit by bit as it had in another process."""
     bits = [
@@ -73,36 +96,53 @@ def repeated(parts: dict[str, list[Row]]) -> Row:
     return judged(check, bits[0] == bits[1], said)
 
 
+def _earlier(out: Path, facts: dict, chosen: list[str]) -> tuple[dict[str, list[Row]], dict]:
+    """The parts of the page in `out` that are not `chosen`, if it is of the same device and form; and facts."""
+    parts, new = {}, {**facts, "seconds": {}, "others": {}}
+    known = out / "provenance.json"
+    before = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
+    if all(before.get(name) == fact for name, fact in facts.items()):
+        parts = {name: rows for name, rows in report.kept(out).items() if name not in chosen}
+        for name in ("seconds", "others"):
+            new[name] = {
+                part: value for part, value in before.get(name, {}).items() if part in parts
+            }
+    return parts, new
+
+
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="a minute, to see that all runs")
     parser.add_argument(
         "--out", type=Path, help="default: results/accelerator; of --tiny a temporary directory"
     )
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        help="run these again and keep the others of the page that is there",
+    )
     given = parser.parse_args(words)
     default = Path(tempfile.mkdtemp()) if given.tiny else ROOT / "results" / "accelerator"
     out = given.out or default
-    began = time.perf_counter()
     try:
         found = device()
     except RuntimeError as error:
         print(f"accelerator: {error}", file=sys.stderr)
         return 1
     print(f"on {found['devices']} x {found['kind']} ({found['platform']})", flush=True)
-    parts, seconds = {}, {}
+    parts, facts = _earlier(out, {"device": found, "tiny": given.tiny}, given.parts)
     with tempfile.TemporaryDirectory() as place:
         for name in given.parts:
-            parts[name], seconds[name] = run_part(name, Path(place), tiny=given.tiny)
-    if "again" in parts:
+            before = busy()
+            parts[name], seconds = run_part(name, Path(place), tiny=given.tiny)
+            facts["seconds"][name] = round(seconds, 1)
+            facts["others"][name] = others_share(before, busy())
+    if "again" in given.parts and "training" in given.parts:
         parts["again"].append(repeated(parts))
-    facts = {
-        "device": found,
-        "tiny": given.tiny,
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "seconds_in_all": round(time.perf_counter() - began, 1),
-        **environment(),
-    }
+    parts = {name: parts[name] for name in PARTS if name in parts}
+    facts |= environment()
     print(f"report: {report.write(out, parts, facts)}")
     rows = [row for of_part in parts.values() for row in of_part]
     failed, absent = ([r for r in rows if r.status == s] for s in (FAILS, NOT_HERE))

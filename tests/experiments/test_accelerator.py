@@ -123,3 +123,15 @@ def test_the_tiny_form_ends_well_and_draws_its_page(run, tmp_path):
     assert "tiny form" in page
     rates = pd.read_csv(tmp_path / "tables" / "rates.csv")
     assert (rates["rate"] > 0).all()
+
+
+def test_parts_that_are_not_run_again_are_kept_from_the_tables(report, tmp_path):
+    for name in ("report.md", "provenance.json"):
+        (tmp_path / name).write_bytes((RESULTS / name).read_bytes())
+    facts = json.loads((tmp_path / "provenance.json").read_text(encoding="utf-8"))
+    found = report.kept(RESULTS)
+    report.write(tmp_path, found, facts)
+    for name in ("report.md", "tables/rows.csv", "tables/equality.csv"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == (RESULTS / name).read_text(
+            encoding="utf-8"
+        )

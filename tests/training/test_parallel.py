@@ -31,16 +31,18 @@ def test_memory_of_networks_under_vmap_is_what_the_compiler_reserves(model):
     trained = train.make_train(study, data)
     population = parallel.make_population(trained, jax.local_devices()[:1])
     seen = feed.variants(data, study.data, ["natural"])
-    pairs = [(0, 0), (0, 1)]
-    state = inputs.initial(study, data, seen, population)(pairs)
-    net, task = inputs.nets_of(study, seen, pairs), inputs.task_of(study, data, seen, [0, 1])
-    rows = np.zeros((2, train.STEPS_A_CALL, study.batch_size), np.int32)
-
     mapped = jax.jit(jax.vmap(trained.advance, (0, 0, None, None, None)), donate_argnums=0)
-    sizes = mapped.lower(state, net, task, train.Order(rows, rows), 1).compile().memory_analysis()
-    reserved = sizes.temp_size_in_bytes / len(pairs)
-    reckoned = parallel.bytes_of_batch(study, SHAPE)
-    assert 0.9 < reckoned / reserved < 4
+
+    def reserved(nets: int) -> int:
+        pairs = [(0, seed) for seed in range(nets)]
+        state = inputs.initial(study, data, seen, population)(pairs)
+        net, task = inputs.nets_of(study, seen, pairs), inputs.task_of(study, data, seen, [0])
+        rows = np.zeros((nets, train.STEPS_A_CALL, study.batch_size), np.int32)
+        program = mapped.lower(state, net, task, train.Order(rows, rows), 1).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    each = (reserved(4) - reserved(2)) / 2
+    assert 0.9 < parallel.bytes_of_batch(study, SHAPE) / each < 4
 
 
 def test_options_of_the_cpus_compiler_are_for_cpus_alone(monkeypatch):
