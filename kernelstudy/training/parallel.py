@@ -185,7 +185,7 @@ def bytes_a_network(state: Any, study: Study, data: Images) -> int:
 def bytes_of_batch(study: Study, image_shape: tuple[int, int, int]) -> int:
     """Memory of one network's images and feature maps of a batch, with what their gradients need, about.
 
-    By what XLA's CPU compiler reserves for `lax` under vmap: up to six times the maps, with batch norm eight.
+    By what XLA's CPU compiler reserves for `lax` under vmap: up to eight times the maps.
     """
     model, (h, w, channels) = study.model, image_shape
     maps = 0
@@ -195,5 +195,4 @@ def bytes_of_batch(study: Study, image_shape: tuple[int, int, int]) -> int:
         maps += (model.width if layer == 0 else model.deep_width) * h * w
         if model.stride == 1:
             h, w = max(1, h // 2), max(1, w // 2)
-    copies = 8 if model.batch_norm else 6
-    return 4 * study.batch_size * (image_shape[0] * image_shape[1] * channels + copies * maps)
+    return 4 * study.batch_size * (image_shape[0] * image_shape[1] * channels + 8 * maps)
