@@ -39,12 +39,11 @@ def rows(tiny: bool) -> Iterator[Row]:
     for name, precision, options, sizes in forms:
         for nets in sizes:
             took = time.perf_counter() - began
-            # A larger population takes longer in proportion, at worst.
-            wanted = measured[-1]["seconds"] * nets / measured[-1]["nets"] if measured else 0
-            if took + (wanted if nets > 64 else 0) > budget:
+            # Two steps or three at the rate of the population before.
+            wanted = 3 * nets * BATCH / measured[-1]["rate"] if measured else 0
+            if took + wanted > budget:
                 yield Row(f"{name}, {precision}, {nets:,} networks", NOT_HERE, "the time was up")
                 continue
-            one = time.perf_counter()
             try:
                 found = _measured(nets, {**options, "precision": precision, "nets": str(nets)})
             except Exception as error:
@@ -54,7 +53,7 @@ def rows(tiny: bool) -> Iterator[Row]:
                 yield Row(f"{name}, {precision}, {nets:,} networks", NOT_HERE, said)
                 break
             values = {"table": "rates", "form": f"{name}, {precision}", "nets": nets, **found}
-            measured.append({"nets": nets, "seconds": time.perf_counter() - one, **found})
+            measured.append({"nets": nets, **found})
             said = (
                 f"{found['rate']:,.0f} net-images/s; compiled in {found['compiling']:.1f} s; "
                 f"{found['mib']:,.0f} MiB by the compiler, {found['reckoned_mib']:,.0f} by the package"

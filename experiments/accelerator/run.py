@@ -98,12 +98,12 @@ def repeated(parts: dict[str, list[Row]]) -> Row:
 
 def _earlier(out: Path, facts: dict, chosen: list[str]) -> tuple[dict[str, list[Row]], dict]:
     """The parts of the page in `out` that are not `chosen`, if it is of the same device and form; and facts."""
-    parts, new = {}, {**facts, "seconds": {}, "others": {}}
+    parts, new = {}, {**facts, "seconds": {}, "others": {}, "commits": {}}
     known = out / "provenance.json"
     before = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
     if all(before.get(name) == fact for name, fact in facts.items()):
         parts = {name: rows for name, rows in report.kept(out).items() if name not in chosen}
-        for name in ("seconds", "others"):
+        for name in ("seconds", "others", "commits"):
             new[name] = {
                 part: value for part, value in before.get(name, {}).items() if part in parts
             }
@@ -139,6 +139,7 @@ def main(words: list[str] | None = None) -> int:
             parts[name], seconds = run_part(name, Path(place), tiny=given.tiny)
             facts["seconds"][name] = round(seconds, 1)
             facts["others"][name] = others_share(before, busy())
+            facts["commits"][name] = environment()["git_commit"]
     if "again" in given.parts and "training" in given.parts:
         parts["again"].append(repeated(parts))
     parts = {name: parts[name] for name in PARTS if name in parts}
