@@ -1,6 +1,8 @@
 """The package's own training step on made-up images, whole or with one trick taken away."""
 
+import contextlib
 import os
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +15,35 @@ from kernelstudy.data.images import Images
 from kernelstudy.training import gemm, inputs, ops, parallel, population, train, winograd
 
 
+class Prepared(NamedTuple):
+    """Networks on their devices. `advance(state, *inputs, steps)` trains them, jitted; `state` is donated."""
+
+    advance: Any
+    state: Any
+    inputs: tuple[Any, ...]
+    bytes_each: int  # what the package reckons that one more network takes
+
+
 def burst(work: str, options: dict[str, str]):
     """A function that trains `nets` networks for one dispatch and returns the net-images done."""
     without(options.get("without", ""))
-    cores = len(os.sched_getaffinity(0))
-    jax.config.update("jax_num_cpu_devices", int(options.get("devices", cores)))
+    nets, steps = int(options.get("nets", 8)), int(options.get("steps", train.STEPS_A_CALL))
+    made = prepared(work, options)
+    held = [made.state]
+
+    def run() -> int:
+        held[0], losses = made.advance(held[0], *made.inputs, jnp.asarray(steps))
+        jax.block_until_ready(losses)
+        return nets * steps * BATCH
+
+    return run
+
+
+def prepared(work: str, options: dict[str, str]) -> Prepared:
+    """`nets` networks and what they train on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with contextlib.suppress(RuntimeError):  # JAX has started already
+        jax.config.update("jax_num_cpu_devices", int(options.get("devices", cores)))
     chosen = WORKS[work]
     changed = {key: int(options[key]) for key in ("kernel_size", "width") if key in options}
     nets = int(options.get("nets", 8))
@@ -29,13 +55,13 @@ def burst(work: str, options: dict[str, str]):
         model=model,
         bank=Bank(["sobel_x"]),
         impl=options.get("impl", "auto"),
+        precision=options.get("precision", "float32"),
     )
     rng = np.random.default_rng(0)
     images = rng.standard_normal((EXAMPLES, *shape)).astype(np.float32)
     labels = rng.integers(CLASSES, size=EXAMPLES).astype(np.int32)
     data = Images(images, labels, images[:64], labels[:64], CLASSES, {})
     devices = population.choose_devices(study)
-    steps = int(options.get("steps", train.STEPS_A_CALL))
     trained = parallel.make_population(train.make_train(study, data), devices)
     seeds = study.seed_list
     pairs = [(0, row) for row in range(nets)]
@@ -50,14 +76,9 @@ def burst(work: str, options: dict[str, str]):
     if "shared_order" in options:
         rows = np.broadcast_to(rows[:1], rows.shape)
     order = trained.share(train.Order(*[rows.astype(np.int32)] * 2))
-    held = [state]
-
-    def run() -> int:
-        held[0], losses = trained.advance(held[0], net, task, order, jnp.asarray(steps))
-        jax.block_until_ready(losses)
-        return nets * steps * BATCH
-
-    return run
+    one = parallel.shapes_of_one(trained, study, data)
+    bytes_each = parallel.bytes_a_network(one, study, data)
+    return Prepared(trained.advance, state, (net, task, order), bytes_each)
 
 
 def model_of(work: Work) -> Model:

@@ -1,4 +1,10 @@
-"""The same training in PyTorch, in every form that promised to be fast on a CPU."""
+"""The same training in PyTorch, in every form that promised to be fast on a CPU.
+
+Options of all forms: `device` (cpu, or cuda) and `precision` (float32; on cuda also tensorfloat32 and
+bfloat16, the latter by autocast).
+"""
+
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -37,11 +43,27 @@ def network(work: Work, layout: torch.memory_format) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), dense).to(memory_format=layout)
 
 
-def batch(work: Work, layout: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(
+    work: Work, layout: torch.memory_format, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     h, w, c = work.shape
     torch.manual_seed(0)
     images = torch.randn(BATCH, c, h, w).contiguous(memory_format=layout)
-    return images, torch.randint(CLASSES, (BATCH,))
+    return images.to(device), torch.randint(CLASSES, (BATCH,)).to(device)
+
+
+def at_precision(options: dict[str, str]) -> AbstractContextManager:
+    """What forward passes run under; tensorfloat32 is set for all that follows."""
+    precision, device = options.get("precision", "float32"), options.get("device", "cpu")
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tensorfloat32"
+    torch.backends.cudnn.allow_tf32 = precision == "tensorfloat32"
+    return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def finish(device: str) -> None:
+    """Wait for the device."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def eager(work: str, options: dict[str, str], *, compiled: bool = False):
@@ -49,12 +71,15 @@ def eager(work: str, options: dict[str, str], *, compiled: bool = False):
     torch.set_num_threads(int(options.get("threads", 2)))
     channels_last = options.get("layout", "channels_last") == "channels_last"
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model, (images, labels) = network(WORKS[work], layout), batch(WORKS[work], layout)
+    device, lower = options.get("device", "cpu"), at_precision(options)
+    model, (images, labels) = network(WORKS[work], layout), batch(WORKS[work], layout, device)
+    model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     loss = nn.CrossEntropyLoss()
 
     def forward(x, y):
-        return loss(model(x), y)
+        with lower:
+            return loss(model(x), y)
 
     if compiled:
         forward = torch.compile(forward)
@@ -64,24 +89,30 @@ def eager(work: str, options: dict[str, str], *, compiled: bool = False):
             optimizer.zero_grad(set_to_none=True)
             forward(images, labels).backward()
             optimizer.step()
+        finish(device)
         return STEPS * BATCH
 
     return burst
 
 
 def vmapped(work: str, options: dict[str, str]):
-    """Eight networks at once by torch.func: vmap over grad, and Adam on the stacked parameters."""
-    torch.set_num_threads(2)
-    nets = 8
-    models = [network(WORKS[work], torch.contiguous_format) for _ in range(nets)]
+    """`nets` networks (8) at once by torch.func: vmap over grad, and Adam on the stacked parameters."""
+    torch.set_num_threads(int(options.get("threads", 2)))
+    nets, device, lower = (
+        int(options.get("nets", 8)),
+        options.get("device", "cpu"),
+        at_precision(options),
+    )
+    models = [network(WORKS[work], torch.contiguous_format).to(device) for _ in range(nets)]
     params, buffers = torch.func.stack_module_state(models)
     params = {k: v.detach().requires_grad_() for k, v in params.items()}
-    images, labels = batch(WORKS[work], torch.contiguous_format)
+    images, labels = batch(WORKS[work], torch.contiguous_format, device)
     base = models[0]
 
     def loss(p, b):
-        logits = torch.func.functional_call(base, (p, b), (images,))
-        return nn.functional.cross_entropy(logits, labels)
+        with lower:
+            logits = torch.func.functional_call(base, (p, b), (images,))
+            return nn.functional.cross_entropy(logits, labels)
 
     gradient = torch.func.vmap(torch.func.grad(loss))
     optimizer = torch.optim.Adam(params.values(), fused=True)
@@ -91,6 +122,7 @@ def vmapped(work: str, options: dict[str, str]):
             for name, value in gradient(params, buffers).items():
                 params[name].grad = value
             optimizer.step()
+        finish(device)
         return 2 * nets * BATCH
 
     return burst

@@ -63,6 +63,8 @@ def settle() -> None:
     os.chdir(job.runtime.cwd)
     with contextlib.suppress(OSError):  # Hydra's own directory, empty on all machines but the first
         Path(job.runtime.output_dir).rmdir()
+    # Jobs that share a GPU take memory as they need it: JAX would give most of it to the first.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     cores = os.environ.get("OMP_NUM_THREADS", "")
     if cores.isdecimal() and "jax" not in sys.modules:
         os.environ.setdefault("JAX_NUM_CPU_DEVICES", cores)

@@ -12,7 +12,7 @@ from kernelstudy.data import feed
 from kernelstudy.data.images import Images
 from kernelstudy.training import initializers, responses
 from kernelstudy.training.optimizer import Rates, rates_of
-from kernelstudy.training.parallel import COMPILE_QUICKLY, Population, compiling
+from kernelstudy.training.parallel import Population, compiling, for_once
 from kernelstudy.training.train import Net, State, Task, first_kernel_shape
 
 # Streams of random numbers that belong to a seed, apart from its parameters'.
@@ -34,9 +34,11 @@ def initial(
     def of_kind(init: str, scale: float, row: int):
         draw = initializers.first_layer(init, scale, seen.sample[row])
 
-        @partial(jax.jit, compiler_options=COMPILE_QUICKLY)
+        @partial(jax.jit, compiler_options=for_once())
         def kernel(key: jax.Array) -> jax.Array:
-            return draw(jax.random.fold_in(key, _FIRST_LAYER), shape, jnp.float32)
+            # Runs that differ in `precision` alone start from the same kernels.
+            with jax.default_matmul_precision("float32"):
+                return draw(jax.random.fold_in(key, _FIRST_LAYER), shape, jnp.float32)
 
         return compiling(kernel, key)
 

@@ -25,7 +25,7 @@ from kernelstudy.training.train import State, Train, first_kernel_shape
 # A device's networks run on one thread of a CPU: operations are best in the order that reuses the cache.
 IN_TURN = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 # For what runs once: compiling JAX's random bits with all optimisations takes 10 seconds.
-COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
+_COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
 # For what runs at log points: compiles in two thirds of the time, and runs as fast to within a seventh.
 COMPILE_SOONER = {"xla_backend_optimization_level": 1}
 
@@ -49,6 +49,11 @@ class Population(NamedTuple):
     evaluate: Any  # jitted (State, Net, Task, examples) -> accuracy
     watch: Any  # jitted (params, statistics, input_row, images) -> what is watched, by name
     init: Callable[[Array, Array], State]
+
+
+def for_once() -> dict[str, int] | None:
+    """Compiler options of what runs once, on one device; None but on a CPU, whose compiler they are of."""
+    return _COMPILE_QUICKLY if jax.default_backend() == "cpu" else None
 
 
 def make_population(train: Train, devices: list[Any]) -> Population:
@@ -117,7 +122,7 @@ def make_population(train: Train, devices: list[Any]) -> Population:
         advance=over_nets(train.advance, 2, 3, donate=True, options=IN_TURN if on_cpu else None),
         evaluate=over_nets(train.evaluate, 2, 2, options=seldom),
         watch=over_nets(train.watch, 3, 1, options=seldom),
-        init=jax.jit(train.init, compiler_options=COMPILE_QUICKLY),
+        init=jax.jit(train.init, compiler_options=for_once()),
     )
 
 
@@ -169,14 +174,25 @@ def bytes_a_network(state: Any, study: Study, data: Images) -> int:
     """Memory that one more network, whose state has these shapes, takes on its device, about.
 
     Its parameters and the optimiser's, twice (a step's results lie beside what it starts from); and where
-    networks are mapped by vmap, its feature maps of one batch with what their gradients need.
+    networks are mapped by vmap, what one batch needs.
     """
     held = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     if jax.default_backend() == "cpu":
         return held
-    h, w, _ = data.image_shape
-    maps = sum(
-        (study.model.width if layer == 0 else study.model.deep_width) * (h >> layer) * (w >> layer)
-        for layer in range(study.model.depth)
-    )
-    return held + 4 * 4 * study.batch_size * maps
+    return held + bytes_of_batch(study, data.image_shape)
+
+
+def bytes_of_batch(study: Study, image_shape: tuple[int, int, int]) -> int:
+    """Memory of one network's images and feature maps of a batch, with what their gradients need, about.
+
+    By what XLA's CPU compiler reserves for `lax` under vmap: up to eight times the maps.
+    """
+    model, (h, w, channels) = study.model, image_shape
+    maps = 0
+    for layer in range(model.depth):
+        if model.stride > 1:
+            h, w = -(-h // model.stride), -(-w // model.stride)
+        maps += (model.width if layer == 0 else model.deep_width) * h * w
+        if model.stride == 1:
+            h, w = max(1, h // 2), max(1, w // 2)
+    return 4 * study.batch_size * (image_shape[0] * image_shape[1] * channels + 8 * maps)
