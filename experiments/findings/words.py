@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from kernelstudy.analysis import r2_distribution
-from kernelstudy.analysis.verdict import CENTRED, tier_of
+from kernelstudy.analysis.ladder import CENTRED
+from kernelstudy.analysis.verdict import tier_of
 
 METRIC, UPDATE = "r2_sobel_centered", "delta_r2_sobel_centered"
 STUDIES = ("initialisation", "why", "learned_vs_handcrafted")

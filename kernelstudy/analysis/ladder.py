@@ -18,6 +18,10 @@ _AT_ONCE = 8192  # permuted kernels in memory: enough to keep NumPy's calls few
 # moments, or no neighbourhoods at all, have up to 0.04 (results/calibration): image statistics as the layer
 # sees them, behind its pool and its nonlinearity, are not quite those of the pixels.
 MARGIN = 0.05
+CENTRED, RAW = (
+    "r2_centered",
+    "r2",
+)  # measures of rungs: of kernels less their mean, and of whole ones
 
 
 class Rung(NamedTuple):
@@ -191,11 +195,16 @@ def least_passed(rungs: list[Rung], margin: float) -> Rung:
     return max(rungs, key=lambda r: (0 if np.isnan(r.p) else one_sided(r), -r.difference))
 
 
+def margin_of(null: str, measure: str) -> float:
+    """How far above chance a rung must be: `MARGIN` on N3 in R2, nothing elsewhere."""
+    return MARGIN if null == "N3" and measure in (CENTRED, RAW) else 0.0
+
+
 def within_family(rungs: list[Rung], q: np.ndarray, level: float) -> list[Rung]:
     """The rungs with their q within a family, and passed where that is small enough."""
     found = []
     for rung, of_family in zip(rungs, q, strict=True):
-        margin = MARGIN if (rung.null, rung.measure[:2]) == ("N3", "r2") else 0.0
+        margin = margin_of(rung.null, rung.measure)
         passed = None if rung.passed is None else rung.difference > margin and of_family <= level
         found.append(rung._replace(q=float(of_family), passed=passed and bool(passed)))
     return found

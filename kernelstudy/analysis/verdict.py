@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike
 from .arrays import as_kernels, rows
 from .inference import FEWEST, benjamini_hochberg
 from .ladder import (
+    CENTRED,
     MARGIN,
+    RAW,
     Rung,
     compare,
     gradient_plane,
@@ -36,7 +38,6 @@ from .population import PopulationInterval, population_a_interval
 from .theory import a_pca
 
 TIERS = ("chance", "structured", "spatially structured", "beyond image energies")
-CENTRED, RAW = "r2_centered", "r2"  # measures of rungs
 
 Key = TypeVar("Key", bound=Hashable)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from kernelstudy.analysis.verdict import CENTRED
+from kernelstudy.analysis.ladder import CENTRED
 
 RUNGS = {
     "N0": ("noise", "kernels of isotropic noise: is there structure at all?"),

@@ -12,15 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernelstudy.analysis.inference import FEWEST, sign_flip_test
-from kernelstudy.analysis.intervals import t_interval
+from kernelstudy.analysis.inference import FEWEST
+from kernelstudy.analysis.intervals import bootstrap_t_interval, mean_test
+from kernelstudy.analysis.ladder import margin_of
 
 HOLDS, FAILS, OPEN, MISSING = "holds", "fails", "open", "not run"
 
 
 class Outcome(NamedTuple):
-    """One claim and what the networks say. `estimate`, `low`, `high`: the mean with its 95% interval; `p`
-    the exact sign-flip test's of a mean of 0; `q`: p within the declared family, where there is one."""
+    """One claim and what the networks say. `estimate`, `low`, `high`: the mean with its 95% interval
+    (bootstrap-t); `p` that of `mean_test`, of a mean of 0; `q`: p within the declared family, where there is
+    one."""
 
     claim: str
     n: int
@@ -33,7 +35,7 @@ class Outcome(NamedTuple):
 
 
 def below(claim: str, values: ArrayLike, bound: float) -> Outcome:
-    """'The mean is less than `bound`': holds if all of Student's interval is, fails if none of it is.
+    """'The mean is less than `bound`': holds if all of its 95% interval is, fails if none of it is.
 
     values: (n,), one a network (or one a seed, of paired differences); what is not finite is left out.
     """
@@ -55,8 +57,8 @@ def _outcome(claim: str, values: ArrayLike, least: float, most: float) -> Outcom
     x = x[np.isfinite(x)]
     if not len(x):
         return missing(claim)
-    low, high = (float(end) for end in t_interval(x))
-    p = float(sign_flip_test(x)) if len(x) >= FEWEST else np.nan
+    low, high = (float(end) for end in bootstrap_t_interval(x))
+    p = float(mean_test(x)) if len(x) >= FEWEST else np.nan
     verdict = OPEN
     if least < low and high < most:
         verdict = HOLDS
@@ -68,7 +70,7 @@ def _outcome(claim: str, values: ArrayLike, least: float, most: float) -> Outcom
 def above_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
     """'It is above this rung of the ladder': holds if q says so, fails if q says below, else open.
 
-    rung: with n, diff, ci_low, ci_high, p and q, as a row of `tables.ladder`; None where there is none.
+    rung: a row of `tables.ladder`; None where there is none.
     """
     return _outcome_on_rung(
         claim, rung, lambda up, down: HOLDS if up else FAILS if down else OPEN, level
@@ -92,7 +94,8 @@ def _outcome_on_rung(claim: str, rung, decide, level: float) -> Outcome:
     if rung is None or not rung.n:
         return missing(claim)
     is_clear = rung.q <= level  # False where too few networks allow no test
-    verdict = decide(is_clear and rung.diff > 0, is_clear and rung.diff < 0)
+    margin = margin_of(rung.null, rung.measure)
+    verdict = decide(is_clear and rung.diff > margin, is_clear and rung.diff < 0)
     if np.isnan(rung.q):
         verdict = OPEN
     diff, low, high, p, q = map(float, (rung.diff, rung.ci_low, rung.ci_high, rung.p, rung.q))

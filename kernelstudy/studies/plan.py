@@ -18,8 +18,8 @@ import yaml
 from kernelstudy import runs
 from kernelstudy.analysis import tables
 from kernelstudy.analysis.inference import benjamini_hochberg
+from kernelstudy.analysis.ladder import CENTRED
 from kernelstudy.analysis.trajectory import judge_arms
-from kernelstudy.analysis.verdict import CENTRED
 from kernelstudy.config import Arm, Study
 from kernelstudy.runs.measures import is_current
 from kernelstudy.studies.grid import flat
