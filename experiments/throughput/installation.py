@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-MIB = 2**20
+MB = 1e6
 _EXTRA = re.compile(r";.*\bextra\b")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -37,13 +37,13 @@ def install(root: Path, *, venvs: int) -> tuple[list[float], pd.DataFrame]:
 def sizes(site: Path, package: str = "kernelstudy") -> pd.DataFrame:
     """A row for each dependency that `package` names, as installed in `site`.
 
-    Columns, in MiB: own; alone, what would go if it alone were not needed; whole, with all that it
+    Columns, in MB: own; alone, what would go if it alone were not needed; whole, with all that it
     needs, shared or not. A last row, 'total', has all of them (own: what is shared by several and named
     by none).
     """
     found = {_key(one.name): one for one in distributions(path=[str(site)])}
     needs = {name: _needs(one) & found.keys() for name, one in found.items()}
-    own = {name: _mib(one, site) for name, one in found.items()}
+    own = {name: _mb(one, site) for name, one in found.items()}
     named = needs[package]
     closures = {name: _closure({name}, needs) for name in named}
     everything = _closure(named, needs)
@@ -89,10 +89,10 @@ def _needs(one: Distribution) -> set[str]:
     }
 
 
-def _mib(one: Distribution, site: Path) -> float:
+def _mb(one: Distribution, site: Path) -> float:
     """Its files, and what Python compiled of them."""
     files = [Path(one.locate_file(file)) for file in one.files or []]
-    return sum(file.stat().st_size for file in files if file.is_file()) / MIB
+    return sum(file.stat().st_size for file in files if file.is_file()) / MB
 
 
 def _key(name: str) -> str:
