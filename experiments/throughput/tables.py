@@ -47,6 +47,5 @@ def installed(out: Path) -> list[str]:
 
 
 INSTALLED = """MB (10^6 bytes) of files with their bytecode. Own: of that package itself. Alone: what would go if it
-alone were dropped. Whole: it with everything that it needs, shared or not. In the last row, own is what no line of
-`pyproject.toml` names, and whole is all there is. `brings`: the largest of what it needs besides dependencies that
-are named here."""
+alone were dropped. Whole: it with all that it needs, shared or not. In the last row, own is what no line of
+`pyproject.toml` names, and whole is all there is. Brings: the largest of what it needs that is not named here."""
