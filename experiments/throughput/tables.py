@@ -46,6 +46,6 @@ def installed(out: Path) -> list[str]:
     return ["## What an installation is made of", "", markdown(found), "", INSTALLED, ""]
 
 
-INSTALLED = """MB (10^6 bytes) of files with their bytecode. Own: of that package itself. Alone: what would go if it
-alone were dropped. Whole: it with all that it needs, shared or not. In the last row, own is what no line of
-`pyproject.toml` names, and whole is all there is. Brings: the largest of what it needs that is not named here."""
+INSTALLED = """MB (10^6 bytes) of files with their bytecode. Own: of that package itself. Alone: what would go
+if it alone were dropped. Whole: it with all that it needs, shared or not. In the last row, own is what no line
+of `pyproject.toml` names, and whole is all there is. Brings: the largest of what it needs that is not named."""
