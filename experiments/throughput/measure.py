@@ -137,6 +137,31 @@ def whole_job(overrides: list[str], place: Path) -> dict[str, float]:
     return seconds | {f"ours: {name}": value for name, value in spent.items()}
 
 
+def from_the_shell(overrides: list[str], rounds: int) -> dict[str, list[float]]:
+    """Wall seconds of `report` of a finished run of `+exp=mnist` and of `compare` of a file of 64 kernels."""
+    seconds: dict[str, list[float]] = {"report": [], "compare": []}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        words = ["+exp=mnist", f"runs_dir={place}", "report=false", *overrides]
+        _command("run", *words)
+        run = next(place.glob("*/*/DONE")).parent
+        kernels = np.random.default_rng(0).standard_normal((5, 5, 3, 64)).astype(np.float32)
+        np.save(place / "kernels.npy", kernels)
+        _command("report", str(run))  # leaves caches (bytecode, fonts) as a user's machine has them
+        for _ in range(rounds):
+            seconds["report"].append(_command("report", str(run)))
+            given = [str(place / "kernels.npy"), "--layout", "hwio", "--out", str(place / "out")]
+            seconds["compare"].append(_command("compare", *given))
+    return seconds
+
+
+def _command(name: str, *words: str) -> float:
+    start = time.perf_counter()
+    line = [sys.executable, "-m", f"kernelstudy.{name}", *words]
+    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
 def logging_share(overrides: list[str], rounds: int) -> list[dict[str, float]]:
     """A row a round. `logged` is `+exp=mnist` with its log points and checkpoints, `bare` has two log points,
     nothing watched and no checkpoint: seconds a step of each, and seconds of `logged` in and between its

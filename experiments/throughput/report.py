@@ -1,6 +1,5 @@
 """results/throughput/report.md and its figures, from the tables beside it."""
 
-import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ import ours
 import pandas as pd
 from matplotlib.figure import Figure
 from measure import OURS
+from tables import installed, markdown, told, whole_job
 from works import WORKS, flop_an_image
 
 from kernelstudy.reporting.style import ARM_COLOURS, styled
@@ -22,6 +22,10 @@ FLOORS = {  # over the best form of PyTorch, and the goal
     "colour": (1.64, 2.0),
     "seven": (1.8, 2.2),
     **dict.fromkeys(("norm", "norm_colour", "residual", "stride", "stride_norm"), (1.4, 2.0)),
+}
+SHELL = {  # floor: half of the CPU seconds it took before (10.2 and 3.6), as it then used one core; goal
+    "report": ("`report` of a finished run, from the shell", 5.1, 5.0),
+    "compare": ("`compare` of a file of 64 5x5 kernels, from the shell", 1.8, 3),
 }
 OF_SGEMM = {"mnist": (0.6, 0.75), "colour": (0.56, 0.75), "seven": (0.58, 0.75)}
 TITLES = {
@@ -51,7 +55,7 @@ def write(out: Path, facts: dict) -> Path:
     seconds = {name: facts[name]["seconds"] for name in facts}
     took = ", ".join(f"{name} {value / 60:.1f} min" for name, value in seconds.items())
     text = [HEAD, f"Its parts took: {took}.\n", *floors(out, rates), *contenders(rates)]
-    text += [*ablation(out), *scaling(out)]
+    text += [*whole_job(out), *installed(out), *ablation(out), *scaling(out)]
     _figure(out, "rates", draw_rates(rates))
     text += ["## Roofline", "", "![Roofline](roofline.png)", "", ROOFLINE, ""]
     _figure(out, "roofline", draw_roofline(rates))
@@ -91,29 +95,34 @@ def floors(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
             within = found[OURS] / found[SGEMM] * flop_an_image(WORKS[work])
             label = f"{work}: share of sgemm"
             row(label, *OF_SGEMM[work], float(within.median()), "direct FLOP", "%")
-    if job := _told(out, "whole_job"):
+    if job := told(out, "whole_job"):
         ratio = job["PyTorch"] / job[OURS]
         how = f"{job['PyTorch']:.0f} s / {job[OURS]:.0f} s"
         row("whole job, plain PyTorch / ours", 1.8, 2.2, ratio, how)
     if (out / "logging.csv").exists():
-        told = pd.read_csv(out / "logging.csv")
-        share = float((told["between"] / told["training"]).median())
-        whole = ", ".join(f"{each:.0%}" for each in told["logged"] / told["bare"] - 1)
+        log = pd.read_csv(out / "logging.csv")
+        share = float((log["between"] / log["training"]).median())
+        whole = ", ".join(f"{each:.0%}" for each in log["logged"] / log["bare"] - 1)
         said = "limit kept" if share <= 0.1 else "**above the limit**"
         label = "evaluation, logging and checkpoints, of training time"
-        how = f"between dispatches / in them, {len(told)} rounds; beside runs without: {whole}"
+        how = f"between dispatches / in them, {len(log)} rounds; beside runs without: {whole}"
         rows.append((label, "10%", "", f"{share:.1%}", said, how))
-    for kind, seconds in _told(out, "first_step").items():
+    for kind, seconds in told(out, "first_step").items():
         label = f"first training step, {kind} compilation cache"
         floor, goal = {"cold": (8, 6), "warm": (5, 4)}[kind]
         row(label, floor, goal, float(np.median(seconds)), "median", " s")
+    for name, seconds in told(out, "shell").items():
+        label, floor, goal = SHELL[name]
+        row(label, floor, goal, float(np.median(seconds)), f"median of {len(seconds)}", " s")
+    if seconds := told(out, "install"):
+        sizes = pd.read_csv(out / "install.csv")
+        megabytes = float(sizes.set_index("dependency").loc["total", "whole"])
+        took = ", ".join(f"{s:.0f} s" for s in seconds["warm"] or seconds["cold"])
+        said = "goal met" if megabytes <= 1000 else "**above the goal**"
+        label = "installed by `pip install -e .`"
+        rows.append((label, "", "1,000 MB", f"{megabytes:,.0f} MB", said, f"by a warm pip: {took}"))
     columns = ["work", "floor", "goal", "measured", "", "how"]
     return ["## The floors", "", markdown(pd.DataFrame(rows, columns=columns)), "", LOGGED, ""]
-
-
-def _told(out: Path, name: str) -> dict:
-    path = out / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def contenders(rates: dict[str, pd.DataFrame]) -> list[str]:
@@ -163,11 +172,6 @@ def scaling(out: Path) -> list[str]:
         peak_gib=jobs["peak_gib"].map("{:.2f}".format),
     )
     return [*text, "", markdown(shown), "", MEMORY, ""]
-
-
-def markdown(rows: pd.DataFrame) -> str:
-    lines = [rows.columns, ["---"] * len(rows.columns), *rows.to_numpy()]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def _grown(rows: pd.DataFrame) -> pd.DataFrame:

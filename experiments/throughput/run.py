@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import report
+from installation import install
 from measure import (
     ABLATION,
     CONTENDERS,
     OURS,
     ROOT,
     first_step,
+    from_the_shell,
     logging_share,
     training_job,
     turns,
@@ -80,6 +82,20 @@ def job(out: Path, *, tiny: bool) -> None:
     write_text(out / "whole_job.json", json.dumps(seconds) + "\n")
 
 
+def shell(out: Path, *, tiny: bool) -> None:
+    """`report` of a finished run and `compare` of a small file, from the shell."""
+    # A report takes as long after 200 steps as after all of them: it shows the same number of log points.
+    seconds = from_the_shell(TINY if tiny else ["steps=200"], 1 if tiny else 5)
+    write_text(out / "shell.json", json.dumps(seconds) + "\n")
+
+
+def installation(out: Path, *, tiny: bool) -> None:
+    """What `pip install -e .` takes and brings."""
+    seconds, sizes = install(ROOT, venvs=1 if tiny else 3)
+    write_text(out / "install.json", json.dumps({"cold": seconds[:1], "warm": seconds[1:]}) + "\n")
+    save(sizes, out / "install.csv", index=False)
+
+
 def scaling(out: Path, *, tiny: bool) -> None:
     """The rate against the size of each part; time, compilation and memory against networks and steps."""
     rows = []
@@ -105,10 +121,12 @@ PARTS: dict[str, Callable[..., None]] = {
     "start": start,
     "logging": logging,
     "job": job,
+    "report": shell,
+    "install": installation,
     "ablation": ablation,
     "scaling": scaling,
 }
-TABLE = list(PARTS)[:4]  # what has a floor: under 20 minutes
+TABLE = list(PARTS)[:6]  # what has a floor: half an hour
 
 
 def save(frame: pd.DataFrame, path: Path, *, index: bool = True) -> None:
@@ -133,7 +151,7 @@ def main() -> None:
     given = parser.parse_args()
     chosen = given.only
     if chosen is None:
-        # start and job are whole commands, which the tests run; logging trains as scaling does
+        # the others are whole commands, which the tests run; logging trains as scaling does
         chosen = ["rates", "scaling"] if given.tiny else TABLE
     out = Path(tempfile.mkdtemp()) if given.tiny else ROOT / "results" / "throughput"
     out.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,15 @@ it: average within a network first, then bring the averages here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 FEWEST = 6  # with 5 pairs the smallest two-sided p of a sign-flip test is 2/32 > .05
 _EXACT = 20
+_BLOCK = 4_194_304  # signs at a time
 
 
 def sign_flip_test(
@@ -55,14 +59,31 @@ def sign_patterns(n: int, start: int = 0, stop: int | None = None) -> np.ndarray
     return np.concatenate([np.ones((len(numbers), 1)), 1.0 - 2.0 * bits], axis=1)
 
 
-def _sign_blocks(n: int, total: int, *, exact: bool, seed: int):
-    rng = np.random.default_rng(seed)
-    for start in range(0, total, 65_536):
-        size = min(65_536, total - start)
-        if exact:
-            yield sign_patterns(n, start, start + size)
+def _sign_blocks(n: int, total: int, *, exact: bool, seed: int) -> Iterator[np.ndarray]:
+    """Sign patterns (some, n), block by block: the first `total` of all, or as many random ones."""
+    bits = None if exact else _random_bits(n, total, seed)
+    step = _block(n)
+    for start in range(0, total, step):
+        stop = min(start + step, total)
+        if bits is None:
+            yield sign_patterns(n, start, stop)
         else:
-            yield rng.choice([-1.0, 1.0], size=(size, n))
+            yield 2.0 * np.unpackbits(bits[start:stop], axis=1, count=n) - 1.0
+
+
+def _block(n: int) -> int:
+    """Patterns of n signs that take 32 MB, or few: a study may have thousands of networks."""
+    return max(1, min(65_536, _BLOCK // n))
+
+
+@lru_cache(maxsize=2)
+def _random_bits(n: int, total: int, seed: int) -> np.ndarray:
+    """(total, n) fair bits, eight to a byte: a report asks for the same ones in dozens of tests."""
+    rng, step = np.random.default_rng(seed), _block(n)
+    sizes = [min(step, total - start) for start in range(0, total, step)]
+    bits = np.concatenate([np.packbits(rng.integers(2, size=(k, n)), axis=1) for k in sizes])
+    bits.setflags(write=False)
+    return bits
 
 
 def benjamini_hochberg(p: ArrayLike) -> np.ndarray:

@@ -149,7 +149,8 @@ def cluster_bootstrap(
 def _resamples(n: int, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The units drawn (draws, n), and how often each is (draws, n)."""
     chosen = np.random.default_rng(seed).integers(n, size=(draws, n))
-    counts = np.sum(chosen[..., None] == np.arange(n), axis=1, dtype=float)
+    cells = chosen + n * np.arange(draws)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=draws * n).reshape(draws, n).astype(float)
     chosen.setflags(write=False)
     counts.setflags(write=False)
     return chosen, counts

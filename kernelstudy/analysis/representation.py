@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import solve
 
 from .inference import FEWEST, sign_flip_test
 
@@ -33,13 +34,11 @@ def effective_rank(features: ArrayLike) -> float:
 def linear_probe(features: ArrayLike, labels: ArrayLike) -> float:
     """How much of the classes a linear reading finds: the part of examples it names right.
 
-    features: (example, p), labels: (example,). scikit-learn's ridge regression onto a column of +1
-    and -1 for each class, as its `RidgeClassifier` has it, on standardised features; fitted on the
-    even examples and scored on the odd ones, and the other way round. NaN where one half holds a
-    single class, or features are not finite.
+    features: (example, p), labels: (example,). Ridge regression (Hoerl & Kennard 1970) onto a column
+    of +1 and -1 for each class, as scikit-learn's `RidgeClassifier` has it, on standardised features;
+    fitted on the even examples and scored on the odd ones, and the other way round. NaN where one half
+    holds a single class, or features are not finite.
     """
-    from sklearn.linear_model import ridge_regression  # slow to import, and seldom needed
-
     x, labels = _features(features), np.asarray(labels)
     if labels.shape != x.shape[:1]:
         raise ValueError(f"labels must have shape {x.shape[:1]}, not {labels.shape}")
@@ -52,12 +51,23 @@ def linear_probe(features: ArrayLike, labels: ArrayLike) -> float:
         mean, spread = x[fit].mean(axis=0), x[fit].std(axis=0)
         scaled = (x - mean) / np.where(spread > 0, spread, 1)
         offset = columns[fit].mean(axis=0)
-        weights = ridge_regression(
-            scaled[fit], columns[fit] - offset, alpha=PENALTY, solver="cholesky", check_input=False
-        )
-        named = classes[(scaled[~fit] @ weights.T + offset).argmax(axis=1)]
+        weights = _ridge(scaled[fit], columns[fit] - offset)
+        named = classes[(scaled[~fit] @ weights + offset).argmax(axis=1)]
         right += int((named == labels[~fit]).sum())
     return right / len(x)
+
+
+def _ridge(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Weights (p, columns) of ridge regression of y (example, columns) on x (example, p), by Cholesky.
+
+    As scikit-learn's `ridge_regression` computes it, whose checks take longer than that.
+    """
+    wide = x.shape[1] > len(x)
+    products = x @ x.T if wide else x.T @ x
+    products.flat[:: len(products) + 1] += PENALTY
+    if wide:
+        return x.T @ solve(products, y, assume_a="pos", overwrite_a=True)
+    return solve(products, x.T @ y, assume_a="pos", overwrite_a=True)
 
 
 def settling_step(similarity: ArrayLike, steps: ArrayLike, *, level: float = SETTLED) -> float:

@@ -11,7 +11,8 @@ from kernelstudy.analysis import labels, t_interval
 from kernelstudy.analysis.deep_tables import Deeper, layer_table
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_layers
-from kernelstudy.reporting import deep_figures, galleries, style
+from kernelstudy.reporting import deep_figures, galleries
+from kernelstudy.reporting.drawing import Save
 from kernelstudy.reporting.page import Figure, Page
 
 METHOD = [
@@ -25,13 +26,13 @@ METHOD = [
 ]
 
 
-def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path) -> None:
+def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path, save: Save) -> None:
     """All figures of deeper layers."""
-    style.save(deep_figures.layer_figure(deep.layers), folder, "layers")
-    style.save(deep_figures.label_figure(deep.channels), folder, "labels")
+    save(deep_figures.layer_figure(deep.layers), folder, "layers")
+    save(deep_figures.label_figure(deep.channels), folder, "labels")
     for index, arm in enumerate(trajectory["arm"].values.astype(str)):
-        style.save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
-        style.save(
+        save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
+        save(
             deep_figures.patch_figure(trajectory, deep.channels, arm, stride),
             folder,
             f"patches_{index}",

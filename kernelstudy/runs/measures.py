@@ -256,22 +256,40 @@ def measure_run(
         RunError: where `run` cannot be read.
     """
     out = run if out is None else out
+    return complete(measure_first_layer(run, out=out, trajectory=trajectory), run, out)
+
+
+def measure_first_layer(run: Path, *, out: Path, trajectory: xr.Dataset | None = None) -> Findings:
+    """The first part of `measure_run`, which writes nothing: `deep` and `tables` are still missing."""
     trajectory = directory.read_trajectory(run) if trajectory is None else trajectory
     untrusted.refuse_links(out, "tables", "figures")
     study, provenance = directory.read_facts(run, trajectory.sizes["arm"])
     kernels = spatial_kernels(trajectory)
-    matches = final_matches(trajectory, study.bank.kernels, kernels=kernels)
-    analysis = measure_trajectory(trajectory, study.bank.kernels, kernels=kernels)
-    verdicts = judge_arms(trajectory, study.controls, kernels=kernels)
-    counts = count_arms(trajectory, study.controls, kernels=kernels)
+    return Findings(
+        trajectory=trajectory,
+        study=study,
+        provenance=provenance,
+        kernels=kernels,
+        matches=final_matches(trajectory, study.bank.kernels, kernels=kernels),
+        analysis=measure_trajectory(trajectory, study.bank.kernels, kernels=kernels),
+        verdicts=judge_arms(trajectory, study.controls, kernels=kernels),
+        deep=None,
+        tables={},
+    )
+
+
+def complete(findings: Findings, run: Path, out: Path) -> Findings:
+    """The second part of `measure_run`: with deeper layers and tables, written into `out`."""
+    trajectory, study, analysis = findings.trajectory, findings.study, findings.analysis
+    verdicts, trained = findings.verdicts, findings.matches.trained
     deep = measure_deep(trajectory, [arm.starts_random for arm in study.arms])
     frames = {
         "summary": tables.summary(analysis),
         "tests": tables.tests(analysis),
         "ladder": tables.ladder(verdicts),
-        "kinds": tables.kinds(counts),
+        "kinds": tables.kinds(count_arms(trajectory, study.controls, kernels=findings.kernels)),
         "growth": tables.growth(analysis),
-        "kernels": tables.kernels(matches.trained, trajectory["diverged"]),
+        "kernels": tables.kernels(trained, trajectory["diverged"]),
         **({} if deep is None else deep_tables(deep)),
     }
     if out == run:
@@ -280,17 +298,8 @@ def measure_run(
         sealed = seal(whole, fingerprint_of(run), verdicts, study.bank.metric)
         directory.write_dataset(out / directory.ANALYSIS, sealed)
     else:  # a report on its own still says where it comes from
-        files.write_text(out / directory.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+        text = json.dumps(findings.provenance, indent=2) + "\n"
+        files.write_text(out / directory.PROVENANCE, text)
     for name, table in frames.items():
         files.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
-    return Findings(
-        trajectory=trajectory,
-        study=study,
-        provenance=provenance,
-        kernels=kernels,
-        matches=matches,
-        analysis=analysis,
-        verdicts=verdicts,
-        deep=deep,
-        tables=frames,
-    )
+    return findings._replace(deep=deep, tables=frames)

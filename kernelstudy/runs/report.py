@@ -21,6 +21,7 @@ from kernelstudy.reporting import (
     style,
 )
 from kernelstudy.reporting.animation import kernels_gif
+from kernelstudy.reporting.drawing import Save, drawing
 from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.runs import measures
 from kernelstudy.runs.measures import Findings
@@ -38,13 +39,26 @@ def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None =
         RunError: where `run` cannot be read.
     """
     out = run if out is None else out
-    findings = measures.measure_run(run, out=out, trajectory=trajectory)
+    with drawing() as save:
+        findings = measures.measure_first_layer(run, out=out, trajectory=trajectory)
+        study = findings.study
+        bank = usable_bank(study.bank.kernels, findings.trajectory.sizes["ky"])
+        draw(findings, bank, out / "figures", save)  # while deeper layers are measured
+        findings = measures.complete(findings, run, out)
+        deep = findings.deep
+        if deep is not None:
+            stride = study.model.stride
+            deep_words.draw(findings.trajectory, deep, stride, out / "figures", save)
+        kernels_gif(findings.trajectory, findings.kernels, out / "figures")
+        content = _content(findings, bank)
+    return page.write(content, out)
+
+
+def _content(findings: Findings, bank: Bank) -> Page:
+    """Words, tables and the explorer."""
     study, deep = findings.study, findings.deep
-    bank = usable_bank(study.bank.kernels, findings.trajectory.sizes["ky"])
-    draw(findings, bank, out / "figures")
     content = compose(findings)
     if deep is not None:
-        deep_words.draw(findings.trajectory, deep, study.model.stride, out / "figures")
         deep_words.add_to(content, deep)
     content.explorer = explorer.payload(
         findings.trajectory,
@@ -55,35 +69,34 @@ def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None =
         metric=study.bank.metric,
         stride=study.model.stride,
     )
-    return page.write(content, out)
+    return content
 
 
-def draw(findings: Findings, bank: Bank, folder: Path) -> None:
+def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     """All figures of a report but those of deeper layers. `bank`: of the declared kernels."""
     trajectory, analysis, kernels = findings.trajectory, findings.analysis, findings.kernels
     metric, matches = findings.study.bank.metric, findings.matches
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
-    style.save(curves.answer(analysis, metric), folder, "answer")
-    style.save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
+    save(curves.answer(analysis, metric), folder, "answer")
+    save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
     for prefix in ("", DELTA):
         column = curves.column(analysis, metric, prefix)
-        style.save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
-    style.save(curves.sectors(analysis), folder, "sectors")
-    style.save(curves.performance(analysis), folder, "performance")
+        save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
+    save(curves.sectors(analysis), folder, "sectors")
+    save(curves.performance(analysis), folder, "performance")
     if "a_pop" in analysis:
-        style.save(operator_figures.population_a(analysis), folder, "a_pop")
+        save(operator_figures.population_a(analysis), folder, "a_pop")
         portrait = operator_figures.portrait(matches.trained, matches.update)
-        style.save(portrait, folder, "portrait")
+        save(portrait, folder, "portrait")
     for name, final, title in (
         ("matches", matches.trained, "W"),
         ("matches_update", matches.update, "update W − W₀"),
     ):
-        style.save(galleries.matches(final, matches.untrained, bank, title), folder, name)
+        save(galleries.matches(final, matches.untrained, bank, title), folder, name)
     scales = galleries.kernel_scales(kernels)
     for row in range(trajectory.sizes["arm"]):
         over_time = galleries.kernels_over_time(trajectory, kernels, row, scales)
-        style.save(over_time, folder, f"kernels_{row}")
-    kernels_gif(trajectory, kernels, folder)
+        save(over_time, folder, f"kernels_{row}")
 
 
 def compose(findings: Findings) -> Page:

@@ -1,6 +1,7 @@
 """Tests, intervals and corrections against SciPy, statsmodels and simulation."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -61,6 +62,25 @@ def test_sign_flip_by_monte_carlo_agrees_with_the_exact_p():
     more = np.append(d, [1e-9])  # n = 21 is beyond the exact range, and adds nothing
     assert analysis.sign_flip_test(more) == pytest.approx(exact, abs=0.005)
     assert analysis.sign_flip_test(more, seed=1) == analysis.sign_flip_test(more, seed=1)
+
+
+def test_random_signs_are_numpys_own_choice():
+    """In blocks that fit the memory, but with the stream of one call, however many networks there are."""
+    draws, values = 1001, np.random.default_rng(1).standard_normal((9001, 2)) + 0.02
+    signs = np.random.default_rng(5).choice([-1.0, 1.0], size=(draws, len(values)))
+    beyond = np.abs(signs @ values) >= np.abs(values.sum(axis=0))
+    expected = (1 + beyond.sum(axis=0)) / (1 + draws)
+    np.testing.assert_array_equal(analysis.sign_flip_test(values, draws=draws, seed=5), expected)
+
+
+def test_thousands_of_networks_fit_the_memory():
+    values = np.random.default_rng(0).random(4000)
+    tracemalloc.start()
+    low, high = analysis.bootstrap_t_interval(values, draws=199)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert low < values.mean() < high
+    assert peak < 100 * 2**20  # draws x networks, not draws x networks x networks
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -22,6 +22,8 @@ def test_floors_forms_and_ablation(report):
         report.floors(RESULTS, rates),
         report.contenders(rates),
         report.ablation(RESULTS),
+        report.whole_job(RESULTS),
+        report.installed(RESULTS),
     ):
         assert "\n".join(part) in written
 
