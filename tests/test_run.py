@@ -62,7 +62,7 @@ def test_the_run_directory(done):
     records = [json.loads(line) for line in (found / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records] == [0, 1, 3, 8]
     assert records[0]["test_accuracy"].keys() == {
-        *("he_normal", "he_normal*0.1", "sobel", "he_normal/shuffled")
+        *("he_normal", "he_normal/wd=2", "sobel/wd=2", "he_normal/shuffled/wd=2")
     }
     provenance = json.loads((found / "provenance.json").read_text())
     assert provenance["command"] == "python -m kernelstudy.run +exp=mnist +debug=tiny"

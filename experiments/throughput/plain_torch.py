@@ -39,7 +39,12 @@ def train(images, labels, test_images, test_labels, config, arm, seed, log_steps
             model[0].weight.mul_(arm["scale"])
     if arm["labels"] == "shuffled":
         labels = labels[torch.randperm(len(labels))]
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    decay = arm["weight_decay"] or 0.0
+    weights, others = (
+        [p for p in model.parameters() if (p.ndim > 1) == is_kernel] for is_kernel in (True, False)
+    )
+    groups = [{"params": weights, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=config["optim"]["learning_rate"], fused=True)
     loss_of = nn.CrossEntropyLoss()
     kernels, accuracies, losses = [], [], []
     order, batch = torch.randperm(len(images)), config["batch_size"]

@@ -42,12 +42,18 @@ def test_the_main_experiment_is_what_it_says():
     found = composed("+exp=mnist")
     assert [arm.name for arm in found.arms] == [
         "he_normal",
-        "he_normal*0.1",
-        "sobel",
-        "he_normal/shuffled",
+        "he_normal/wd=2",
+        "sobel/wd=2",
+        "he_normal/shuffled/wd=2",
     ]
-    assert (found.seed_list, found.steps, found.batch_size) == (list(range(10)), 400, 128)
-    assert (found.log_points, found.optim.name, found.optim.learning_rate) == (24, "adam", 1e-3)
+    assert (found.seed_list, found.steps, found.batch_size) == (list(range(10)), 500, 128)
+    assert (found.log_points, found.optim.name, found.optim.learning_rate) == (24, "adamw", 3e-3)
+    assert (found.optim.weight_decay, found.controls) == (0, [None, 3, None, None])
+
+
+def test_an_optimiser_on_the_command_line_comes_before_the_experiments():
+    found = composed("+exp=mnist", "optim=sgdw", "optim.learning_rate=0.1")
+    assert (found.optim.name, found.optim.learning_rate) == ("sgdw", 0.1)
 
 
 def test_yamls_bare_true_is_the_label():

@@ -21,6 +21,7 @@ from tests.commands import run_here
 ARCHIVE = Path(__file__).parent / "data" / "before_rooms.tar.xz"
 STOPPED = (
     *("+exp=mnist", "name=stopped", "data=digits", "seeds=2", "steps=3000", "log_points=6"),
+    *("optim=adam", "optim.learning_rate=1e-3"),
     *("probe_seeds=1", "model.width=4", "model.deep_width=4", "eval_images=64", "batch_size=32"),
     *("arms=[{init: he_normal},{init: sobel, first_layer: frozen}]", "runs_dir=.", "report=false"),
 )
