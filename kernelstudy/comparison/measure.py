@@ -15,7 +15,7 @@ import pandas as pd
 from kernelstudy.analysis.fits import gabor_fit, gaussian_derivative_fit
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.kernels import Bank, isotropic_chance, kernel_matches, network_measures
-from kernelstudy.analysis.ladder import derivative_plane, plane_axes, plane_r2
+from kernelstudy.analysis.ladder import CENTRED, derivative_plane, plane_axes, plane_r2
 from kernelstudy.analysis.layer import (
     explained_variance,
     live_kernels,
@@ -148,7 +148,9 @@ def measure_layer(
         )
         before = next((rung for rung in verdict.rungs if rung.null == "N1" and rung.n), None)
         if before is not None:  # one network before and after: a difference, and no test
-            rungs.insert(1, ("N1", "r2", verdict.live, before.value, before.chance, *[np.nan] * 3))
+            rungs.insert(
+                1, ("N1", CENTRED, verdict.live, before.value, before.chance, *[np.nan] * 3)
+            )
         ladder_table = pd.DataFrame(rungs, columns=WITHIN_COLUMNS)
     else:
         ladder_table = ladder({(layer.name, "W"): verdict})[
@@ -198,11 +200,12 @@ def _kernel_table(
         "flag": flags.ravel(),
         "colour_share": layer.colour_share.ravel(),
         "r2": plane_r2(layer.kernels, axes).ravel(),
+        "r2_centered": plane_r2(layer.kernels, axes, centered=True).ravel(),
     }
-    law = r2_distribution(axes.shape[1], axes.shape[0])
-    columns["p_r2"] = np.where(live, law.sf(np.nan_to_num(columns["r2"])), np.nan)
+    law = r2_distribution(axes.shape[1], axes.shape[0] - 1)
+    columns["p_r2"] = np.where(live, law.sf(np.nan_to_num(columns["r2_centered"])), np.nan)
     columns["q_r2"] = _q(columns["p_r2"], live)
-    extra = ["flag", "colour_share", "r2", "p_r2", "q_r2"]
+    extra = ["flag", "colour_share", "r2", "r2_centered", "p_r2", "q_r2"]
     if p_permuted is not None:
         columns["p_permuted"] = np.full(live.shape, np.nan)
         columns["p_permuted"][live] = p_permuted

@@ -256,13 +256,15 @@ def _distinct(names: list[str]) -> list[str]:
 _METHOD = [
     "The same measures as a run's report, of one finished layer. Of one network its kernels are the "
     "observations: what is said holds for this network, not for others trained like it.",
-    "Per kernel: R² with the steered derivative pair (Sobel's at odd sizes), its p from the exact law under "
+    "Per kernel: R² with the steered derivative pair (Sobel's at odd sizes), of the whole kernel and of the "
+    "kernel less its mean, the latter's p from the exact law under "
     "isotropy and from the kernel's own permuted taps; best |cos| over the bank with the p of that maximum; q "
     "is Benjamini and Hochberg's over the layer's live kernels.",
     "Per layer: the mean over kernels among layers that each null draws, p = (1 + b)/(1 + B). N0: isotropic "
-    "kernels. N2: permuted taps. N3, where image statistics are given: Gaussian kernels with the layer's own "
-    "shares of energy on the images' principal patch axes; they share its odd part by construction, so "
-    "concentration (how purely gradient the kernels are in which the gradient lies) is what is compared.",
+    "kernels. N2: permuted taps. N3, where image statistics are given: the same kernels with random signs on "
+    "the images' principal patch axes, and with random phases of their Fourier components, whichever is "
+    "exceeded least; its p is of an excess over 0.05. All in R² of kernels less their mean. Near-copies, of "
+    "|cos| above 0.95, count once: they are not independent.",
     "a: the top eigenvector of the summed gradient matrices of all live kernels; its interval inverts the "
     "sign-flip test over kernels. A network's overall scale and a batch norm folded into its filters change no "
     "per-kernel measure; a filter's norm, and so whether it counts as dead, they do change.",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from kernelstudy.analysis.gradients import OPERATORS
+from kernelstudy.analysis.ladder import MARGIN
 from kernelstudy.analysis.population import PopulationInterval
+from kernelstudy.analysis.verdict import Verdict
 from kernelstudy.analysis.wording import claim_of_a, claims
 
 from .measure import LayerMeasures
@@ -27,7 +29,7 @@ def network_claims(layer: LayerMeasures) -> tuple[str, ...]:
     for row in layer.ladder.itertuples(index=False):
         lines.append(_rung(row))
     if layer.a is not None:
-        lines.append(_population(layer.a, v.a_images))
+        lines.append(_population(layer.a, v))
     lines += _fits(layer)
     return tuple(lines)
 
@@ -36,7 +38,7 @@ def headline_claims(layer: LayerMeasures) -> list[str]:
     """The first of `network_claims`, and the sentence on a where there is one."""
     v, lines = layer.verdict, [network_claims(layer)[0]]
     if layer.networks == 1 and v.live and layer.a is not None:
-        lines.append(_population(layer.a, v.a_images))
+        lines.append(_population(layer.a, v))
     if layer.networks > 1 and v.a is not None and np.isfinite(v.a.phi):
         lines.append(claim_of_a(v))
     return lines
@@ -73,19 +75,26 @@ def _rung(row) -> str:
     against = {
         "N0": "isotropic kernels (N0)",
         "N2": "the same kernels with permuted taps (N2)",
-        "N3": "kernels as image statistics would have them (N3)",
+        "N3": "the same kernels with their energies on the images' axes or their spectra alone (N3)",
     }[row.null]
-    measure = {"r2": "mean R² with the steered derivative pair", "concentration": "concentration"}
+    tested = f"p of an excess over {MARGIN:g}" if row.null == "N3" else "p"
     return (
-        f"Against {against}: {measure[row.measure]} {row.value:.3f}, by chance {row.chance:.3f} "
-        f"[{row.chance_low:.3f}, {row.chance_high:.3f}], p = {row.p:.2g}."
+        f"Against {against}: mean R² with the steered derivative pair, means removed, {row.value:.3f}, by "
+        f"chance {row.chance:.3f} [{row.chance_low:.3f}, {row.chance_high:.3f}], {tested} = {row.p:.2g}."
     )
 
 
-def _population(a: PopulationInterval, images: float) -> str:
+def _population(a: PopulationInterval, verdict: Verdict) -> str:
+    """a of one network's kernels, in the derivative-like part of them; nothing is named where there is none."""
+    images = verdict.a_images
     beside = f" (image statistics would give {images:.2g})" if np.isfinite(images) else ""
     if np.isnan(a.a):
         return f"The population has no a: {a.reason}."
+    if 2 * verdict.significant < verdict.live:
+        return (
+            f"a says little here, for {verdict.significant} of {verdict.live} kernels are derivative-like: "
+            f"{_a(a.a)}{beside}."
+        )
     if not a.resolved:
         return f"The population's a is {_a(a.a)}{beside}, unresolved: {a.reason}."
     text = (
@@ -93,8 +102,10 @@ def _population(a: PopulationInterval, images: float) -> str:
     )
     operators = a.names()
     if len(operators) == 1:
+        # One name alone is also what kernels of any a give, at the precision of one network.
         return text + (
-            f"and of the named operators only {operators[0]} lies in the interval over this network's kernels."
+            f"an interval over this network's kernels that holds {operators[0]} and no other named operator; "
+            "that does not name them, for kernels of other a often give such an interval, too."
         )
     if operators:
         return text + f"unresolved (the interval holds {', '.join(operators)})."

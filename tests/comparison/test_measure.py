@@ -9,7 +9,7 @@ from kernelstudy.analysis import gradient_plane, population_a_interval, steered_
 from kernelstudy.analysis.kernels import usable_bank
 from kernelstudy.analysis.ladder import derivative_plane
 from kernelstudy.comparison.measure import measure_layer, subject
-from kernelstudy.comparison.within import kernels_a, ladder_within
+from kernelstudy.comparison.within import kernels_a, ladder_within, one_of_each
 from kernelstudy.comparison.words import network_claims, what_one_cannot_tell
 
 BANK = usable_bank(["sobel_x", "sobel_y", "laplacian4"], 3)
@@ -79,7 +79,7 @@ def test_rounding_widens_the_interval_of_a():
         )
         stored = step * np.round(true / step)
         coarse, unaware = kernels_a(stored, np.full(24, step)), kernels_a(stored, np.zeros(24))
-        assert unaware == population_a_interval(stored[:, None])
+        assert unaware.phi == population_a_interval(stored[one_of_each(stored), None]).phi
         assert coarse.phi_high - coarse.phi_low > unaware.phi_high - unaware.phi_low
         assert coarse.phi == unaware.phi
         held.append(coarse.resolved and coarse.holds(1.5))
@@ -121,3 +121,31 @@ def test_a_layer_and_its_chance():
 def test_what_cannot_be_compared(shape, match):
     with pytest.raises(ValueError, match=match):
         subject("x", np.ones(shape))
+
+
+def test_near_copies_count_once():
+    """Ten copies of three kernels say no more than the three."""
+    rng = np.random.default_rng(0)
+    three = rng.standard_normal((3, 3, 3))
+    copied = np.concatenate([three * (1 + i / 10) * (-1) ** i for i in range(10)])
+    copied += 1e-3 * rng.standard_normal(copied.shape)
+    assert len(one_of_each(copied)) == 3
+    assert kernels_a(copied, np.zeros(30)).reason.endswith("here are 3")
+    plane = handcrafted.family(2.0), handcrafted.family(2.0).T
+    rungs, p = ladder_within(copied, plane, None)
+    assert [rung[2] for rung in rungs] == [3, 3]
+    assert len(p) == 30
+    assert len(one_of_each(rng.standard_normal((40, 5, 5)))) == 40
+    assert list(one_of_each(np.zeros((2, 3, 3)))) == [0, 1]
+
+
+def test_the_ladder_within_keeps_its_level_under_copies():
+    """Noise whose kernels come four times over is called structured no more often than noise."""
+    plane = handcrafted.family(2.0), handcrafted.family(2.0).T
+    p = []
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        kernels = np.tile(rng.standard_normal((8, 3, 3)), (4, 1, 1))
+        kernels += 0.01 * rng.standard_normal(kernels.shape)
+        p.append(ladder_within(kernels, plane, None, draws=200)[0][0][-1])
+    assert np.mean(np.array(p) <= 0.05) <= 0.11
