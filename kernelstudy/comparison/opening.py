@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from kernelstudy.system.errors import printable
 from kernelstudy.weights import modules, stem
-from kernelstudy.weights.choice import choose
+from kernelstudy.weights.choice import choose, rivals
 from kernelstudy.weights.layer import LAYOUTS, Layer, Network, WeightsError, with_layout
 from kernelstudy.weights.limits import Limits
 from kernelstudy.weights.recognise import read
@@ -22,8 +23,8 @@ from . import run_directory
 class Opened:
     """One layer to be measured.
 
-    `kernels` (net, kh, kw, in, out); `rounding` (out,) quantisation steps or None; `known`: start,
-    patch_basis and seeds, of a run; `facts` tell which layer this
+    `kernels` (net, kh, kw, in, out); `rounding` (out,) quantisation steps or None; `dtype` as stored;
+    `known`: start, patch_basis and seeds, of a run; `facts` tell which layer this
     is, `details` and `notes` are for the report; `listing`: the layers seen.
     """
 
@@ -36,6 +37,7 @@ class Opened:
     details: list[tuple[str, str]] = field(default_factory=list)
     known: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    dtype: str = ""
 
 
 def listing(source: Any, limits: Limits, layout: str = "auto") -> list[str]:
@@ -112,19 +114,8 @@ def _run_listing(run: run_directory.RunKernels) -> list[str]:
 
 
 def _open_array(source: Any, layout: str, name: str | None) -> Opened:
-    # torch's own order, unless told otherwise; NumPy's and JAX's is Flax's
-    layout = ("oihw" if hasattr(source, "detach") else "hwio") if layout == "auto" else layout
     values = modules.as_numpy(source)
-    if values.ndim not in (4, 5):
-        raise WeightsError(f"kernels must be (kh, kw, in, out), not {values.shape}")
-    if values.ndim == 5:
-        kernels = np.asarray(values, dtype=float)
-    else:
-        kernels = Layer(name or "kernels", values.shape, layout, lambda: values).hwio()[None]
-    if kernels.shape[1] != kernels.shape[2] and values.shape[-1] == values.shape[-2]:
-        raise WeightsError(
-            f"kernels {values.shape} read as {layout} are not square: is layout='oihw' meant, PyTorch's order?"
-        )
+    kernels, layout = _kernels_of_array(values, layout, torch=hasattr(source, "detach"))
     facts = [
         (
             "Weights",
@@ -138,7 +129,34 @@ def _open_array(source: Any, layout: str, name: str | None) -> Opened:
         facts=facts,
         notes=_notes(kernels, None),
         listing=[],
+        dtype=str(values.dtype),
     )
+
+
+def _kernels_of_array(values: np.ndarray, layout: str, *, torch: bool) -> tuple[np.ndarray, str]:
+    """(net, kh, kw, in, out), and the order of axes as which `values` was read: never a guess."""
+    if values.ndim == 5 and layout == "auto":
+        raise WeightsError(
+            f"an array of five axes {values.shape} may be several networks' kernels or 3-D ones: give one "
+            "network's (kh, kw, in, out), or the path of a run for several"
+        )
+    if values.ndim != 4:
+        raise WeightsError(f"kernels must be (kh, kw, in, out), not {values.shape}")
+    square = {"hwio": values.shape[:2], "oihw": values.shape[2:]}
+    fits = [way for way, (kh, kw) in square.items() if kh == kw > 1]
+    if layout == "auto" and not torch and len(fits) > 1:
+        raise WeightsError(
+            f"kernels {values.shape} may be (kh, kw, in, out) or (out, in, kh, kw): give layout='hwio' "
+            "(Flax, Keras) or layout='oihw' (PyTorch)"
+        )
+    usual = "oihw" if torch else "hwio"  # torch's own order; NumPy's and JAX's is Flax's
+    if layout == "auto" and fits and usual not in fits:
+        raise WeightsError(
+            f"kernels {values.shape} read as {usual} are not square: is layout='{fits[0]}' meant, "
+            f"{'the order of Flax and Keras' if torch else 'the order of PyTorch'}?"
+        )
+    layout = usual if layout == "auto" else layout
+    return Layer("kernels", values.shape, layout, lambda: values).hwio()[None], layout
 
 
 def _open_network(
@@ -148,9 +166,12 @@ def _open_network(
     selection, why = choose(network, layer)
     kernels = selection.hwio()
     step = selection.steps()
-    kernels, stem_note = stem.unfold(kernels, network.family)
-    notes = [stem_note] if stem_note else []
+    notes = []
+    if layer is None or stem.is_named(selection.name):
+        kernels, stem_note = stem.unfold(kernels, network.family)
+        notes = [stem_note] if stem_note else []
     others = len(network.layers) - 1
+    name = printable(name)
     description = f"{name}, {network.format}"
     provenance = {"format": network.format, "layer": selection.name, "shape": list(selection.shape)}
     if path is not None and path.is_file():
@@ -164,6 +185,7 @@ def _open_network(
             ("Weights", description),
             ("Layer", f"{selection.describe()}; {why}"),
             ("Others seen", f"{others} more with 4-d weights" if others else "none"),
+            *_candidates(network, selection),
         ],
         details=[
             *network.facts,
@@ -172,7 +194,17 @@ def _open_network(
         notes=[*notes, *selection.notes, *_notes(kernels[None], step, selection)],
         listing=[other.describe() for other in network.layers],
         provenance=provenance,
+        dtype=selection.dtype,
     )
+
+
+def _candidates(network: Network, selection: Layer) -> list[tuple[str, str]]:
+    """What else looked like the layer that sees the image, in a line of the report's head."""
+    found = rivals(network, selection)
+    if not found:
+        return []
+    more = f"; {len(found) - 5} more" if len(found) > 5 else ""
+    return [("Candidates too", "; ".join(one.describe() for one in found[:5]) + more)]
 
 
 def _in_layout(network: Network, layout: str) -> Network:
@@ -193,6 +225,10 @@ def _notes(kernels: np.ndarray, step: np.ndarray | None, layer: Layer | None = N
             "Each filter is measured by its dominant spatial profile; colour_share in kernels.csv is the part "
             "of its energy that the profile holds."
         )
+    if layer is not None and layer.role:
+        notes.append(f"This array is {layer.role}.")
+    if layer is not None and layer.transposed:
+        notes.append("A transposed convolution: its kernels are what it paints, not what it sees.")
     if layer is not None and layer.depthwise:
         notes.append("A depthwise layer: every filter sees one channel.")
     if step is not None and step.any():

@@ -11,7 +11,8 @@ import ml_dtypes
 import numpy as np
 
 from .layer import Layer, Network, WeightsError, natural
-from .limits import Limits, from_bytes, read_file
+from .limits import Limits, from_bytes, is_within, read_file
+from .roles import weights_among
 
 _ARRAY = 1  # flax.serialization's _MsgpackExtType.ndarray
 _MOST, _DEEP = 1_000_000, 100
@@ -41,11 +42,11 @@ def read_msgpack(path: Path, limits: Limits) -> Network:
             return from_bytes(values, np.dtype(dtype), shape, limits, name)
 
         layers.append(tree_layer(name, shape, np.dtype(dtype).name, load))
-    return Network("Flax msgpack", _sorted(layers), "names", "tensorflow")
+    return Network("Flax msgpack", weights_among(_sorted(layers)), "names", "tensorflow")
 
 
 def _arrays(msgpack: Any, data: bytes) -> Iterator[tuple[str, tuple[int, ...], Any, bytes]]:
-    """(name, shape, dtype, bytes) of every array with four axes; containers are walked, not built."""
+    """(name, shape, dtype, bytes) of every array; containers are walked, not built."""
     walker = msgpack.Unpacker(
         None, max_buffer_size=len(data), strict_map_key=False, ext_hook=msgpack.ExtType
     )
@@ -85,16 +86,18 @@ def _arrays(msgpack: Any, data: bytes) -> Iterator[tuple[str, tuple[int, ...], A
 
 
 def _array(msgpack: Any, data: bytes, name: str) -> tuple[tuple[int, ...], Any, bytes] | None:
-    """An array's shape, dtype and bytes, if it has four axes."""
+    """An array's shape, dtype and bytes, if it has an axis at all and holds anything."""
     inner = msgpack.Unpacker(None, max_buffer_size=len(data))
     inner.feed(data)
     if inner.read_array_header() != 3:
         raise WeightsError(f"{name} is no array")
     axes = inner.read_array_header()
-    if axes != 4:
-        return None
+    if axes > 32:
+        raise WeightsError(f"{name} is no array")
     shape = tuple(inner.unpack() for _ in range(axes))
     dtype, values = inner.unpack(), inner.unpack()
+    if axes == 0 or 0 in shape:
+        return None
     if not all(isinstance(n, int) and n > 0 for n in shape) or not isinstance(values, bytes):
         raise WeightsError(f"{name} is no array")
     text = dtype.decode() if isinstance(dtype, bytes) else str(dtype)
@@ -153,7 +156,13 @@ def read_orbax(folder: Path, limits: Limits) -> Network:
         raise
     except Exception as error:  # TensorStore answers damaged stores with any of several errors
         raise WeightsError(f"{folder} is a damaged Orbax checkpoint") from error
-    return Network("Orbax", _sorted(layers), "names", "tensorflow", (("Checkpoint", place.name),))
+    return Network(
+        "Orbax",
+        weights_among(_sorted(layers)),
+        "names",
+        "tensorflow",
+        (("Checkpoint", place.name),),
+    )
 
 
 def _stored(
@@ -163,7 +172,7 @@ def _stored(
     spec = {"driver": driver, "kvstore": {**store, "path": path}}
     array = tensorstore.open(spec, open=True, read=True).result()
     shape = tuple(int(n) for n in array.shape)
-    if len(shape) != 4 or 0 in shape:
+    if not shape or 0 in shape:
         return None
 
     def load() -> np.ndarray:
@@ -194,11 +203,10 @@ def _checkpoint(folder: Path, depth: int = 2) -> Path | None:
 
 
 def _no_links_out(folder: Path) -> None:
-    root = folder.resolve()
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(place) / name
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            if path.is_symlink() and not is_within(path.resolve(), folder):
                 raise WeightsError(
                     f"{path.name} in {folder.name} is a link that leads out of it: not read"
                 )

@@ -6,16 +6,21 @@ Source: the layouts that keras.src.saving (legacy/hdf5_format.py and saving_lib.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from .keras_config import convolutions, in_order, stride_of
+from .keras_config import Convolution, convolutions, in_order, stride_of
 from .layer import Layer, Network, WeightsError
 from .limits import Limits, parse_json, read_file, read_member
+from .roles import weights_among
 
 _DEEP, _MANY = 40, 200_000
 
@@ -50,7 +55,10 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
             version = file.attrs.get("keras_version")
             if version is not None:
                 facts.append(("Written by", f"Keras {_text(version).decode()}"))
-            datasets = {p: (d.shape, str(d.dtype)) for p, d in _datasets(file) if len(d.shape) == 4}
+            datasets = {
+                p: (d.shape, str(d.attrs.get("dtype", d.dtype))) for p, d in _datasets(file)
+            }
+            names = _names(file)
     except WeightsError:
         raise
     except Exception as error:  # HDF5 answers damaged files with any of several errors
@@ -61,51 +69,126 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
             with h5py.File(io.BytesIO(data), "r") as file:
                 dataset: Any = file[place]
                 limits.array(dataset.shape, dataset.dtype.itemsize, place)
-                return dataset[()]
+                return _typed(dataset[()], datasets[place][1])
         except WeightsError:
             raise
         except Exception as error:
             raise WeightsError(f"{place} in {name} is damaged") from error
 
     found = list(convolutions(config))
-    layers = []
-    for place, settings in in_order(datasets, found):
-        shape, dtype = datasets[place]
-        if 0 in shape:
-            continue
-        parts = place.split("/")
-        depthwise = "depthwise" in place.lower() or settings.kind.startswith(
-            ("Depthwise", "Separable")
-        )
-        pointwise = parts[-1].startswith("pointwise") or (
-            settings.kind.startswith("Separable") and parts[-2:] == ["vars", "1"]
-        )
-        theano = settings.settings.get("dim_ordering") == "th"
-        layout = "oihw" if theano else "hwim" if depthwise and not pointwise else "hwio"
-        layers.append(
-            Layer(
-                _name(place, settings.name, layout, pointwise=pointwise),
-                shape,
-                layout,
-                lambda p=place: load(p),
-                dtype,
-                stride_of(settings.settings),
-                depthwise=layout == "hwim",
-                notes=("Keras 1 on Theano: kernels as a convolution, turned by 180 degrees",)
-                if theano
-                else (),
-            )
-        )
+    arrays = [
+        _layer(place, settings, *datasets[place], names, partial(load, place))
+        for place, settings in in_order(datasets, found)
+        if 0 not in datasets[place][0]
+    ]
+    if any(place.startswith("model_weights/") for place in datasets):  # beside optimizer_weights
+        arrays = [a for a in arrays if a.role or not a.name.startswith("optimizer_weights/")]
+    layers = _seen_by_input(weights_among(arrays), found)
     order = "graph" if found else "names"  # Keras writes layers in the order in which they compute
-    return Network(form, tuple(layers), order, "tensorflow", tuple(facts))
+    return Network(form, layers, order, "tensorflow", tuple(facts))
 
 
-def _name(place: str, layer: str, layout: str, *, pointwise: bool) -> str:
-    """By the layer's own name, where the config tells it."""
-    if not layer:
+def _layer(
+    place: str,
+    settings: Convolution,
+    shape: tuple[int, ...],
+    dtype: str,
+    names: dict[str, str],
+    load: Callable[[], np.ndarray],
+) -> Layer:
+    parts = place.split("/")
+    known = settings.kind or _class_of(parts)
+    separable, transposed = known.startswith("Separable"), "Transpose" in known
+    pointwise = parts[-1].startswith("pointwise") or (separable and parts[-2:] == ["vars", "1"])
+    depthwise = not pointwise and (
+        "depthwise" in parts[-1].lower() or known.startswith("Depthwise") or separable
+    )
+    theano = settings.settings.get("dim_ordering") == "th"
+    layout = (
+        None
+        if len(shape) not in (4, 5)
+        else "oihw" if theano else "hwim" if depthwise and len(shape) == 4
+        else "hwoi" if transposed else "hwio"
+    )  # fmt: skip
+    turned = "Keras 1 on Theano: kernels as a convolution, turned by 180 degrees"
+    return Layer(
+        _name(place, settings, names, layout, pointwise=pointwise),
+        shape,
+        layout,
+        load,
+        dtype,
+        stride_of(settings.settings),
+        depthwise=layout == "hwim",
+        transposed=transposed,
+        notes=(turned,) if theano else (),
+        source=settings.name,
+    )
+
+
+def _class_of(parts: list[str]) -> str:
+    """The class by which Keras 3 counted the layer, where there is no config."""
+    for part in reversed(parts):
+        for snake, kind in _CLASSES.items():
+            if re.fullmatch(rf"{snake}(_\d+)?", part.lower()):
+                return kind
+    return ""
+
+
+_CLASSES = {
+    "separable_conv2d": "SeparableConv2D",
+    "depthwise_conv2d": "DepthwiseConv2D",
+    "conv2d_transpose": "Conv2DTranspose",
+    "conv3d_transpose": "Conv3DTranspose",
+}
+
+
+def _seen_by_input(layers: tuple[Layer, ...], found: list[Convolution]) -> tuple[Layer, ...]:
+    """Layers of the config alone, the first of them as the one that sees the input."""
+    known = {settings.name for settings in found}
+    own = [layer for layer in layers if layer.source in known] if found else list(layers)
+    rest = [layer for layer in layers if layer not in own]
+    return tuple(replace(layer, source="") for layer in (*own, *rest))
+
+
+def _typed(values: np.ndarray, dtype: str) -> np.ndarray:
+    """h5py gives bfloat16 as two bytes of no type; Keras says beside it what they are."""
+    if values.dtype.kind != "V":
+        return values
+    kind = getattr(ml_dtypes, dtype, None)
+    if kind is None or np.dtype(kind).itemsize != values.dtype.itemsize:
+        raise WeightsError(f"numbers of type {dtype} are not read")
+    return values.view(kind)
+
+
+def _names(root: Any) -> dict[str, str]:
+    """Keras 3's place of a layer's variables -> the layer's own name, which newer files tell."""
+    found: dict[str, str] = {}
+
+    def note(place: str, item: Any) -> None:
+        name = item.attrs.get("name") if place.endswith("vars") else None
+        if isinstance(name, str | bytes):
+            found[place] = _text(name).decode("utf-8", "replace")
+
+    root.visititems(note)
+    return found
+
+
+def _name(
+    place: str, settings: Convolution, names: dict[str, str], layout: str | None, *, pointwise: bool
+) -> str:
+    """By the layers' own names from the outermost, where the file tells them."""
+    own = settings.path or ((settings.name,) if settings.name else ())
+    if not own and (parts := place.split("/")) and "vars" in parts:
+        ends = [i + 1 for i, part in enumerate(parts) if part == "vars"]
+        known = names.get("/".join(parts[: ends[0]]))
+        if parts[-1] != "0" and not pointwise:
+            return place
+        outer = [names.get("/".join([*parts[:i], "vars"])) for i in range(2, ends[0] - 1, 2)]
+        own = (*[n for n in outer if n], known) if known else ()
+    if not own:
         return place
     leaf = "pointwise_kernel" if pointwise else "depthwise_kernel" if layout == "hwim" else "kernel"
-    return f"{layer}/{leaf}"
+    return "/".join((*own, leaf))
 
 
 def _datasets(root: Any) -> Iterator[tuple[str, Any]]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-# How the stored axes become Flax's (kh, kw, in, out). 'hwim' is Keras' depthwise order, in x multiplier.
+# How the stored axes become Flax's (kh, kw, in, out). 'hwim' is Keras' depthwise order, in x multiplier;
+# transposed convolutions are stored with inputs and outputs in each other's place.
 LAYOUTS = ("hwio", "oihw", "ohwi")
-_TO_HWIO = {"hwio": (0, 1, 2, 3), "oihw": (2, 3, 1, 0), "ohwi": (1, 2, 3, 0)}
+_TO_HWIO = {
+    **{"hwio": (0, 1, 2, 3), "oihw": (2, 3, 1, 0), "ohwi": (1, 2, 3, 0)},
+    **{"hwoi": (0, 1, 3, 2), "iohw": (2, 3, 0, 1)},
+}
+TURNED = {"hwio": "hwoi", "oihw": "iohw", "hwim": "hwoi", None: None}
 
 
 class WeightsError(ValueError):
@@ -25,7 +30,10 @@ class Layer:
     `shape` as stored; `layout` one of `LAYOUTS`, 'hwim' (Keras' depthwise), or None where the format
     does not tell; `load` gives the stored array in real numbers; `step` the quantisation step of
     every filter (out,) or one for all, in the units of `load`; `stride` (y, x) where known;
-    `depthwise`: every filter sees one channel; `notes`: what a reader of the report should know.
+    `depthwise`: every filter sees one channel; `transposed`: it makes an image rather than sees one;
+    `role`: what it is where it is not the network's weight (an optimiser's state, an average);
+    `refused`: why its kernels cannot be had; `sees`: whether it sees the network's input, None
+    where no graph tells, and `source` the name of that input; `notes`: what a reader of the report should know.
     """
 
     name: str
@@ -37,9 +45,16 @@ class Layer:
     depthwise: bool = False
     step: Callable[[], np.ndarray] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    transposed: bool = False
+    role: str = ""
+    refused: str = ""
+    sees: bool | None = None
+    source: str = ""
 
     def hwio(self) -> np.ndarray:
         """The kernels as float64 (kh, kw, in, out)."""
+        if self.refused:
+            raise WeightsError(f"{self.name}: {self.refused}")
         if self.layout is None:
             raise WeightsError(
                 f"{self.name}: the file does not tell the order of its axes {self.shape}; "
@@ -98,13 +113,16 @@ class Layer:
             text
             + stride
             + (", depthwise" if self.depthwise else "")
+            + (", transposed" if self.transposed else "")
             + (f", {self.dtype}" if self.dtype else "")
+            + (f", {self.role}" if self.role else "")
+            + (f"; {self.refused}" if self.refused else "")
         )
 
 
 @dataclass(frozen=True)
 class Network:
-    """The 4-d convolutions of one file, in the order that `order` names.
+    """The convolutions of one file, in the order that `order` names.
 
     `order`: 'graph' (as the network computes), 'declared' (as it was built or saved) or 'names'
     (sorted, which says nothing).
@@ -123,20 +141,7 @@ def with_layout(layer: Layer, layout: str) -> Layer:
         return layer
     if layout not in LAYOUTS:
         raise WeightsError(f"layout: {layout!r} is not one of auto, {', '.join(LAYOUTS)}")
-    fields = dict(layer.__dict__)
-    return Layer(**{**fields, "layout": layout})
-
-
-def tensor_layers(
-    tensors: Iterable[tuple[str, tuple[int, ...], str, Callable[[], np.ndarray]]],
-    layout: Callable[[str, tuple[int, ...]], str | None],
-) -> tuple[Layer, ...]:
-    """Layers of a plain list of tensors (name, shape, dtype, load): those with four axes."""
-    return tuple(
-        Layer(name, tuple(shape), layout(name, tuple(shape)), load, dtype)
-        for name, shape, dtype, load in tensors
-        if len(shape) == 4 and 0 not in shape
-    )
+    return replace(layer, layout=layout)
 
 
 def said(error: BaseException) -> str:

@@ -94,11 +94,25 @@ def parse_json(text: bytes, what: str) -> Any:
 def inside(folder: Path, name: str) -> Path:
     """The file `name` of `folder`; WeightsError where it or a link leads out of it."""
     path = (folder / name).resolve()
-    if Path(name).is_absolute() or not path.is_relative_to(folder.resolve()):
+    if Path(name).is_absolute() or ".." in Path(name).parts or not is_within(path, folder):
         raise WeightsError(f"{name!r} leads out of {folder.name or folder}: not read")
     if not path.is_file():
         raise WeightsError(f"{folder / name} is missing")
     return path
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether the resolved `path` lies in `folder`, or where huggingface_hub keeps that folder's files.
+
+    Its cache has <repository>/snapshots/<revision>/... of links into <repository>/blobs.
+    """
+    if path.is_relative_to(folder.resolve()):
+        return True
+    absolute = folder.absolute()
+    for place in (absolute, *absolute.parents):
+        if place.parent.name == "snapshots":
+            return path.is_relative_to((place.parents[1] / "blobs").resolve())
+    return False
 
 
 def from_bytes(data: Any, dtype: np.dtype, shape: tuple[int, ...], limits: Limits, what: str):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from .effective import turned
 from .layer import Layer, Network, WeightsError
+from .roles import weights_among
+from .safetensor import layout_by_name
 
 _DEEP = 30
 
@@ -21,6 +24,7 @@ def as_numpy(value: Any) -> np.ndarray:
     """A NumPy, JAX or torch array as NumPy's."""
     if hasattr(value, "detach"):  # torch's; bfloat16 has no NumPy type there
         value = value.detach().cpu()
+        value = value.dequantize() if getattr(value, "is_quantized", False) else value
         value = value.float() if value.is_floating_point() else value
         return value.numpy()
     return np.asarray(value)
@@ -33,10 +37,11 @@ def read(module: Any) -> Network:
         WeightsError: where there are none, or it is nothing of the kind.
     """
     if hasattr(module, "named_modules") and hasattr(module, "state_dict"):
-        network = Network("torch module", tuple(_torch_layers(module)), "declared")
+        network = Network("torch module", weights_among(list(_torch_layers(module))), "declared")
     elif isinstance(module, Mapping) or _is_flax(module):
-        layers = tuple(_leaves(module, "", None, 0, set()))
-        torch = bool(layers) and layers[0].layout == "oihw"
+        arrays = list(_leaves(module, "", None, 0, set()))
+        layers = weights_among(arrays)
+        torch = bool(layers) and "." in layers[0].name
         form = "torch state dict" if torch else "Flax parameters"
         # dicts of Flax's linen are sorted by JAX whenever they pass through it
         order = "declared" if torch or _is_flax(module) else "names"
@@ -60,12 +65,12 @@ def _torch_layers(module: Any) -> Iterator[Layer]:
         weight: Any = getattr(inner, "weight", None)
         if callable(weight):  # quantised modules
             weight = weight()
-        if not is_array(weight) or len(weight.shape) != 4 or "Transpose" in type(inner).__name__:
+        if not is_array(weight) or len(weight.shape) not in (4, 5):
             continue
         shape = tuple(int(n) for n in weight.shape)
         stride = getattr(inner, "stride", None)
         known = isinstance(stride, tuple) and len(stride) == 2
-        yield Layer(
+        layer = Layer(
             f"{name}.weight" if name else "weight",
             shape,
             "oihw",
@@ -73,14 +78,25 @@ def _torch_layers(module: Any) -> Iterator[Layer]:
             str(weight.dtype).removeprefix("torch."),
             stride if known else None,  # pyright: ignore[reportArgumentType]
             depthwise=getattr(inner, "groups", 1) > 1 and shape[1] == 1,
+            step=_steps(weight),
         )
+        transposed = "Transpose" in type(inner).__name__ or getattr(inner, "transposed", False)
+        yield turned(layer) if transposed else layer
+
+
+def _steps(weight: Any) -> Callable[[], np.ndarray] | None:
+    """The quantisation steps of a torch tensor, one or one a filter."""
+    if not getattr(weight, "is_quantized", False):
+        return None
+    if "per_channel" in str(weight.qscheme()):
+        return lambda: weight.q_per_channel_scales().numpy()
+    return lambda: np.array([weight.q_scale()])
 
 
 def _leaves(value: Any, name: str, owner: Any, depth: int, seen: set[int]) -> Iterator[Layer]:
-    """Arrays with four axes under `value`, in the order of its dicts and attributes."""
+    """Arrays under `value`, in the order of its dicts and attributes."""
     if is_array(value):  # a Flax variable is one too
-        if len(value.shape) == 4 and 0 not in value.shape:
-            yield _leaf(value, name, owner)
+        yield _leaf(value, name, owner)
         return
     if depth > _DEEP or id(value) in seen:
         return
@@ -94,7 +110,8 @@ def _leaves(value: Any, name: str, owner: Any, depth: int, seen: set[int]) -> It
     else:
         return
     for key, child in items:
-        yield from _leaves(child, f"{name}/{key}" if name else str(key), value, depth + 1, seen)
+        sep = "." if "." in str(key) or "." in name else "/"  # dotted as PyTorch does
+        yield from _leaves(child, f"{name}{sep}{key}" if name else str(key), value, depth + 1, seen)
 
 
 def _leaf(value: Any, name: str, owner: Any) -> Layer:
@@ -106,11 +123,31 @@ def _leaf(value: Any, name: str, owner: Any) -> Layer:
     return Layer(
         name,
         shape,
-        "oihw" if torch else "hwio",
+        _layout(name, shape, owner, torch=torch),
         lambda: as_numpy(value),
         str(value.dtype).removeprefix("torch."),
         (int(strides[0]), int(strides[1])) if known else None,  # pyright: ignore
         depthwise=(getattr(owner, "feature_group_count", 1) or 1) > 1
+        and len(shape) == 4
         and shape[2] == 1
         and not torch,
+        transposed="Transpose" in type(owner).__name__ and _is_flax(owner),
     )
+
+
+def _layout(name: str, shape: tuple[int, ...], owner: Any, *, torch: bool) -> str | None:
+    """torch's tensors are (out, in, kh, kw), Flax's modules (kh, kw, in, out); else by name and shape.
+
+    None where both orders fit: axes are never guessed.
+    """
+    if len(shape) not in (4, 5):
+        return None
+    if torch or _is_flax(owner):
+        return "oihw" if torch else "hwio"
+    told = layout_by_name(name, shape)
+    contradicted = {"hwio": (2, 3), "oihw": (0, 1)}.get(told or "")
+    if told is None or contradicted is None or len(shape) == 5:
+        return told
+    own = {"hwio": (0, 1), "oihw": (2, 3)}[told]
+    square, other = (shape[a] == shape[b] for a, b in (own, contradicted))
+    return None if other and not square else told

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from . import pickles
+from .effective import turned
 from .layer import Layer, Network, WeightsError
 from .limits import Limits, read_exactly, read_file, read_member
 from .pickles import Name, Record
+from .roles import OPTIMISER, weights_among
 from .torch_tensors import REBUILD, Storage, Tensor, count, storage_dtype
 
 # The pickled torch.serialization.MAGIC_NUMBER.
@@ -96,58 +98,73 @@ def read_pickle(path: Path, limits: Limits) -> Network:
 
 
 def _network(form: str, found: Any, limits: Limits) -> Network:
-    layers = []
-    for name, tensor, owner in _walk(found):
-        if len(tensor.size) != 4 or 0 in tensor.size or tensor.storage is None:
-            continue
-        stride = owner.get("stride") if isinstance(owner, dict) else None
-        known = (
-            isinstance(stride, tuple)
-            and len(stride) == 2
-            and all(isinstance(n, int) for n in stride)
-        )
-        groups = owner.get("groups") if isinstance(owner, dict) else None
-        layers.append(
-            Layer(
-                name,
-                tensor.size,
-                "oihw" if tensor.torch else None,
-                lambda t=tensor, n=name: t.numbers(limits, n),
-                str(tensor.storage.dtype),
-                stride if known else None,  # pyright: ignore[reportArgumentType]
-                depthwise=isinstance(groups, int) and groups > 1 and tensor.size[1] == 1,
-                step=None if tensor.scale is None else lambda t=tensor, n=name: t.step(limits, n),
-            )
-        )
-    return Network(form, tuple(layers), "declared")
+    layers = weights_among([_layer(*entry, limits) for entry in _walk(found)])
+    return Network(form, layers, "declared")
+
+
+def _layer(name: str, tensor: Tensor, owner: Any, role: str, limits: Limits) -> Layer:
+    settings = owner.state if isinstance(owner, Record) and isinstance(owner.state, dict) else {}
+    stride, groups = settings.get("stride"), settings.get("groups")
+    known = (
+        isinstance(stride, tuple) and len(stride) == 2 and all(isinstance(n, int) for n in stride)
+    )
+    is_kernel = len(tensor.size) == 4
+    layer = Layer(
+        name,
+        tensor.size,
+        "oihw" if tensor.torch else None,
+        lambda: tensor.numbers(limits, name),
+        str(tensor.storage.dtype) if tensor.storage else "",
+        stride if known else None,  # pyright: ignore[reportArgumentType]
+        depthwise=is_kernel and isinstance(groups, int) and groups > 1 and tensor.size[1] == 1,
+        step=None if tensor.scale is None else lambda: tensor.step(limits, name),
+        role=role,
+    )
+    transposed = settings.get("transposed") is True or (
+        isinstance(owner, Record) and "Transpose" in owner.kind.name
+    )
+    return turned(layer) if transposed and is_kernel and tensor.torch else layer
 
 
 _SILENT = ("_modules", "_parameters", "_buffers", "state_dict", "model_state_dict")
 
 
-def _walk(root: Any) -> Iterator[tuple[str, Tensor, Any]]:
-    """(name, tensor, the state of the module that holds it), in the order they were saved."""
-    todo: list[tuple[str, Any, Any]] = [("", root, None)]
+def _walk(root: Any) -> Iterator[tuple[str, Tensor, Any, str]]:
+    """(name, tensor, the module that holds it, role), in the order they were saved."""
+    todo: list[tuple[str, Any, Any, str]] = [("", root, None, "")]
     seen: set[int] = set()
     while todo:
-        name, value, owner = todo.pop()
+        name, value, owner, role = todo.pop()
         if id(value) in seen or isinstance(value, str | bytes | int | float | Name):
             continue
         seen.add(id(value))
         if isinstance(value, Tensor):
-            yield name or "tensor", value, owner
+            if value.storage is not None:
+                yield name or "tensor", value, owner, role
             continue
         if isinstance(value, Record):
-            state = value.state if isinstance(value.state, dict) else {}
-            inner = [*value.items.items(), *state.items()]
-            owner = state
+            inner = [*value.items.items(), *_state_of(value)]
+            owner = value
+            if value.kind.module.startswith("torch.optim.") and "swa" not in value.kind.module:
+                role = OPTIMISER
         elif isinstance(value, dict):
             inner = list(value.items())
+            if {"state", "param_groups"} <= {key for key in value if isinstance(key, str)}:
+                role = OPTIMISER
         elif isinstance(value, list | tuple):
             inner = list(enumerate(value))
         else:
             continue
         for key, child in reversed(inner):
             joined = name if key in _SILENT else f"{name}.{key}" if name else str(key)
-            keeps = key in ("_parameters", "_buffers")
-            todo.append((joined, child, owner if keeps or isinstance(child, Tensor) else None))
+            keeps = key in ("_parameters", "_buffers") or isinstance(child, Tensor)
+            todo.append((joined, child, owner if keeps else None, role))
+
+
+def _state_of(record: Record) -> list[tuple[Any, Any]]:
+    """What an object's state names; of the packed weights of quantised modules, which have no names."""
+    if isinstance(record.state, dict):
+        return list(record.state.items())
+    if isinstance(record.state, list | tuple):
+        return list(enumerate(record.state))
+    return []

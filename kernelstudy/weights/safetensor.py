@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -9,29 +10,59 @@ import ml_dtypes  # noqa: F401  (its import makes bfloat16 known to NumPy)
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from .layer import LAYOUTS, Network, WeightsError, natural, tensor_layers
-from .limits import Limits
+from .layer import LAYOUTS, Layer, Network, WeightsError, natural
+from .limits import Limits, inside, parse_json
+from .roles import weights_among
 
 _LAYOUT_OF_WRITER = {"pt": "oihw", "flax": "hwio", "jax": "hwio", "tf": "hwio", "mlx": "ohwi"}
 
 
 def read(path: Path, limits: Limits) -> Network:
     """The tensors of a file; who wrote it, and their names, tell the layout."""
+    arrays, family = _arrays(path, limits)
+    return Network("safetensors", weights_among(arrays), "names", family)
+
+
+def read_shards(path: Path, limits: Limits) -> Network:
+    """The tensors of the shards that an index (model.safetensors.index.json) names, beside it."""
+    limits.description(path.stat().st_size, path.name)
+    index = parse_json(path.read_bytes(), path.name)
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not all(isinstance(n, str) for n in places.values()):
+        raise WeightsError(f"{path.name} is no index of shards (no weight_map)")
+    arrays: list[Layer] = []
+    family = "torch"
+    for name in sorted(set(places.values())):
+        shard = inside(path.parent, name)
+        with shard.open("rb") as file:
+            if not claims_header(file.read(16)):
+                raise WeightsError(f"{name}, which {path.name} names, is no safetensors file")
+        own, family = _arrays(shard, limits)
+        arrays += [array for array in own if places.get(array.name) == name]
+    arrays.sort(key=lambda array: natural(array.name))
+    if missing := sorted(places.keys() - {array.name for array in arrays}):
+        raise WeightsError(f"{missing[0]} is not in the shard that {path.name} names for it")
+    facts = (("Shards", str(len(set(places.values())))),)
+    return Network("safetensors in shards", weights_among(arrays), "names", family, facts)
+
+
+def _arrays(path: Path, limits: Limits) -> tuple[list[Layer], str]:
     try:
         with safe_open(path, framework="numpy") as file:
             writer = (file.metadata() or {}).get("format", "")
-            tensors = []
+            arrays = []
             for name in sorted(file.keys(), key=natural):
                 tensor = file.get_slice(name)
+                shape = tuple(tensor.get_shape())
                 load = partial(_load, path, name, limits)
-                tensors.append((name, tuple(tensor.get_shape()), tensor.get_dtype(), load))
+                layout = layout_by_name(name, shape, writer)
+                arrays.append(Layer(name, shape, layout, load, tensor.get_dtype()))
     except SafetensorError as error:
         raise WeightsError(
             f"{path.name} is not a safetensors file that can be read: {error}"
         ) from error
-    layers = tensor_layers(tensors, lambda name, shape: _layout(name, shape, writer))
     family = "tensorflow" if writer in ("tf", "flax", "jax") else "torch"
-    return Network("safetensors", layers, "names", family)
+    return arrays, family
 
 
 def claims_header(start: bytes) -> bool:
@@ -51,13 +82,18 @@ def _load(path: Path, name: str, limits: Limits) -> np.ndarray:
             ) from error
 
 
-def _layout(name: str, shape: tuple[int, ...], writer: str) -> str | None:
+def layout_by_name(name: str, shape: tuple[int, ...], writer: str = "") -> str | None:
     """By the writing framework, then the tensor's name, then the one layout with square kernels."""
+    if len(shape) not in (4, 5):
+        return None
     if writer in _LAYOUT_OF_WRITER:
         return _LAYOUT_OF_WRITER[writer]
     last = name.replace("/", ".").rsplit(".", 1)[-1]
-    if last in ("weight", "kernel"):
-        return {"weight": "oihw", "kernel": "hwio"}[last]
+    kind = re.match(r"(weight|kernel)(_orig|_v)?$|original1?$", last)
+    if kind:
+        return "hwio" if kind[1] == "kernel" else "oihw"
+    if len(shape) == 5:
+        return None
     places = {"hwio": (0, 1), "oihw": (2, 3), "ohwi": (1, 2)}
     square = [way for way in LAYOUTS if shape[places[way][0]] == shape[places[way][1]]]
     return square[0] if len(square) == 1 else None

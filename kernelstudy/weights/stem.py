@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
-from .choice import BLOCK_OF
-
+# Shifted copies of a grey or colour image stacked as channels: input channels -> side of the block.
+BLOCK_OF = {12: 2, 16: 4, 48: 4}
 # What stacks them, and the order of (row in the block, column in the block, colour), slowest first.
 _ORDERS = {
     # Focus of YOLOv5 and YOLOX: (0, 0), (1, 0), (0, 1), (1, 1), each with all colours
@@ -13,6 +15,11 @@ _ORDERS = {
     # space_to_depth of TensorFlow and ONNX
     "tensorflow": (0, 1, 2),
 }
+
+
+def is_named(name: str) -> bool:
+    """Whether a layer's name says that it sees blocks of pixels."""
+    return bool(re.search(r"focus|space_?to_?depth|s2d|unshuffle|patchify", name, re.IGNORECASE))
 
 
 def unfold(kernels_hwio: np.ndarray, family: str) -> tuple[np.ndarray, str]:
@@ -23,7 +30,7 @@ def unfold(kernels_hwio: np.ndarray, family: str) -> tuple[np.ndarray, str]:
     """
     kh, kw, cin, out = kernels_hwio.shape
     block = BLOCK_OF.get(cin, 1) if kh == kw else 1
-    if block == 1 or cin == 4:  # 4 may as well be colour and transparency
+    if block == 1:
         return kernels_hwio, ""
     colours = cin // block**2
     order = _ORDERS[family]
@@ -36,5 +43,6 @@ def unfold(kernels_hwio: np.ndarray, family: str) -> tuple[np.ndarray, str]:
     return whole, (
         f"{cin} input channels are read as a space-to-depth stem of {block}x{block} pixels in {colours} "
         f"colours, {how} (the file does not tell): {kh}x{kw} kernels on the blocks are "
-        f"{block * kh}x{block * kw} on the image, in steps of {block} pixels."
+        f"{block * kh}x{block * kw} on the image, in steps of {block} pixels. Named with --layer, the "
+        "layer is measured as it is stored."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ml_dtypes
@@ -164,6 +164,11 @@ def _numpy_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Tensor:
     return found
 
 
+def _from_numpy(array: Any, *_: Any) -> Any:
+    """A tensor of another device, saved as a NumPy array."""
+    return replace(array, torch=True) if isinstance(array, Tensor) else array
+
+
 def _first(value: Any, *_: Any) -> Any:
     return value
 
@@ -173,6 +178,8 @@ REBUILD: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _typed_tensor,
     "torch._utils._rebuild_qtensor": _quantised,
+    "torch._utils._rebuild_device_tensor_from_numpy": _from_numpy,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _first,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
     "torch._tensor._rebuild_from_type_v2": lambda rebuild, kind, arguments, state: REBUILD[
