@@ -12,64 +12,111 @@ _DEEP = 40
 
 
 class Convolution(NamedTuple):
-    """`path`: the layers' own names from the outermost container; `counted`: Keras 3's place of its variables."""
+    """`path`: the layers' own names from the outermost container; `counted`: Keras 3's place of its variables.
+
+    `sees`: whether no layer with weights comes between it and the model's input `source`.
+    """
 
     name: str
     kind: str
     settings: dict[str, Any]
     path: tuple[str, ...] = ()
     counted: str = ""
+    sees: bool | None = None
+    source: str = ""
 
 
-def convolutions(config: Any) -> Iterator[Convolution]:
+Origin = frozenset[str]  # the inputs of the model that a value comes from, and _LAYER
+_LAYER = "a layer with weights"
+_WEIGHTED = re.compile(
+    r"Conv|Dense|LSTM|GRU|RNN|Embedding|Attention|LocallyConnected|Einsum|Quantized"
+)
+
+
+def convolutions(config: Any) -> list[Convolution]:
     """The convolutions of a model's config, of one, two or three dimensions, in its order."""
-    yield from _inside(config, (), "", 0)
+    return _inside(config, (), "", 0, frozenset({"input"}))[0]
 
 
 def _inside(
-    entry: Any, path: tuple[str, ...], counted: str, depth: int
-) -> Iterator[Convolution]:
-    """Those within a layer or model, whose own names are `path` and whose variables lie in `counted`."""
+    entry: Any, path: tuple[str, ...], counted: str, depth: int, origin: Origin
+) -> tuple[list[Convolution], Origin]:
+    """Those of a layer or model whose own names are `path`, whose variables lie in `counted`, and where
+    what comes out of it comes from.
+    """
     if depth > _DEEP or not isinstance(entry, dict):
-        return
-    kind, settings = entry.get("class_name"), entry.get("config")
+        return [], origin
+    kind, settings = str(entry.get("class_name")), entry.get("config")
     if isinstance(settings, list):  # Keras 1's Sequential
         settings = {"layers": settings}
     if not isinstance(settings, dict):
         settings = entry if isinstance(entry.get("layers"), list) else {}
-    name = str(settings.get("name", entry.get("name", "")))
-    if isinstance(kind, str) and re.search(r"Conv(olution)?[123]D(Transpose)?$", kind):
-        yield Convolution(name, kind, settings, path, counted)
-    inner = settings.get("layers")
-    if isinstance(inner, list):
-        seen: dict[str, int] = {}
-        for child in inner:
-            if not isinstance(child, dict):
-                continue
-            snake = _snake(str(child.get("class_name", "")))
-            count = seen[snake] = seen.get(snake, -1) + 1
-            place = f"{counted}layers/{snake}_{count}/" if count else f"{counted}layers/{snake}/"
-            own = child.get("config")
-            own_name = own.get("name") if isinstance(own, dict) else None
-            yield from _inside(
-                child, (*path, str(own_name or child.get("name", ""))), place, depth + 1
-            )
+    if re.search(r"Conv(olution)?[123]D(Transpose)?$", kind):
+        name = str(settings.get("name", entry.get("name", "")))
+        sees = bool(origin) and _LAYER not in origin
+        found = Convolution(
+            name, kind, settings, path, counted, sees, ", ".join(sorted(origin - {_LAYER}))
+        )
+        return [found], frozenset({_LAYER})
+    if isinstance(settings.get("layers"), list):
+        return _of_model(settings, path, counted, depth, origin)
     if isinstance(settings.get("layer"), dict):  # TimeDistributed and other wrappers
-        yield from _inside(settings["layer"], path, f"{counted}layer/", depth + 1)
+        return _inside(settings["layer"], path, f"{counted}layer/", depth + 1, origin)
+    return [], frozenset({_LAYER}) if _WEIGHTED.search(kind) else origin
+
+
+def _of_model(
+    settings: dict[str, Any], path: tuple[str, ...], counted: str, depth: int, origin: Origin
+) -> tuple[list[Convolution], Origin]:
+    """Layers in a row, or as their `inbound_nodes` say."""
+    children = [child for child in settings["layers"] if isinstance(child, dict)]
+    names = [_name_of(child) for child in children]
+    seen: dict[str, int] = {}
+    found: list[Convolution] = []
+    outputs: dict[str, Origin] = {}
+    last = origin
+    for child, name in zip(children, names, strict=True):
+        snake = _snake(str(child.get("class_name", "")))
+        count = seen[snake] = seen.get(snake, -1) + 1
+        place = f"{counted}layers/{snake}_{count}/" if count else f"{counted}layers/{snake}/"
+        before = list(_mentioned(child.get("inbound_nodes"), set(names), 0))
+        if before:
+            last = frozenset().union(*(outputs.get(n, frozenset()) for n in before))
+        elif child.get("class_name") == "InputLayer":
+            last = origin if depth else frozenset({name})
+        inner, last = _inside(child, (*path, name), place, depth + 1, last)
+        outputs[name] = last
+        found += inner
+    ends = list(_mentioned(settings.get("output_layers"), set(names), 0))
+    return found, frozenset().union(*(outputs[n] for n in ends)) if ends else last
+
+
+def _name_of(layer: dict[str, Any]) -> str:
+    own = layer.get("config")
+    name = own.get("name") if isinstance(own, dict) else None
+    return str(name or layer.get("name", ""))
+
+
+def _mentioned(value: Any, names: set[str], depth: int) -> Iterator[str]:
+    """The layers that a description of connections names, in Keras 2's lists or Keras 3's tensors."""
+    if isinstance(value, str) and value in names:
+        yield value
+    elif isinstance(value, dict | list) and depth < _DEEP:
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _mentioned(inner, names, depth + 1)
 
 
 def _snake(kind: str) -> str:
     """Conv2D -> conv2d, DepthwiseConv2D -> depthwise_conv2d, as Keras does."""
     kind = re.sub(r"\W+", "", kind)
-    return re.sub(
-        r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)
-    ).lower()
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", kind)).lower()
 
 
 def in_order(
     datasets: Iterable[str], found_in_config: list[Convolution]
 ) -> Iterator[tuple[str, Convolution]]:
-    """Each dataset with its settings, in the config's order; those that it lacks last, by name.
+    """Each dataset with its settings, in the config's order ('' for a layer that has none); those that
+    the config lacks last, by name.
 
     Keras 3 counts classes within their container (layers/functional/layers/conv2d) where older files
     have the layers' own names, nested models' inner ones after the outer.
@@ -83,6 +130,8 @@ def in_order(
         for place in own:
             left.remove(place)
             yield place, found
+        if not own:
+            yield "", found
     for place in left:
         yield place, Convolution("", "", {})
 

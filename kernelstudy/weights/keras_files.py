@@ -9,7 +9,6 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,14 +77,26 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
     found = list(convolutions(config))
     arrays = [
         _layer(place, settings, *datasets[place], names, partial(load, place))
+        if place
+        else missing(settings)
         for place, settings in in_order(datasets, found)
-        if 0 not in datasets[place][0]
+        if not place or 0 not in datasets[place][0]
     ]
-    if any(place.startswith("model_weights/") for place in datasets):  # beside optimizer_weights
-        arrays = [a for a in arrays if a.role or not a.name.startswith("optimizer_weights/")]
-    layers = _seen_by_input(weights_among(arrays), found)
-    order = "graph" if found else "names"  # Keras writes layers in the order in which they compute
-    return Network(form, layers, order, "tensorflow", tuple(facts))
+    order = "graph" if found else "names"
+    return Network(form, weights_among(arrays), order, "tensorflow", tuple(facts))
+
+
+def missing(settings: Convolution) -> Layer:
+    """A layer of the config whose weights are nowhere in the file."""
+    return Layer(
+        settings.name,
+        (),
+        None,
+        lambda: np.zeros(0),
+        refused=f"its weights ({settings.kind}) are not where this version of Keras keeps them",
+        sees=settings.sees,
+        source=settings.source,
+    )
 
 
 def _layer(
@@ -121,7 +132,8 @@ def _layer(
         depthwise=layout == "hwim",
         transposed=transposed,
         notes=(turned,) if theano else (),
-        source=settings.name,
+        sees=settings.sees and not pointwise,  # it sees what the depthwise half gives
+        source=settings.source,
     )
 
 
@@ -140,14 +152,6 @@ _CLASSES = {
     "conv2d_transpose": "Conv2DTranspose",
     "conv3d_transpose": "Conv3DTranspose",
 }
-
-
-def _seen_by_input(layers: tuple[Layer, ...], found: list[Convolution]) -> tuple[Layer, ...]:
-    """Layers of the config alone, the first of them as the one that sees the input."""
-    known = {settings.name for settings in found}
-    own = [layer for layer in layers if layer.source in known] if found else list(layers)
-    rest = [layer for layer in layers if layer not in own]
-    return tuple(replace(layer, source="") for layer in (*own, *rest))
 
 
 def _typed(values: np.ndarray, dtype: str) -> np.ndarray:

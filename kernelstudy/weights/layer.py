@@ -103,7 +103,9 @@ class Layer:
     def describe(self) -> str:
         """`name: 3x3, 3 -> 32, stride 2, float32`."""
         shape = self.shape_hwio()
-        if shape is None:
+        if not self.shape:
+            text = self.name
+        elif shape is None:
             text = f"{self.name}: {' x '.join(map(str, self.shape))} as stored"
         else:
             kh, kw, cin, cout = shape

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .graphs import LAYER, Origins
 from .layer import Layer, Network, WeightsError
-from .limits import Limits, from_bytes, inside, read_exactly, read_file
+from .limits import Limits, read_file
+from .onnx_values import Scope, attribute
 
 # Which input of a node is the weight; of quantised ones also its scale and zero point.
 _CONVOLUTIONS = {
     "Conv": (1, None, None),
     "FusedConv": (1, None, None),
+    "DeformConv": (1, None, None),
     "ConvInteger": (1, None, 3),
     "QLinearConv": (3, 4, 5),
 }
+_TRANSPOSED = {"ConvTranspose": (1, None, None), "QLinearConvTranspose": (3, 4, 5)}
+MOST_NODES, DEEPEST = 200_000, 16
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 
 
@@ -60,13 +64,13 @@ def read(path: Path, limits: Limits) -> Network:
         model.ParseFromString(read_file(path, limits))
     except DecodeError as error:
         raise WeightsError(f"{path.name} is a damaged ONNX model") from error
-    graph = _Graph(model.graph, path.parent, limits)
-    layers = []
-    for node in model.graph.node:
-        if node.op_type in _CONVOLUTIONS:
-            found = _layer(node, graph, len(layers))
-            if found is not None:
-                layers.append(found)
+    scope = Scope(model.graph, path.parent, limits)
+    scope.opset = max(
+        (o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=17
+    )
+    walk = _Walk({(f.domain, f.name): f for f in model.functions})
+    walk.graph(model.graph.node, scope, input_origins(model.graph), 0)
+    layers = walk.layers
     producer = " ".join(filter(None, (model.producer_name, model.producer_version)))
     facts = (("Written by", producer),) if producer else ()
     tensorflow = "tf2onnx" in producer or "keras" in producer.lower()
@@ -85,159 +89,141 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
     return -1, place
 
 
-class _Graph:
-    """Where the values of a graph's names come from."""
+class _Walk:
+    """The convolutions of a graph, of its functions and of its subgraphs, in the order they run."""
 
-    def __init__(self, graph: Any, folder: Path, limits: Limits):
-        self.folder, self.limits = folder, limits
-        self.tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self.nodes = {output: node for node in graph.node for output in node.output}
+    def __init__(self, functions: dict[tuple[str, str], Any]):
+        self.functions, self.layers, self.count = functions, [], 0
 
-    def shape(self, name: str) -> tuple[tuple[int, ...], str] | None:
-        """Shape and type of a constant, without its numbers; None where it is none."""
-        for tensor, axes in self._source(name):
-            shape = tuple(int(n) for n in tensor.dims)
-            if axes is not None:
-                if sorted(axes) != list(range(len(shape))):
-                    return None
-                shape = tuple(shape[i] for i in axes)
-            return shape, _dtype(tensor.data_type)[1]
-        return None
+    def graph(self, nodes: Any, scope: Scope, found: Origins, depth: int) -> Origins:
+        """Walk the nodes; gives `found` with the origins of what they compute."""
+        for node in nodes:
+            self.count += 1
+            if self.count > MOST_NODES or depth > DEEPEST:
+                raise WeightsError("the graph has too many nodes, or functions within functions")
+            # what nothing makes comes from outside, declared or not
+            found.update(
+                {
+                    n: frozenset({n})
+                    for n in node.input
+                    if n and n not in found and not scope.knows(n)
+                }
+            )
+            function = self.functions.get((node.domain, node.op_type))
+            inner = [
+                a for a in node.attribute if a.type == 5 and a.HasField("g")
+            ]  # of If, Loop and Scan
+            if function is not None:
+                self._function(function, node, scope, found, depth)
+                continue
+            for entry in inner:
+                own = Scope(entry.g, scope.folder, scope.limits, scope)
+                given = dict(found)
+                fed = _united(found, node.input)
+                given |= {value.name: fed for value in entry.g.input}
+                self.graph(entry.g.node, own, given, depth + 1)
+                fed = _united(given, [value.name for value in entry.g.output])
+                found.update({out: _united(found, [out]) | fed for out in node.output})
+            origin = _united(found, node.input)
+            if node.op_type in _CONVOLUTIONS or node.op_type in _TRANSPOSED:
+                data = found.get(node.input[0], frozenset()) if node.input else frozenset()
+                self.layers.append(_layer(node, scope, len(self.layers), data))
+            if origin and _has_weights(node, scope):
+                origin = frozenset({LAYER})
+            found.update({out: _united(found, [out]) | origin for out in node.output})
+        return found
 
-    def value(self, name: str) -> np.ndarray:
-        """A constant in real numbers: dequantised, transposed and cast as the graph does it."""
-        return self._value(name, 0)[0]
-
-    def step(self, name: str) -> np.ndarray | None:
-        """The quantisation step that DequantizeLinear gives it, one or one a filter."""
-        return self._value(name, 0)[1]
-
-    def _source(self, name: str) -> Iterator[tuple[Any, tuple[int, ...] | None]]:
-        axes: tuple[int, ...] | None = None
-        for _ in range(16):
-            if name in self.tensors:
-                yield self.tensors[name], axes
-                return
-            node = self.nodes.get(name)
-            if node is None:
-                return
-            if node.op_type == "Constant":
-                for attribute in node.attribute:
-                    if attribute.name == "value":
-                        yield attribute.t, axes
-                return
-            if node.op_type not in _PASSING or not node.input:
-                return
-            if node.op_type == "Transpose":
-                perm = tuple(_attribute(node, "perm") or ())
-                axes = perm if axes is None else tuple(perm[i] for i in axes if i < len(perm))
-            name = node.input[0]
-
-    def _value(self, name: str, depth: int) -> tuple[np.ndarray, np.ndarray | None]:
-        node = self.nodes.get(name)
-        if name in self.tensors:
-            return self._numbers(self.tensors[name]), None
-        if node is None or depth > 16:
-            raise WeightsError(f"{name} is not a constant of the graph")
-        if node.op_type == "Constant":
-            for tensor, _ in self._source(name):
-                return self._numbers(tensor), None
-            raise WeightsError(f"{name} is not a tensor")
-        values, step = self._value(node.input[0], depth + 1)
-        if node.op_type == "Transpose":
-            perm = tuple(_attribute(node, "perm") or range(values.ndim)[::-1])
-            return values.transpose(perm), step
-        if node.op_type == "QuantizeLinear":  # and back, at once: rounding to the steps
-            scale, zero = self._scales(node.input[1], node.input[2:3], values.ndim, node)
-            low, high = (0, 255) if zero.dtype == np.uint8 else (-128, 127)
-            return np.clip(np.round(values / scale) + zero.astype(float), low, high), None
-        if node.op_type == "DequantizeLinear":
-            scale, zero = self._scales(node.input[1], node.input[2:3], values.ndim, node)
-            return (values.astype(float) - zero.astype(float)) * scale, np.ravel(scale)
-        if node.op_type in _PASSING:  # Identity, and casts between floats
-            return values, step
-        raise WeightsError(f"{name} is computed by {node.op_type}, not a constant of the graph")
-
-    def _scales(self, scale: str, zero: Any, ndim: int, node: Any) -> tuple[np.ndarray, np.ndarray]:
-        axis = _attribute(node, "axis") if ndim > 1 else 0
-        axis = (1 if axis is None else int(axis)) % max(ndim, 1)
-        found: list[np.ndarray] = [self.value(scale).astype(np.float64)]
-        found.append(self.value(zero[0]) if zero and zero[0] else np.zeros((), np.int8))
-        shape = [-1 if i == axis else 1 for i in range(ndim)]
-        return tuple(v if v.size == 1 else v.reshape(shape) for v in found)  # type: ignore[return-value]
-
-    def _numbers(self, tensor: Any) -> np.ndarray:
-        shape, what = tuple(int(n) for n in tensor.dims), tensor.name or "a constant"
-        dtype, _ = _dtype(tensor.data_type)
-        if dtype is None:
-            raise WeightsError(f"{what} is of a type that is not read")
-        size = self.limits.array(shape, dtype.itemsize, what)
-        if tensor.data_location == 1:
-            return from_bytes(self._external(tensor, size), dtype, shape, self.limits, what)
-        if tensor.raw_data and dtype.name not in _PACKED:
-            return from_bytes(tensor.raw_data, dtype.newbyteorder("<"), shape, self.limits, what)
-        from onnx import numpy_helper
-
-        try:
-            return numpy_helper.to_array(tensor)
-        except (ValueError, TypeError) as error:
-            raise WeightsError(f"{what} does not hold the numbers that its shape needs") from error
-
-    def _external(self, tensor: Any, size: int) -> bytes:
-        told = {entry.key: entry.value for entry in tensor.external_data}
-        path = inside(self.folder, told.get("location", ""))
-        offset = int(told.get("offset", "0")) if told.get("offset", "0").isdigit() else 0
-        with path.open("rb") as file:
-            file.seek(min(offset, path.stat().st_size))
-            return read_exactly(file, size, path.name)
+    def _function(self, function: Any, node: Any, scope: Scope, found: Origins, depth: int) -> None:
+        own = scope.of_function(function, node)
+        given = {
+            name: found.get(outer, frozenset())
+            for name, outer in zip(function.input, node.input, strict=False)
+        }
+        given = self.graph(function.node, own, given, depth + 1)
+        for out, name in zip(node.output, function.output, strict=False):
+            found[out] = given.get(name, frozenset())
+            scope.aliases[out] = (own, name)
 
 
-_PACKED = ("int4", "uint4", "int2", "uint2", "float4_e2m1fn")  # several numbers a byte
-_PASSING = ("Identity", "Cast", "Transpose", "DequantizeLinear", "QuantizeLinear")
+def input_origins(graph: Any) -> Origins:
+    """The graph's inputs that are no weights."""
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {tensor.values.name for tensor in graph.sparse_initializer}
+    return {v.name: frozenset({v.name}) for v in graph.input if v.name not in constants}
 
 
-def _layer(node: Any, graph: _Graph, count: int) -> Layer | None:
+def _united(found: Origins, names: Any) -> frozenset[str]:
+    return frozenset().union(*(found.get(name, frozenset()) for name in names))
+
+
+def _has_weights(node: Any, scope: Scope) -> bool:
+    """Whether a node multiplies with weights; an operator that nobody knows may."""
+    if node.op_type in _CONVOLUTIONS or node.op_type in _TRANSPOSED or node.op_type in _RECURRENT:
+        return True
+    if node.op_type in ("MatMul", "Gemm", "MatMulInteger", "QLinearMatMul", "QGemm"):
+        return any(scope.is_constant(name) for name in node.input[:5] if name)
+    return node.domain not in ("", "ai.onnx", "com.microsoft", "ai.onnx.ml")
+
+
+_RECURRENT = ("LSTM", "GRU", "RNN", "Attention", "MultiHeadAttention", "FusedGemm", "FusedMatMul")
+
+
+def _layer(node: Any, scope: Scope, count: int, data: frozenset[str]) -> Layer:
+    """A convolution; one whose weights cannot be had is told all the same."""
     weight, scale, zero = (
         None if i is None or i >= len(node.input) else node.input[i] or None
-        for i in _CONVOLUTIONS[node.op_type]
+        for i in (_CONVOLUTIONS | _TRANSPOSED)[node.op_type]
     )
-    known = graph.shape(weight) if weight else None
-    if weight is None or known is None or len(known[0]) != 4 or 0 in known[0]:
-        return None
-    shape, dtype = known
-    group = int(_attribute(node, "group") or 1)
-    strides = tuple(int(n) for n in _attribute(node, "strides") or (1, 1))
+    transposed = node.op_type in _TRANSPOSED
+    known, refused = None, "it has no weights"
+    if weight is not None:
+        try:
+            known, refused = scope.shape(weight), ""
+        except WeightsError as error:
+            refused = str(error)
+    shape, dtype = known or ((), "")
+    if known and len(shape) != 4:
+        size = " x ".join(map(str, shape))
+        refused = f"a {len(shape) - 2}-D convolution ({size} as stored), which is not measured"
+    elif known and 0 in shape:
+        refused = "its weights are empty"
+    group = int(attribute(node, "group") or 1)
+    strides = tuple(int(n) for n in attribute(node, "strides") or (1, 1))
 
     def load() -> np.ndarray:
-        values = graph.value(weight)
+        values = scope.value(weight)
         if zero is not None:
-            values = values.astype(float) - _column(graph.value(zero), values.ndim)
-        return values if scale is None else values * _column(graph.value(scale), values.ndim)
+            values = values.astype(float) - _column(scope.value(zero), values.ndim)
+        return values if scale is None else values * _column(scope.value(scale), values.ndim)
 
     def step() -> np.ndarray:
         if node.op_type == "ConvInteger":
             return np.ones(1)  # the scale comes later in the graph; here are whole numbers
         if scale is not None:
-            return np.ravel(graph.value(scale))
-        found = graph.step(weight)
+            return np.ravel(scope.value(scale))
+        found = scope.step(weight)
         return np.zeros(1) if found is None else found
 
-    quantised = node.op_type in ("ConvInteger", "QLinearConv") or dtype in (
-        "int8",
-        "uint8",
-        "int4",
-        "uint4",
+    quantised = node.op_type in ("ConvInteger", "QLinearConv") or (
+        dtype in ("int8", "uint8", "int4", "uint4")
     )
+    notes = (f"in groups of {shape[1]} channels",) if group > 1 and len(shape) > 1 else ()
+    if known and weight is not None and not scope.is_stored(weight):
+        notes = (*notes, f"Its weights are computed in the graph ({scope.rule(weight)}), as here.")
     return Layer(
-        weight if weight in graph.tensors else (node.name or f"conv {count}"),
+        scope.stored_name(weight) or (node.name or weight or f"conv {count}"),
         shape,
-        "oihw",
+        "iohw" if transposed else "oihw",
         load,
         dtype,
         strides if len(strides) == 2 else None,  # pyright: ignore[reportArgumentType]
-        depthwise=group > 1 and shape[1] == 1,
+        depthwise=not transposed and group > 1 and len(shape) > 1 and shape[1] == 1,
         step=step if quantised else None,
-        notes=(f"in groups of {shape[1]} channels",) if group > 1 and shape[1] > 1 else (),
+        notes=notes if not (group > 1 and len(shape) > 1 and shape[1] == 1) else notes[1:],
+        transposed=transposed,
+        refused=refused,
+        sees=bool(data) and LAYER not in data,
+        source=", ".join(sorted(data - {LAYER})),
     )
 
 
@@ -245,20 +231,3 @@ def _column(values: np.ndarray, ndim: int) -> np.ndarray:
     """A number, or one a filter, to go with weights whose first axis is the filters."""
     values = np.asarray(values, dtype=np.float64)
     return values if values.size == 1 else values.reshape(-1, *[1] * (ndim - 1))
-
-
-def _attribute(node: Any, name: str) -> Any:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return attribute.i if attribute.type == 2 else list(attribute.ints)
-    return None
-
-
-def _dtype(code: int) -> tuple[np.dtype | None, str]:
-    from onnx import helper
-
-    try:
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(code))
-    except (KeyError, ValueError, TypeError):
-        return None, f"type {code}"
-    return (None if dtype.hasobject else dtype), str(dtype)

@@ -59,10 +59,15 @@ def weights_among(arrays: Sequence[Layer]) -> tuple[Layer, ...]:
     ]
     kinds = _directions(marked)
     return tuple(
-        _in_three(layer)
+        _of_two(layer)
         for layer in effective(kinds)
-        if len(layer.shape) in (4, 5) and 0 not in layer.shape
+        if _may_convolve(layer) and 0 not in layer.shape
     )
+
+
+def _may_convolve(layer: Layer) -> bool:
+    # a graph tells a convolution of one dimension from a matrix; names do not
+    return len(layer.shape) in (4, 5) or (layer.sees is not None and len(layer.shape) in (0, 3))
 
 
 def role_of(array: Layer) -> str:
@@ -133,11 +138,13 @@ def _marked(array: Layer, role: str) -> Layer:
     return replace(array, role=role) if role != array.role else array
 
 
-def _in_three(layer: Layer) -> Layer:
-    if len(layer.shape) == 4 or layer.refused:
+def _of_two(layer: Layer) -> Layer:
+    if len(layer.shape) in (0, 4) or layer.refused:
         return layer
     size = " x ".join(map(str, layer.shape))
-    return replace(layer, refused=f"a 3-D convolution ({size} as stored), which is not measured")
+    dimensions = len(layer.shape) - 2
+    told = f"a {dimensions}-D convolution ({size} as stored), which is not measured"
+    return replace(layer, refused=told)
 
 
 def _directions(arrays: list[Layer]) -> list[Layer]:

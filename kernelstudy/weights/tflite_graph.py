@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .graphs import Step, in_running_order, origins, seen_by
 from .layer import Layer, Network, WeightsError
 from .limits import Limits, from_bytes, read_file
 
@@ -47,53 +50,158 @@ def _read(tflite: Any, data: bytes, what: str, limits: Limits) -> Network:
     if not model.SubgraphsLength():
         raise WeightsError(f"{what} holds no graph")
     graph = model.Subgraphs(0)
-    builtin = tflite.BuiltinOperator
-    layers, sources = [], {}
-    for i in _range(graph.OperatorsLength(), data, what):
-        operator = graph.Operators(i)
-        kind = kinds[operator.OpcodeIndex()]
-        if kind == builtin.DEQUANTIZE and operator.InputsLength() and operator.OutputsLength():
-            sources[operator.Outputs(0)] = operator.Inputs(0)  # float16 weights
-        if kind not in (builtin.CONV_2D, builtin.DEPTHWISE_CONV_2D) or operator.InputsLength() < 2:
-            continue
-        tensor = graph.Tensors(sources.get(operator.Inputs(1), operator.Inputs(1)))
-        shape = tuple(int(tensor.Shape(j)) for j in _range(tensor.ShapeLength(), data, what))
-        buffer = model.Buffers(tensor.Buffer())
-        if len(shape) != 4 or min(shape) < 1 or buffer is None or not buffer.DataLength():
-            continue
-        depthwise = kind == builtin.DEPTHWISE_CONV_2D
-        options = (tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions)()
-        stride = None
-        if operator.BuiltinOptions() is not None:
-            options.Init(operator.BuiltinOptions().Bytes, operator.BuiltinOptions().Pos)
-            stride = (options.StrideH(), options.StrideW())
-        name = (tensor.Name() or b"").decode("utf-8", "replace") or f"conv {len(layers)}"
-        values, step = _numbers(tensor, buffer, shape, name, limits)
-        dtype = _TYPES.get(tensor.Type())
-        layers.append(
-            Layer(
-                name,
-                shape,
-                "ohwi",
-                values,
-                np.dtype(dtype).name if dtype else f"type {tensor.Type()}",
-                stride,
-                depthwise=depthwise,
-                step=step,
-            )
+    names = {value: key for key, value in vars(tflite.BuiltinOperator).items() if key.isupper()}
+    operators = [graph.Operators(i) for i in _range(graph.OperatorsLength(), data, what)]
+    ops = [names.get(kinds[op.OpcodeIndex()], "CUSTOM") for op in operators]
+    makers = {
+        int(op.Outputs(j)): index
+        for index, op in enumerate(operators)
+        for j in _range(op.OutputsLength(), data, what)
+    }
+    stored = _Stored(model, graph, operators, ops, makers, data, what, limits)
+    steps = [
+        Step(
+            f"operator {i}",
+            _KINDS.get(kind, "other"),
+            _data_of(op, kind, stored),
+            _made(op, stored),
         )
-        if depthwise:  # (1, kh, kw, channels): every channel is a filter
-            turned = (shape[3], shape[1], shape[2], 1)
-            layers[-1] = _depthwise(layers[-1], turned)
+        for i, (op, kind) in enumerate(zip(operators, ops, strict=True))
+    ]
+    inputs = [str(graph.Inputs(j)) for j in _range(graph.InputsLength(), data, what)]
+    # what nothing makes and nothing stores comes from outside, declared or not
+    outside = {
+        n for step in steps for n in step.inputs if n not in inputs and stored.is_free(int(n))
+    }
+    seeing = origins(
+        in_running_order(steps), {n: frozenset({stored.name(int(n))}) for n in (*inputs, *outside)}
+    )
+    layers = []
+    for step, operator, kind in zip(steps, operators, ops, strict=True):
+        if step.kind in ("conv", "transposed", "function"):
+            sees, source = seen_by(step, seeing)
+            layer = _layer(tflite, operator, kind, stored, len(layers))
+            layers.append(replace(layer, sees=sees, source=source))
     description = (model.Description() or b"").decode("utf-8", "replace")
     facts = (("Written by", description),) if description else ()
     return Network("TFLite", tuple(layers), "graph", "tensorflow", facts)
 
 
-def _depthwise(layer: Layer, shape: tuple[int, ...]) -> Layer:
-    load = layer.load
-    fields = {**layer.__dict__, "shape": shape, "load": lambda: load().transpose(3, 1, 2, 0)}
-    return Layer(**fields)
+_KINDS = {
+    **{"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "conv", "CONV_3D": "conv"},
+    **{"TRANSPOSE_CONV": "transposed", "CONV_3D_TRANSPOSE": "transposed"},
+    **{"FULLY_CONNECTED": "weighted", "LSTM": "weighted", "EMBEDDING_LOOKUP": "weighted"},
+    **{"UNIDIRECTIONAL_SEQUENCE_LSTM": "weighted", "SVDF": "weighted", "RNN": "weighted"},
+    **{"WHILE": "function", "IF": "function", "CALL": "function", "CALL_ONCE": "other"},
+    **{"CUSTOM": "function", "STABLEHLO_CONVOLUTION": "function"},
+}
+
+
+class _Stored(NamedTuple):
+    """The tensors of the graph and what makes them."""
+
+    model: Any
+    graph: Any
+    operators: list[Any]
+    ops: list[str]
+    makers: dict[int, int]
+    data: bytes
+    what: str
+    limits: Limits
+
+    def name(self, index: int) -> str:
+        tensor = self.graph.Tensors(index)
+        return (tensor.Name() or b"").decode("utf-8", "replace") or f"tensor {index}"
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        tensor = self.graph.Tensors(index)
+        found = _range(tensor.ShapeLength(), self.data, self.what)
+        return tuple(int(tensor.Shape(j)) for j in found)
+
+    def buffer(self, index: int) -> Any:
+        found = self.model.Buffers(self.graph.Tensors(index).Buffer())
+        return found if found is not None and found.DataLength() else None
+
+    def is_free(self, index: int) -> bool:
+        return index >= 0 and index not in self.makers and self.buffer(index) is None
+
+
+def _data_of(operator: Any, kind: str, stored: _Stored) -> tuple[str, ...]:
+    """An operator's inputs, that which it turns into an image first."""
+    count = _range(operator.InputsLength(), stored.data, stored.what)
+    found = [int(operator.Inputs(j)) for j in count]
+    if kind in ("TRANSPOSE_CONV", "CONV_3D_TRANSPOSE") and len(found) > 2:
+        found = found[2:] + found[:2]  # after its output's size and its weights
+    return tuple(str(n) for n in found if n >= 0)
+
+
+def _made(operator: Any, stored: _Stored) -> tuple[str, ...]:
+    count = _range(operator.OutputsLength(), stored.data, stored.what)
+    return tuple(str(int(operator.Outputs(j))) for j in count)
+
+
+def _layer(tflite: Any, operator: Any, kind: str, stored: _Stored, count: int) -> Layer:
+    """A convolution; one whose weights cannot be had is told all the same."""
+    if _KINDS[kind] == "function" or operator.InputsLength() < 2:
+        told = (
+            "what is within it is not read" if _KINDS[kind] == "function" else "it has no weights"
+        )
+        name = f"{kind} {count}"
+        return Layer(name, (), None, lambda: np.zeros(0), refused=f"an operator {kind}: {told}")
+    index, order = int(operator.Inputs(1)), None
+    for _ in range(8):  # float16 weights, and weights that are only laid out anew
+        if index not in stored.makers or stored.buffer(index) is not None:
+            break
+        maker = stored.operators[stored.makers[index]]
+        op = stored.ops[stored.makers[index]]
+        if op == "RESHAPE" and order is None:
+            order = stored.shape(index)
+        elif op not in ("DEQUANTIZE", "CAST"):
+            break
+        index = int(maker.Inputs(0))
+    name, shape, buffer = stored.name(index), stored.shape(index), stored.buffer(index)
+    if buffer is None:
+        by = stored.ops[stored.makers[index]] if index in stored.makers else "nothing"
+        told = f"its weights are computed in the graph by {by}, not stored"
+        return Layer(name, (), None, lambda: np.zeros(0), refused=told)
+    tensor = stored.graph.Tensors(index)
+    values, step = _numbers(tensor, buffer, shape, name, stored.limits)
+    if order is not None and math.prod(order) == math.prod(shape):
+        values, shape = (lambda load=values, order=order: load().reshape(order)), order
+    dtype = _TYPES.get(tensor.Type())
+    layer = Layer(
+        name or f"conv {count}",
+        shape,
+        "ohwi",
+        values,
+        np.dtype(dtype).name if dtype else f"type {tensor.Type()}",
+        _stride(tflite, operator, kind),
+        depthwise=kind == "DEPTHWISE_CONV_2D",
+        step=step,
+        transposed=_KINDS[kind] == "transposed",
+    )
+    if len(shape) != 4 or min(shape) < 1:
+        size = " x ".join(map(str, shape))
+        told = f"a convolution whose weights are {size}, which is not measured"
+        return replace(layer, refused=told)
+    if layer.depthwise:  # (1, kh, kw, channels): every channel is a filter
+        turned = (shape[3], shape[1], shape[2], 1)
+        return replace(layer, shape=turned, load=lambda: values().transpose(3, 1, 2, 0))
+    return layer
+
+
+def _stride(tflite: Any, operator: Any, kind: str) -> tuple[int, int] | None:
+    options = {
+        "CONV_2D": tflite.Conv2DOptions,
+        "DEPTHWISE_CONV_2D": tflite.DepthwiseConv2DOptions,
+        "TRANSPOSE_CONV": tflite.TransposeConvOptions,
+    }.get(kind)
+    found = operator.BuiltinOptions()
+    if options is None or found is None:
+        return None
+    read = options()
+    read.Init(found.Bytes, found.Pos)
+    return read.StrideH(), read.StrideW()
 
 
 def _numbers(
