@@ -79,7 +79,8 @@ def _read(tflite: Any, data: bytes, what: str, limits: Limits) -> Network:
     layers = []
     for step, operator, kind in zip(steps, operators, ops, strict=True):
         if step.kind in ("conv", "transposed", "function"):
-            sees, source = seen_by(step, seeing)
+            # where operators have no outputs, their order is all there is
+            sees, source = seen_by(step, seeing) if makers else (None, "")
             layer = _layer(tflite, operator, kind, stored, len(layers))
             layers.append(replace(layer, sees=sees, source=source))
     description = (model.Description() or b"").decode("utf-8", "replace")
