@@ -13,7 +13,7 @@ from kernelstudy.handcrafted.linear import PADDINGS, Padding, check_padding
 from kernelstudy.handcrafted.stencils import Kernel
 from kernelstudy.handcrafted.worked_example import explain
 from kernelstudy.system.commandline import Parser
-from kernelstudy.system.errors import InputError
+from kernelstudy.system.errors import InputError, printable
 
 LONGEST_SIDE = 640  # longest side of a map in the figure, pixels
 FORMATS = (".png", ".pdf", ".svg")
@@ -31,10 +31,10 @@ def main(argv: list[str] | None = None) -> int:
         check_padding(options.padding, image.shape, (options.size, options.size))
         out = _writable(options.out, options.image)
     except ValueError as error:
-        print(f"kernelstudy.filter: {error}", file=sys.stderr)
+        print(f"kernelstudy.filter: {printable(str(error))}", file=sys.stderr)
         return 2
     _draw(title, image, kernels, options.padding, out)
-    print(f"maps: {out}")
+    print(f"maps: {printable(str(out))}")
     return 0
 
 
@@ -103,7 +103,7 @@ def _draw(
 def _input(path: Path | None) -> tuple[str, NDArray[np.float32]]:
     """A title and the grey image."""
     if path is not None:
-        return path.name, read_image(path)
+        return printable(path.name), read_image(path)
     from skimage import data
 
     return "camera (scikit-image)", data.camera().astype(np.float32) / 255

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -18,24 +20,43 @@ def patch_pca(images: ArrayLike, size: int) -> tuple[np.ndarray, np.ndarray]:
     not fit. Blind to: everything beyond second moments; near-equal eigenvalues make their axes
     arbitrary.
     """
-    images = np.asarray(images)
-    if images.ndim not in (3, 4) or not 0 < size <= min(images.shape[1:3]):
+    return patch_pca_of([np.asarray(images)], size)
+
+
+def check_images(shape: tuple[int, ...]) -> None:
+    """ValueError unless the shape is that of images (N, H, W[, C]) and can be no other's."""
+    if len(shape) not in (3, 4):
+        raise ValueError(f"images must be (N, H, W) or (N, H, W, C), not {shape}")
+    if len(shape) == 3 and shape[2] in (3, 4) and shape[1] > 8:
         raise ValueError(
-            f"patch_pca needs images (N, H, W[, C]) of at least {size} pixels, not {images.shape}"
+            f"images {shape} may be one colour image (H, W, C): give (1, H, W, C), or grey ones (N, H, W)"
         )
-    if images.ndim == 3:
-        images = images[..., None]
-    d = size * size * images.shape[-1]
-    mean = images.mean(axis=(0, 1, 2), dtype=np.float64)  # near each tap's own: keeps sums small
+    if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] > 8:
+        raise ValueError(f"images {shape} seem to be (N, C, H, W): give (N, H, W, C)")
+
+
+def patch_pca_of(stacks: Sequence[np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """`patch_pca` of stacks of images, each of a size of its own, (N, H, W[, C])."""
+    for images in stacks:
+        if images.ndim not in (3, 4) or not 0 < size <= min(images.shape[1:3]):
+            raise ValueError(
+                f"patch_pca needs images (N, H, W[, C]) of at least {size} pixels, not {images.shape}"
+            )
+        check_images(images.shape)
+    stacks = [images[..., None] if images.ndim == 3 else images for images in stacks]
+    d = size * size * stacks[0].shape[-1]
+    # near each tap's own: keeps sums small
+    mean = stacks[0].mean(axis=(0, 1, 2), dtype=np.float64)
     count, total, square = 0, np.zeros(d), np.zeros((d, d))
-    step = max(1, 2_000_000 // images[0].size)
-    for start in range(0, len(images), step):
-        block = images[start : start + step] - mean
-        windows = np.lib.stride_tricks.sliding_window_view(block, (size, size), axis=(1, 2))
-        patches = np.moveaxis(windows, 3, -1).reshape(-1, d)
-        count += len(patches)
-        total += patches.sum(axis=0)
-        square += patches.T @ patches
+    for images in stacks:
+        step = max(1, 2_000_000 // images[0].size) if len(images) else 1
+        for start in range(0, len(images), step):
+            block = images[start : start + step] - mean
+            windows = np.lib.stride_tricks.sliding_window_view(block, (size, size), axis=(1, 2))
+            patches = np.moveaxis(windows, 3, -1).reshape(-1, d)
+            count += len(patches)
+            total += patches.sum(axis=0)
+            square += patches.T @ patches
     if count < 2:
         raise ValueError("patch_pca needs at least 2 patches")
     covariance = (square - np.outer(total, total) / count) / (count - 1)

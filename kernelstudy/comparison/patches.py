@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kernelstudy.analysis.theory import patch_pca
+from kernelstudy.analysis.theory import check_images, patch_pca, patch_pca_of
+from kernelstudy.system.errors import InputError
 
 TILE, TILES = 64, 4096  # pixels a side; how many at most
 _ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -23,35 +24,48 @@ def patch_basis(images: Any, size: int) -> tuple[np.ndarray, str]:
     """
     if not isinstance(images, str | Path):
         array = np.asarray(images, dtype=np.float64)
-        if array.ndim not in (3, 4):
-            raise ValueError(f"images must be (N, H, W) or (N, H, W, C), not {array.shape}")
+        check_images(array.shape)
         grey, source = array.mean(axis=-1) if array.ndim == 4 else array, f"{len(array):,} images"
-    elif Path(images).is_dir():
-        grey, source = _directory_tiles(Path(images))
-    else:
-        grey, source = _data_set_images(str(images))
+        return patch_pca(grey, size)[1], source
+    if Path(images).is_dir():
+        stacks, source = _directory_tiles(Path(images), size)
+        return patch_pca_of(stacks, size)[1], source
+    grey, source = _data_set_images(str(images))
     return patch_pca(grey, size)[1], source
 
 
-def _directory_tiles(folder: Path) -> tuple[np.ndarray, str]:
+def _directory_tiles(folder: Path, size: int) -> tuple[list[np.ndarray], str]:
+    """Stacks of tiles, each of one size: of `TILE` pixels, or whole images that are smaller."""
     from kernelstudy.data.image_files import read_image
 
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in _ENDINGS)
-    tiles, count = [], 0
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file())
+    stacks: list[np.ndarray] = []
+    unread, small = [], 0
     for path in files:
-        image = read_image(path)
-        side = min(TILE, *image.shape)
-        if side < TILE:
+        try:
+            image = read_image(path)
+        except InputError as error:
+            unread.append(str(error))
             continue
-        count += 1
-        rows, columns = (n // TILE for n in image.shape)
-        cut = image[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
-        tiles.append(cut.swapaxes(1, 2).reshape(-1, TILE, TILE))
-        if sum(map(len, tiles)) >= TILES:
+        if min(image.shape) < size:
+            small += 1
+            continue
+        height, width = (min(TILE, n) for n in image.shape)
+        rows, columns = image.shape[0] // height, image.shape[1] // width
+        cut = image[: rows * height, : columns * width].reshape(rows, height, columns, width)
+        stacks.append(cut.swapaxes(1, 2).reshape(-1, height, width))
+        if sum(map(len, stacks)) >= TILES:
+            stacks[-1] = stacks[-1][: TILES - sum(map(len, stacks[:-1]))]
             break
-    if not tiles:
-        raise ValueError(f"--images: {folder} holds no image of {TILE} x {TILE} pixels or more")
-    return np.concatenate(tiles)[:TILES], f"{count} of the images in {folder.name}"
+    if not stacks:
+        why = f": {unread[0]}" if unread else f" of {size} x {size} pixels or more"
+        raise ValueError(f"--images: {folder} holds no image{why}")
+    told = f"{len(stacks)} of the {len(files)} images in {folder.name}"
+    if unread:
+        told += f"; {len(unread)} could not be read, first {unread[0]}"
+    if small:
+        told += f"; {small} smaller than the kernels"
+    return stacks, told
 
 
 def _data_set_images(name: str) -> tuple[np.ndarray, str]:

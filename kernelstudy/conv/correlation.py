@@ -236,6 +236,11 @@ def _real(name: str, values: ArrayLike) -> Array:
 def _check_shapes(image: tuple[int, ...], layer: tuple[int, ...], padding: Padding) -> None:
     if len(image) not in (2, 3, 4):
         raise ValueError(f"images must be (H, W), (N, H, W) or (N, H, W, C), not {image}")
+    if len(image) == 3 and image[2] in (3, 4) and image[1] > 8:
+        raise ValueError(
+            f"images {image} may be one colour image (H, W, C): give its planes, (C, H, W), or "
+            "(1, H, W, C) with kernels (kh, kw, C, K)"
+        )
     if len(layer) not in (2, 3, 4):
         raise ValueError(f"kernels must be (kh, kw), (K, kh, kw) or (kh, kw, C, K), not {layer}")
     channels = image[3] if len(image) == 4 else 1

@@ -1,6 +1,8 @@
 """Image files of any common kind as grey levels."""
 
+import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,10 @@ def read_image(path: Path) -> NDArray[np.float32]:
 
     Colour is taken to luma with the weights of Rec. 709 (0.2126, 0.7152, 0.0722) on the values as
     stored, transparency is laid over white, the camera's orientation tag is obeyed. Of a file with
-    many pages the first is read. 16-bit colour keeps its depth in TIFF; in PNG its upper 8 bits.
+    many pages the first is read. Deep colour keeps its depth in TIFF; 16-bit PNG its upper 8 bits.
 
     Returns:
-        (H, W) float32, 0 = black and 1 = the file's white (255, 65535); float files as they are.
+        (H, W) float32, 0 = black and 1 = the file's white (255, 65535, 2^32 - 1); floats as they are.
 
     Raises:
         InputError: the file is missing, unreadable, empty, truncated, too large or not an image.
@@ -44,6 +46,8 @@ def read_image(path: Path) -> NDArray[np.float32]:
         raise InputError(f"{path} has more than {LIMIT:,} pixels: scale it down") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that can be read: PNG, JPEG, TIFF") from error
+    except InputError:
+        raise
     except Exception as error:  # a decoder may answer damaged bytes with any exception
         raise InputError(f"{path} is truncated or damaged: {error}") from error
     if not np.isfinite(grey).all():
@@ -52,9 +56,11 @@ def read_image(path: Path) -> NDArray[np.float32]:
 
 
 def _decode(path: Path) -> NDArray[np.float32]:
+    with path.open("rb") as file:
+        tiff = file.read(4) in _TIFF
+    if tiff and (found := _tiff(path)) is not None:
+        return found
     with Image.open(path) as file:
-        if file.format == "TIFF" and file.mode.startswith("RGB") and _depth(file) > 8:
-            return _deep_colour(path)
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):
             values = np.asarray(image).astype(np.float32)
@@ -69,20 +75,81 @@ def _decode(path: Path) -> NDArray[np.float32]:
         return _luma(np.asarray(image.convert("RGB")), 255)
 
 
-def _depth(file: Image.Image) -> int:
-    bits_per_sample = 258  # the TIFF tag
-    return max(getattr(file, "tag_v2", {}).get(bits_per_sample, (8,)))
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# TIFF's orientation, tag 274: how the stored array becomes what is to be seen.
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+_ALPHA = (1, 2)  # of tag 338: premultiplied, and not
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = range(4)  # tag 262
 
 
-def _deep_colour(path: Path) -> NDArray[np.float32]:
-    """A TIFF of 16-bit colour, of which Pillow would keep 8 bits."""
+def _tiff(path: Path) -> NDArray[np.float32] | None:
+    """The first page of a TIFF, of any depth and orientation; None where Pillow is to decode it.
+
+    Pillow keeps 8 bits of deep colour, and garbles uncompressed images whose sides are exchanged.
+    """
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is told once
     with tifffile.TiffFile(path) as file:
         page = file.pages.first
-        pixels = page.asarray()
+        kind, bits = int(page.photometric), page.bitspersample
+        if page.imagelength * page.imagewidth * page.imagedepth > LIMIT:
+            raise Image.DecompressionBombError
+        if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE):
+            return None
+        try:
+            pixels = page.asarray()
+        except (ValueError, KeyError, NotImplementedError) as error:
+            if "imagecodecs" not in str(error):
+                raise
+            if bits > 8:  # of which Pillow would keep 8
+                raise InputError(
+                    f"{path} is a TIFF of {bits} bits in the compression {page.compression.name}: save it "
+                    "without compression"
+                ) from error
+            return None
+        extra = [int(e) for e in page.extrasamples]
+        turn = page.tags.get(274)
+        colours = page.colormap
     pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
-    return _luma(pixels, np.iinfo(pixels.dtype).max)
+    if page.axes not in ("YX", "YXS", "SYX") or pixels.dtype.kind not in "buif":
+        raise InputError(
+            f"{path} is a TIFF of {pixels.dtype} pixels in the axes {page.axes}, which is not read"
+        )
+    grey = _grey(pixels, kind, bits, extra, colours)
+    return np.ascontiguousarray(_TURNS.get(int(turn.value) if turn else 1, np.asarray)(grey))
+
+
+def _grey(
+    pixels: np.ndarray, kind: int, bits: int, extra: list[int], colours: np.ndarray | None
+) -> NDArray[np.float32]:
+    """(H, W[, C]) as stored to grey levels: 0 black, 1 the type's white; floats as they are."""
+    floats = pixels.dtype.kind == "f"
+    signed = pixels.dtype.kind == "i"
+    white = 1.0 if floats else float(2 ** (bits - 1 if signed else bits) - 1)
+    if kind == _PALETTE and colours is not None:
+        return _luma(np.moveaxis(colours[:, pixels], 0, -1), 65535)
+    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+    count = 3 if kind == _RGB else 1
+    if pixels.shape[-1] < count:
+        raise InputError(f"a colour image of {pixels.shape[-1]} channels")
+    if kind == _RGB:
+        grey = _luma(pixels, white)
+    else:
+        grey = pixels[..., 0].astype(np.float32) / np.float32(white)
+        grey = 1 - grey if kind == _WHITE_IS_ZERO else grey
+    if extra and extra[0] in _ALPHA and pixels.shape[-1] > count:
+        alpha = pixels[..., count].astype(np.float32) / np.float32(white)
+        grey = (grey if extra[0] == 1 else grey * alpha) + (1 - alpha)
+    return grey
 
 
 def _luma(pixels: np.ndarray, white: float) -> NDArray[np.float32]:
