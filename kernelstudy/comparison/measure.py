@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pandas as pd
 
@@ -32,6 +33,8 @@ from kernelstudy.analysis.verdict import Verdict, judge
 from .within import NULL_NUMBERS, WITHIN_COLUMNS, Plane, kernels_a, ladder_within
 
 LARGEST = 32  # pixels; beyond it the symmetry sectors take minutes
+# Arithmetic in a type of float is off by an ulp or so, not by the half that rounding once may be.
+_PER_STEP = float(np.sqrt(12))
 _FLAT = 1e-3  # of the mean: a kernel that varies less is constant up to float16's rounding
 _GABOR_KERNELS, _GABOR_DRAWS, _GABOR_LARGEST = 128, 100, 16
 
@@ -49,7 +52,8 @@ class Subject:
     """What is measured: `kernels` (net, channel, k, k), spatial profiles.
 
     `colour_share` (net, channel): the part of a filter's energy that its profile holds, 1 for grey;
-    `rounding`: the quantisation step of every channel (channel,), zeros where there is none; `start`:
+    `rounding`: the quantisation step of every channel (channel,), zeros where there is none; `ulp`
+    (channel,): how far the stored type of float lets a weight be off; `start`:
     the same networks at step 0, `patch_basis` (k*k, k*k) of the images, where known; `seeds`: the
     networks' names.
     """
@@ -58,6 +62,7 @@ class Subject:
     kernels: np.ndarray
     colour_share: np.ndarray
     rounding: np.ndarray
+    ulp: np.ndarray
     start: np.ndarray | None = None
     patch_basis: np.ndarray | None = None
     seeds: tuple[int, ...] = (0,)
@@ -106,9 +111,22 @@ def subject(name: str, kernels_hwio: np.ndarray, **known: Any) -> Subject:
     profiles, share = _profiles(kernels)
     step = known.pop("rounding", None)
     rounding = np.broadcast_to(0.0 if step is None else step, (kernels.shape[-1],))
+    peak = np.abs(kernels).max(axis=(0, 1, 2, 3))
+    ulp = peak * float_precision(kernels, known.pop("dtype", ""))
     if known.get("start") is not None:
         known["start"], _ = _profiles(np.asarray(known["start"], dtype=np.float64))
-    return Subject(name, profiles, share, rounding, **known)
+    return Subject(name, profiles, share, rounding, ulp, **known)
+
+
+def float_precision(values: np.ndarray, dtype: str) -> float:
+    """The relative step of the type of float in which the weights are, or were before they were widened."""
+    names = {"bf16": ml_dtypes.bfloat16, "f16": np.float16, "f32": np.float32}
+    names |= {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16, "float32": np.float32}
+    kind = names.get(dtype.lower())
+    if kind is None:
+        with np.errstate(over="ignore"):
+            kind = np.float32 if (values.astype(np.float32) == values).all() else np.float64
+    return float(ml_dtypes.finfo(kind).eps)
 
 
 def _profiles(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,9 +156,9 @@ def measure_layer(
     is_single = len(profiles) == 1
     a = verdict.a
     if is_single and a is not None:
-        a = kernels_a(
-            profiles[0][flags[0] == ""], layer.rounding[flags[0] == ""], level=level, seed=seed
-        )
+        live = flags[0] == ""
+        rounding = np.hypot(layer.rounding, _PER_STEP * layer.ulp)[live]
+        a = kernels_a(profiles[0][live], rounding, level=level, seed=seed)
     p_permuted = None
     if is_single:
         rungs, p_permuted = ladder_within(

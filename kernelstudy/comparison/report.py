@@ -71,7 +71,8 @@ class Comparison:
     @property
     def introduction(self) -> list[str]:
         """Which layer this is, and what else was seen."""
-        return [f"{name.lower()}: {value}" for one in self.opened for name, value in one.facts]
+        lines = [f"{name.lower()}: {value}" for one in self.opened for name, value in one.facts]
+        return lines + ([f"image statistics: {self.images}"] if self.images else [])
 
     @property
     def sentences(self) -> list[str]:
@@ -213,7 +214,9 @@ def compare(
     ]
     layers, banks, image_source = [], [], ""
     for one in opened:
-        network = subject(one.name, one.kernels, rounding=one.rounding, **one.known)
+        network = subject(
+            one.name, one.kernels, rounding=one.rounding, dtype=one.dtype, **one.known
+        )
         size = network.kernels.shape[-1]
         if images is not None:
             basis, image_source = patch_basis(images, size)

@@ -114,11 +114,12 @@ def _population(a: PopulationInterval, verdict: Verdict) -> str:
 
 def _position(a: float) -> str:
     """Between which of the well-known operators a lies."""
+    at = [n for n in _NAMED if OPERATORS[n] == a or abs(OPERATORS[n] - a) < 1e-6]
+    if at:
+        return f"at {at[0]}"
     if a < 1:
         return "below Prewitt"
-    below = max((n for n in _NAMED if OPERATORS[n] <= a + 1e-9), key=lambda n: OPERATORS[n])
-    if abs(OPERATORS[below] - a) < 1e-6 or np.isinf(a):
-        return f"at {below}"
+    below = max((n for n in _NAMED if OPERATORS[n] <= a), key=lambda n: OPERATORS[n])
     above = min((n for n in _NAMED if OPERATORS[n] > a), key=lambda n: OPERATORS[n])
     return f"between {below} and {above}"
 

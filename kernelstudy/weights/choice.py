@@ -40,10 +40,8 @@ def choose(network: Network, name: str | None = None) -> tuple[Layer, str]:
         )
     if len(found) == 1:
         channels = _inputs(first)
-        plural = "s" if channels != 1 else ""
-        return _readable(
-            first, f"the only one whose {channels} input channel{plural} fit an image{why}"
-        )
+        fit = "input channels fit" if channels != 1 else "input channel fits"
+        return _readable(first, f"the only one whose {channels} {fit} an image{why}")
     return _readable(first, f"the first in order of those that may see the image{why}")
 
 
