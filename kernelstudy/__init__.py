@@ -5,6 +5,9 @@ no JAX.
 """
 
 import importlib
+import importlib.util
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kernelstudy.system.version import __version__ as __version__
@@ -39,6 +42,19 @@ __all__ = [
     "spread",
     "steer",
 ]
+
+
+def _settle_backend() -> None:
+    """Matplotlib cannot be imported where MPLBACKEND, inherited from a notebook, is of another environment."""
+    backend = os.environ.get("MPLBACKEND", "")
+    if backend.startswith("module://"):
+        with suppress(ImportError, ValueError):
+            if importlib.util.find_spec(backend.removeprefix("module://")) is not None:
+                return
+        os.environ["MPLBACKEND"] = "agg"
+
+
+_settle_backend()
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kernelstudy.system.commandline import Parser
+from kernelstudy.system.commandline import Parser, to_the_end
 from kernelstudy.system.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def main(words: list[str] | None = None) -> int:
         )
     except ValueError as error:
         return _tell(str(error))
+    except BrokenPipeError:  # told by nobody: the reader has left
+        raise
     except OSError as error:
         return _tell(f"{error.filename or options.out}: {error.strerror or error}")
     except MemoryError:
@@ -183,4 +185,4 @@ __signature__ = inspect.signature(compare)
 sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(to_the_end(main))

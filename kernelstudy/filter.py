@@ -12,8 +12,9 @@ from kernelstudy.handcrafted import bank
 from kernelstudy.handcrafted.linear import PADDINGS, Padding, check_padding
 from kernelstudy.handcrafted.stencils import Kernel
 from kernelstudy.handcrafted.worked_example import explain
-from kernelstudy.system.commandline import Parser
+from kernelstudy.system.commandline import Parser, to_the_end
 from kernelstudy.system.errors import InputError, printable
+from kernelstudy.system.software import devices_of
 
 LONGEST_SIDE = 640  # longest side of a map in the figure, pixels
 FORMATS = (".png", ".pdf", ".svg")
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         title, image = _input(options.image)
         check_padding(options.padding, image.shape, (options.size, options.size))
         out = _writable(options.out, options.image)
+        _start_jax()
     except ValueError as error:
         print(f"kernelstudy.filter: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -65,6 +67,12 @@ def _parser() -> Parser:
         "--worked-example", action="store_true", help="print one convolution step by step, and exit"
     )
     return parser
+
+
+def _start_jax() -> None:
+    import jax
+
+    devices_of(jax.local_devices)
 
 
 def _draw(
@@ -126,4 +134,4 @@ def _writable(out: Path, image: Path | None) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(to_the_end(main))

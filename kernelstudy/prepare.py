@@ -14,7 +14,7 @@ from kernelstudy.data.images import load
 from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS, TFDS
 from kernelstudy.data.store import obtain
-from kernelstudy.system.commandline import Parser
+from kernelstudy.system.commandline import Parser, to_the_end
 from kernelstudy.system.errors import ConfigError, InputError, near_miss
 
 
@@ -92,4 +92,4 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(to_the_end(main))

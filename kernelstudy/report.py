@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from kernelstudy.studies.sweep_report import report
-from kernelstudy.system.commandline import Parser
+from kernelstudy.system.commandline import Parser, to_the_end
 from kernelstudy.system.errors import InputError, RunError
 
 
@@ -38,6 +38,8 @@ def main(words: list[str] | None = None) -> int:
     except (InputError, RunError) as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # told by nobody: the reader has left
+        raise
     except OSError as error:
         print(f"kernelstudy: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
@@ -46,4 +48,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(to_the_end(main))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from kernelstudy import runs
 from kernelstudy.runs import lock, untrusted
+from kernelstudy.system.commandline import to_the_end
 from kernelstudy.system.errors import RunError, printable
 
 DONE, RUNNING, FAILED, INTERRUPTED, MISSING = "done", "running", "failed", "interrupted", "missing"
@@ -48,6 +49,8 @@ def main(words: list[str] | None = None) -> int:
         return 0
     try:
         statuses = [status_of(run) for run in _run_directories(words)]
+    except BrokenPipeError:  # told by nobody: the reader has left
+        raise
     except (OSError, ValueError) as error:
         print(f"kernelstudy.status: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -222,4 +225,4 @@ def duration(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(to_the_end(main))

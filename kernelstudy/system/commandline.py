@@ -2,7 +2,9 @@
 
 import argparse
 import importlib
+import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from kernelstudy.system.errors import InputError, listed, near_miss, printable, short
@@ -35,11 +37,28 @@ class Parser(argparse.ArgumentParser):
         raise InputError(message)
 
 
+def to_the_end(command: Callable[[], int | None]) -> int:
+    """A command's exit status; 141 without a word where the reader of its output has left (`| head`)."""
+    try:
+        try:
+            return command() or 0
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
 def main() -> int:
     """`kernelstudy COMMAND ...` is `python -m kernelstudy.COMMAND ...`, exit status included.
 
     Commands are imported by name and only when they are called: nothing in the package imports one.
     """
+    return to_the_end(_main)
+
+
+def _main() -> int:
     name, *words = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(_HELP)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 
+from kernelstudy.system import software
 from kernelstudy.system.errors import ConfigError, first_line
 from kernelstudy.training import compile_cache
 
@@ -28,8 +29,12 @@ def start(devices: int | None, *, distributed: bool = False) -> Started:
     JAX_COORDINATOR_ADDRESS=host:port, JAX_NUM_PROCESSES=n and JAX_PROCESS_ID=0 .. n-1.
 
     Raises:
-        ConfigError: more devices than there are, or no cluster to join.
+        ConfigError: more devices than there are, none of the kind asked for, or no cluster to join.
     """
+    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        raise ConfigError("JAX_DISABLE_JIT: a run is compiled before it starts; unset it")
+    # of the environment, where it would change a run's bits
+    jax.config.update("jax_enable_x64", False)
     for name in ("jax", "absl", "orbax"):
         logging.getLogger(name).setLevel(logging.WARNING)
     compile_cache.keep()
@@ -41,7 +46,7 @@ def start(devices: int | None, *, distributed: bool = False) -> Started:
             jax.config.update("jax_num_cpu_devices", devices or cores or 1)
     if distributed:
         _join()
-    found = jax.local_devices()
+    found = software.devices_of(jax.local_devices)
     if devices and devices > len(found):
         raise ConfigError(f"devices: {devices} is more than the {len(found)} there are")
     used = len(found[:devices])

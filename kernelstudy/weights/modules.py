@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -62,6 +63,8 @@ def _is_flax(value: Any) -> bool:
 
 def _torch_layers(module: Any) -> Iterator[Layer]:
     for name, inner in module.named_modules():
+        if "parametrizations" in name.split("."):  # what the weight is computed from
+            continue
         weight: Any = getattr(inner, "weight", None)
         if callable(weight):  # quantised modules
             weight = weight()
@@ -144,10 +147,10 @@ def _layout(name: str, shape: tuple[int, ...], owner: Any, *, torch: bool) -> st
         return None
     if torch or _is_flax(owner):
         return "oihw" if torch else "hwio"
-    told = layout_by_name(name, shape)
-    contradicted = {"hwio": (2, 3), "oihw": (0, 1)}.get(told or "")
-    if told is None or contradicted is None or len(shape) == 5:
-        return told
-    own = {"hwio": (0, 1), "oihw": (2, 3)}[told]
-    square, other = (shape[a] == shape[b] for a, b in (own, contradicted))
-    return None if other and not square else told
+    if len(shape) == 5:
+        return layout_by_name(name, shape)
+    square = {"hwio": shape[0] == shape[1], "oihw": shape[2] == shape[3]}
+    fits = [way for way, is_square in square.items() if is_square]
+    if len(fits) == 1:
+        return fits[0]
+    return layout_by_name(name, shape) if re.search(r"(weight|kernel)\w*$", name) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +34,30 @@ def read_zip(path: Path, limits: Limits) -> Network:
         if f"{top}byteorder" in names:
             told = read_member(archive, f"{top}byteorder", limits, description=True)
             order = ">" if told.strip() == b"big" else "<"
+        script = f"{top}constants.pkl" in names
+        constants = b""
+        if script:
+            constants = read_member(archive, f"{top}constants.pkl", limits, description=True)
 
-    def storage(pid: Any) -> Storage:
+    def storage(pid: Any, folder: str = "data") -> Storage:
         _, kind, key, _, numel = pid
 
         def read() -> bytes:
             with zipfile.ZipFile(path) as archive:
                 try:
-                    return read_member(archive, f"{top}data/{key}", limits)
+                    return read_member(archive, f"{top}{folder}/{key}", limits)
                 except KeyError as error:
                     raise WeightsError(f"{path.name} lacks the data of storage {key}") from error
 
         return Storage(storage_dtype(kind).newbyteorder(order), str(key), count(numel), read)
 
     found = pickles.load(io.BytesIO(text), REBUILD, storage, what=path.name)
-    script = f"{top}constants.pkl" in names
+    if constants:  # of a frozen module, whose code names them CONSTANTS.c0, ...
+        frozen = pickles.load(
+            io.BytesIO(constants), REBUILD, partial(storage, folder="constants"), what=path.name
+        )
+        if isinstance(frozen, list | tuple) and frozen:
+            found = [found, {"CONSTANTS": {f"c{i}": value for i, value in enumerate(frozen)}}]
     return _network("PyTorch (TorchScript)" if script else "PyTorch (zip)", found, limits)
 
 

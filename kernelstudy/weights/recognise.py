@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import (
+    exported,
     flax_trees,
     keras_files,
     numpy_files,
@@ -17,10 +18,10 @@ from . import (
     tflite_graph,
 )
 from .layer import Network, WeightsError, said
-from .limits import Limits
+from .limits import Limits, parse_json
 
 FORMATS = (
-    ".npy, .npz, safetensors, PyTorch (.pt, .pth), ONNX, Keras (.keras, .h5), TFLite, TensorFlow.js, "
+    ".npy, .npz, safetensors, PyTorch (.pt, .pth, .pt2), ONNX, Keras (.keras, .h5), TFLite, TensorFlow.js, "
     "Orbax, Flax msgpack, run directories"
 )
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -68,11 +69,57 @@ def _folder(path: Path) -> Reader:
         return lambda folder, limits: tensorflow_js.read(folder / "model.json", limits)
     if (path / "saved_model.pb").exists():
         raise WeightsError(
-            f"{path} is a TensorFlow SavedModel, which is not read: convert it to ONNX or TFLite"
+            f"{path} is a TensorFlow SavedModel, which is not read: convert it with tf2onnx to ONNX, with "
+            "TensorFlow's TFLiteConverter to TFLite, or save it from Keras as .keras"
         )
+    if any(path.glob("*.ckpt.index")) or (path / "variables.index").exists():
+        raise WeightsError(_CHECKPOINT.format(path))
     if flax_trees.is_orbax(path):
         return flax_trees.read_orbax
+    if one := _weights_in(path):
+        return lambda folder, limits: _file(folder / one)(folder / one, limits)
     raise WeightsError(f"{path} is a directory of none of the known formats: {FORMATS}")
+
+
+_CHECKPOINT = (
+    "{} is a TensorFlow checkpoint, which is not read: load it in its model and save that as .keras, ONNX or "
+    "TFLite"
+)
+_ENDINGS = (
+    *(
+        ".safetensors",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".onnx",
+        ".keras",
+        ".h5",
+        ".hdf5",
+        ".msgpack",
+    ),
+    *(".tflite", ".npz", ".npy", ".pt2"),
+)
+
+
+def _weights_in(folder: Path) -> str | None:
+    """The one file of weights in a directory, an index of shards first, as model hubs lay them out."""
+    files = sorted(p.name for p in folder.iterdir() if p.is_file())
+    indices = [name for name in files if name.endswith(".safetensors.index.json")]
+    found = indices or [name for name in files if name.endswith(_ENDINGS)]
+    if len(found) > 1:
+        raise WeightsError(
+            f"{folder} holds several files of weights: name one, {', '.join(found[:6])}"
+        )
+    return found[0] if found else None
+
+
+def _json(path: Path, limits: Limits) -> Network:
+    limits.description(path.stat().st_size, path.name)
+    model = parse_json(path.read_bytes(), path.name)
+    if isinstance(model, dict) and "weight_map" in model:
+        return safetensor.read_shards(path, limits)
+    return tensorflow_js.read(path, limits)
 
 
 def _file(path: Path) -> Reader:
@@ -88,7 +135,7 @@ def _file(path: Path) -> Reader:
         (start.startswith(_HDF5), keras_files.read_h5),
         (start[4:8] == b"TFL3", tflite_graph.read),
         (safetensor.claims_header(start), safetensor.read),
-        (start.lstrip()[:1] == b"{", tensorflow_js.read),
+        (start.lstrip()[:1] in (b"{", b"["), _json),
         (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5" and size > 2, pytorch.read_pickle),
         (onnx_graph.looks_like_onnx(start, size), onnx_graph.read),
         (flax_trees.is_msgpack(start), flax_trees.read_msgpack),
@@ -97,6 +144,8 @@ def _file(path: Path) -> Reader:
     for fits, reader in known:
         if fits:
             return reader
+    if path.suffix == ".index" or ".ckpt.data-" in path.name or path.name.startswith("variables."):
+        raise WeightsError(_CHECKPOINT.format(path.name))
     hint = ""
     if start.startswith(b"\n"):
         hint = "; it may be a TensorFlow graph: convert it to ONNX or TFLite"
@@ -106,6 +155,8 @@ def _file(path: Path) -> Reader:
 def _archive(path: Path, limits: Limits) -> Network:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+    if exported.is_exported(names):
+        return exported.read(path, limits)
     if any(name.endswith("/data.pkl") for name in names):
         return pytorch.read_zip(path, limits)
     if {"config.json", "model.weights.h5"} <= set(names):

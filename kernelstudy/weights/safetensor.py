@@ -36,7 +36,9 @@ def read_shards(path: Path, limits: Limits) -> Network:
         shard = inside(path.parent, name)
         with shard.open("rb") as file:
             if not claims_header(file.read(16)):
-                raise WeightsError(f"{name}, which {path.name} names, is no safetensors file")
+                raise WeightsError(
+                    f"{name}, which {path.name} names, is no safetensors file: name it itself"
+                )
         own, family = _arrays(shard, limits)
         arrays += [array for array in own if places.get(array.name) == name]
     arrays.sort(key=lambda array: natural(array.name))
