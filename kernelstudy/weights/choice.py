@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Sequence
+
+import numpy as np
 
 from .layer import Layer, Network, WeightsError, natural
 from .roles import AVERAGE, doubtful, in_sequence, named_depthwise, role_of
@@ -30,7 +33,7 @@ def choose(network: Network, name: str | None = None) -> tuple[Layer, str]:
     weights, why = _weights(network.layers)
     if len(network.layers) == 1 and len(weights) == 1:
         return _readable(weights[0], f"the only array with four axes{why}")
-    found = candidates(network)
+    found = _without_doubles(candidates(network))
     first = found[0]
     ordered = [_follows(network.order, first, other) for other in found[1:]]
     if not all(ordered):
@@ -101,6 +104,9 @@ def _seeing(layers: list[Layer], all_weights: list[Layer], order: str) -> list[L
     makers = [o for o in all_weights if o.layout is not None and not _is_depthwise(o)]
     made = {_outputs(other) for other in makers}
     free = [layer for layer in layers if not (_is_depthwise(layer) and len(layers) > 1)]
+    # positions and the like are stored in the shape of one filter, under names of their own
+    kernels = [o for o in free if _outputs(o) > 1 or re.search(r"(weight|kernel)\w*$", o.name)]
+    free = kernels or free
 
     place = {id(layer): index for index, layer in enumerate(all_weights)}
 
@@ -126,6 +132,31 @@ def _without_copies(found: list[Layer]) -> list[Layer]:
     """Without those whose names are a copy's where one of the same shape bears none."""
     plain = [layer.shape for layer in found if not doubtful(layer.name)]
     return [layer for layer in found if not doubtful(layer.name) or layer.shape not in plain]
+
+
+def _without_doubles(found: list[Layer]) -> list[Layer]:
+    """Without those whose numbers are those of one before: a checkpoint may hold its weights twice."""
+    if len(found) == 1 or len(found) > 8:
+        return found
+    kept: list[Layer] = []
+    for layer in found:
+        alike = [k for k in kept if k.shape == layer.shape and not k.refused and not layer.refused]
+        if not any(np.array_equal(k.hwio(), layer.hwio()) for k in alike if k.layout):
+            kept.append(layer)
+    return kept
+
+
+_FIRST = re.compile(
+    r"(\w*stem\w*|conv_?[01]?(_?1)?|conv_?in|in_?conv|inc|input\w*|first\w*|\w*patch_embed\w*|proj|entry\w*|"
+    r"root|0|\w*focus\w*|conv2d|Conv_0)",
+    re.IGNORECASE,
+)
+
+
+def _named_first(name: str) -> bool:
+    """Whether a layer's name is one that the first layer of a network usually bears."""
+    parts = re.split(r"[./]", name)
+    return any(_FIRST.fullmatch(part) for part in parts[:-1] or parts)
 
 
 def _follows(order: str, first: Layer, other: Layer) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,48 @@ def onnx(place: Path) -> Path:
     )
     onnx.save(helper.make_model(graph), place / "net.onnx")
     return place / "net.onnx"
+
+
+def onnx_computed(place: Path) -> Path:
+    """The first weight is a product, within a function of the model's own."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    inner = [
+        helper.make_node("Mul", ["g", "v"], ["w"]),
+        helper.make_node("Conv", ["x", "w"], ["r"], strides=[2, 2]),
+    ]
+    block = helper.make_function("own", "Block", ["x", "g", "v"], ["r"], inner, opsets)
+    nodes = [
+        helper.make_node("Block", ["x", "gain", "direction"], ["y"], domain="own"),
+        helper.make_node("Conv", ["y", "second"], ["z"]),
+    ]
+    arrays = {
+        "second": SECOND.transpose(3, 2, 0, 1),
+        "gain": np.full((8, 1, 1, 1), 0.5, np.float32),
+        "direction": OIHW * 2,
+    }
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [value("x", TensorProto.FLOAT, [1, 3, 16, 16])],
+        [value("z", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in arrays.items()],
+    )
+    onnx.save(helper.make_model(graph, functions=[block], opset_imports=opsets), place / "own.onnx")
+    return place / "own.onnx"
+
+
+def torch_exported(place: Path) -> Path:
+    import torch
+
+    net = torch_module().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 16, 16),)), place / "net.pt2")
+    return place / "net.pt2"
 
 
 def keras_h5(place: Path) -> Path:
@@ -248,7 +291,9 @@ FORMATS: dict[str, tuple[Callable[[Path], Path], bool, str]] = {
     "safetensors": (safetensors, False, "auto"),
     "torch_zip": (torch_zip, False, "auto"),
     "torch_legacy": (torch_legacy, False, "auto"),
+    "torch_exported": (torch_exported, True, "auto"),
     "onnx": (onnx, True, "auto"),
+    "onnx_computed": (onnx_computed, True, "auto"),
     "keras_h5": (keras_h5, True, "auto"),
     "keras3": (keras3, True, "auto"),
     "tensorflow_js": (tensorflow_js, True, "auto"),

@@ -456,8 +456,8 @@ COMPUTED = {
         ],
         {"v": OIHW * 3, "g": np.sqrt((OIHW**2).sum(axis=(1, 2, 3), keepdims=True))},
     ),
-    "Transpose and Unsqueeze": (
-        [("Transpose", "v", "a", {"perm": [1, 0]}), ("Reshape", "a s", "w")],
+    "Transpose and Reshape": (
+        [("Transpose", "v", "r", {"perm": [1, 0]}), ("Reshape", "r s", "w")],
         {"v": FLAT.T, "s": np.array([8, 3, 3, 3])},
     ),
     "Concat": ([("Concat", "a b", "w", {"axis": 0})], {"a": OIHW[:3], "b": OIHW[3:]}),
@@ -495,7 +495,7 @@ def test_onnx_functions_subgraphs_and_side_branches(tmp_path):
     path = onnx_model(
         tmp_path / "m.onnx",
         [choice, after],
-        {**arrays, "c": np.array(True)},  # fmt: skip
+        {**arrays, "c": np.array(True)},
     )
     measured(path)
     side = [onnx_node("Conv", "noise w2", "n"), onnx_node("Conv", "x w", "a"), after]
@@ -508,7 +508,7 @@ def test_onnx_tells_what_it_cannot_measure(tmp_path):
     after = onnx_node("Conv", "a w2", "y")
     video = [onnx_node("Conv", "x w3", "b"), onnx_node("Squeeze", "b", "a"), after]
     onnx_model(path, video, {"w3": noise(8, 3, 3, 3, 3), "w2": deep})
-    with pytest.raises(WeightsError, match="w3, .*a 3-D convolution"):
+    with pytest.raises(WeightsError, match=r"w3, .*a 3-D convolution"):
         choose(read(path))
     assert choose(read(path), "w2")[0].shape_hwio() == (3, 3, 8, 4)
     dynamic = [onnx_node("Conv", "x k", "a"), after]
