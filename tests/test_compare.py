@@ -352,3 +352,51 @@ def test_a_missing_reader_is_named(monkeypatch, tmp_path, capsys, package, make)
     status, _, error = run(capsys, path)
     assert status == 2
     assert f"needs the package {package} (pip install 'kernelstudy[" in error
+
+
+def test_folders_of_folders_of_any_images(tmp_path):
+    rng = np.random.default_rng(5)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name, shape in (("x.png", (130, 140)), ("a/y.png", (9, 70)), ("a/b/z.png", (2, 2))):
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / name)
+    (tmp_path / "a" / "bad.png").write_bytes(b"no image")
+    found = kernelstudy.compare(DATA / "facenet_pnet.pt", images=str(tmp_path))
+    assert "2 of the 4 images" in found.images
+    assert "1 could not be read" in found.images
+    assert "bad.png" in found.images
+    assert "1 smaller than the kernels" in found.images
+    assert any("bad.png" in line for line in found.introduction)
+
+
+@pytest.mark.parametrize(
+    ("shape", "match"),
+    [((48, 64, 3), "one colour image"), ((5, 3, 48, 64), "seem to be .N, C, H, W.")],
+)
+def test_axes_of_images_are_not_guessed(shape, match):
+    with pytest.raises(ValueError, match=match):
+        kernelstudy.compare(DATA / "facenet_pnet.pt", images=np.ones(shape))
+    if len(shape) == 3:
+        with pytest.raises(ValueError, match=match):
+            kernelstudy.correlate(np.ones(shape), np.ones((3, 3)), padding="same")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_rounding_of_the_stored_type_does_not_exclude_an_operator(tmp_path, dtype):
+    kernels = kernelstudy.family(2.0, np.arange(16) * np.pi / 16)[:, None].astype(dtype) / 3
+    np.save(tmp_path / "w.npy", kernels.astype(dtype))
+    (one,) = kernelstudy.compare(tmp_path / "w.npy", layout="oihw").measured
+    assert one.a.holds(2.0)
+    assert one.a.high - one.a.low < 0.02
+    assert "at Sobel, and of the named operators only Sobel" in str(
+        kernelstudy.compare(kernels.astype("f4").transpose(2, 3, 1, 0))
+    )
+
+
+def test_a_reader_that_leaves_is_no_error():
+    words = [sys.executable, "-m", "kernelstudy.compare", str(DATA / "facenet_pnet.pt"), "--list"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() in (0, 141)
+    assert error == ""

@@ -1,5 +1,6 @@
 """The filter command: what it draws, and what it says to input that it cannot use."""
 
+import os
 import re
 import struct
 import subprocess
@@ -259,3 +260,70 @@ def test_as_a_program():
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["grey", "white is zero", "colour", "uint32", "float"])
+def test_tiff_of_any_orientation_and_sense(tmp_path, kind, orientation):
+    tifffile = pytest.importorskip("tifffile")
+    deep = (GREY[:, :40].astype(np.uint16) << 8) + 37
+    pixels, photometric, white = deep, "minisblack", 65535
+    if kind == "white is zero":
+        pixels, photometric = 65535 - deep, "miniswhite"
+    elif kind == "colour":
+        pixels, photometric = np.stack([deep] * 3, axis=-1), "rgb"
+    elif kind == "uint32":
+        pixels, white = deep.astype(np.uint32) << 16, 2**32 - 1
+    elif kind == "float":
+        pixels, photometric, white = np.stack([deep / 65535] * 3, -1).astype("f4"), "rgb", 1
+    path = tmp_path / "a.tif"
+    tag = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(path, pixels, photometric=photometric, extratags=tag)
+    seen = {  # TIFF 6.0, page 36: where the 0th row and column are
+        **{1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1]},
+        **{4: lambda a: a[::-1], 5: lambda a: a.T, 6: lambda a: a[::-1].T},
+        **{7: lambda a: a[::-1, ::-1].T, 8: lambda a: a.T[::-1]},
+    }
+    stored = pixels[..., 0] if pixels.ndim == 3 else pixels
+    stored = white - stored if kind == "white is zero" else stored
+    np.testing.assert_allclose(read_image(path), seen[orientation](stored) / white, atol=1e-6)
+
+
+def test_tiff_with_alpha_lies_over_white(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    half = np.full((8, 9, 4), 65535, np.uint16)
+    half[..., :3], half[..., 3] = 0, 32768
+    tifffile.imwrite(tmp_path / "a.tif", half, photometric="rgb", extrasamples=["unassalpha"])
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif"), 32767 / 65535, atol=1e-6)
+
+
+def test_pixels_that_are_not_read_are_named(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((8, 9), np.complex64))
+    with pytest.raises(InputError, match="complex64 pixels"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_name_that_is_no_utf8(tmp_path, capsys):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(path)
+    status, out, _ = said(capsys, path, "--out", tmp_path / "maps.png")
+    assert (status, out) == (0, f"maps: {tmp_path / 'maps.png'}\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "match"),
+    [
+        ("MPLBACKEND", "module://no_such_package.backend", "maps: "),
+        ("JAX_PLATFORMS", "cuda", "JAX_PLATFORMS=cuda: no such device here"),
+    ],
+)
+def test_variables_of_another_environment(tmp_path, variable, value, match):
+    words = [sys.executable, "-m", "kernelstudy.filter", "--out", str(tmp_path / "m.png")]
+    done = subprocess.run(
+        words, env={**os.environ, variable: value}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (2 if variable.startswith("JAX") else 0), done.stderr
+    assert match in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

@@ -112,7 +112,7 @@ def _tiff(path: Path) -> NDArray[np.float32] | None:
                 raise
             if bits > 8:  # of which Pillow would keep 8
                 raise InputError(
-                    f"{path} is a TIFF of {bits} bits in the compression {page.compression.name}: save it "
+                    f"{path} is a TIFF of {bits} bits in the compression {page.compression!s}: save it "
                     "without compression"
                 ) from error
             return None

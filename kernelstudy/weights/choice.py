@@ -41,8 +41,13 @@ def choose(network: Network, name: str | None = None) -> tuple[Layer, str]:
             "several layers may be the one that sees the image: name one with --layer: "
             + _listed(found)
         )
+    channels = _inputs(first)
+    if channels not in (1, 3) and not _named_first(first.name):
+        raise WeightsError(
+            "no layer has 1 or 3 input channels; one of these may see bands, or come after others: name "
+            f"one with --layer: {_listed(found)}"
+        )
     if len(found) == 1:
-        channels = _inputs(first)
         fit = "input channels fit" if channels != 1 else "input channel fits"
         return _readable(first, f"the only one whose {channels} {fit} an image{why}")
     return _readable(first, f"the first in order of those that may see the image{why}")

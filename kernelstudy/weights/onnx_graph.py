@@ -191,7 +191,7 @@ def _layer(node: Any, scope: Scope, count: int, data: frozenset[str]) -> Layer:
     strides = tuple(int(n) for n in attribute(node, "strides") or (1, 1))
 
     def load() -> np.ndarray:
-        values = scope.value(weight)
+        values = scope.value(weight or "")
         if zero is not None:
             values = values.astype(float) - _column(scope.value(zero), values.ndim)
         return values if scale is None else values * _column(scope.value(scale), values.ndim)
@@ -201,7 +201,7 @@ def _layer(node: Any, scope: Scope, count: int, data: frozenset[str]) -> Layer:
             return np.ones(1)  # the scale comes later in the graph; here are whole numbers
         if scale is not None:
             return np.ravel(scope.value(scale))
-        found = scope.step(weight)
+        found = scope.step(weight or "")
         return np.zeros(1) if found is None else found
 
     quantised = node.op_type in ("ConvInteger", "QLinearConv") or (

@@ -243,7 +243,8 @@ class Scope:
             model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)])
             given = {n: v for n, v in zip(names, values, strict=True) if n}
             with np.errstate(all="ignore"):
-                return np.asarray(ReferenceEvaluator(model).run([name], given)[0])
+                (made_values,) = ReferenceEvaluator(model).run([name], given)
+                return np.asarray(made_values)
         except Exception as error:  # a node that is damaged raises anything
             raise WeightsError(f"its weights cannot be computed by {node.op_type}") from error
 

@@ -68,10 +68,7 @@ def _folder(path: Path) -> Reader:
     if (path / "model.json").exists():
         return lambda folder, limits: tensorflow_js.read(folder / "model.json", limits)
     if (path / "saved_model.pb").exists():
-        raise WeightsError(
-            f"{path} is a TensorFlow SavedModel, which is not read: convert it with tf2onnx to ONNX, with "
-            "TensorFlow's TFLiteConverter to TFLite, or save it from Keras as .keras"
-        )
+        raise WeightsError(_SAVED_MODEL.format(path))
     if any(path.glob("*.ckpt.index")) or (path / "variables.index").exists():
         raise WeightsError(_CHECKPOINT.format(path))
     if flax_trees.is_orbax(path):
@@ -81,6 +78,10 @@ def _folder(path: Path) -> Reader:
     raise WeightsError(f"{path} is a directory of none of the known formats: {FORMATS}")
 
 
+_SAVED_MODEL = (
+    "{} is a TensorFlow SavedModel, which is not read: convert it with tf2onnx to ONNX, with TensorFlow's "
+    "TFLiteConverter to TFLite, or save it from Keras as .keras"
+)
 _CHECKPOINT = (
     "{} is a TensorFlow checkpoint, which is not read: load it in its model and save that as .keras, ONNX or "
     "TFLite"
@@ -146,6 +147,8 @@ def _file(path: Path) -> Reader:
             return reader
     if path.suffix == ".index" or ".ckpt.data-" in path.name or path.name.startswith("variables."):
         raise WeightsError(_CHECKPOINT.format(path.name))
+    if path.name == "saved_model.pb":
+        raise WeightsError(_SAVED_MODEL.format(path.name))
     hint = ""
     if start.startswith(b"\n"):
         hint = "; it may be a TensorFlow graph: convert it to ONNX or TFLite"

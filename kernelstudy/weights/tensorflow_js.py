@@ -42,7 +42,7 @@ def read(path: Path, limits: Limits) -> Network:
         raise WeightsError(f"{path.name} describes its weights wrongly") from error
     topology = None if bare else model.get("modelTopology")
     nodes = topology.get("node") if isinstance(topology, dict) else None
-    if isinstance(nodes, list):
+    if isinstance(topology, dict) and isinstance(nodes, list):
         layers, order = tuple(_of_nodes(topology, found)), "graph"
     else:
         config = topology.get("model_config", topology) if isinstance(topology, dict) else None
