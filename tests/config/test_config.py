@@ -200,6 +200,32 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
     assert re.search(said, sentence), sentence
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["exp=mnist"], r"exp is chosen with a plus: \+exp=mnist;"),
+        (["exp=mnits"], r"\+exp=mnist;"),
+        (["+exp=mnist", "debug=tiny"], r"\+debug=tiny;"),
+        (["+exp=mnist", "optimizer.learning_rate=.1"], r"^optimizer.learning_rate: no such key"),
+        (["+exp=mnist", "optimizer.learning_rate=.1"], r"did you mean optim.learning_rate=.1\?"),
+        (["+exp=mnist", "learning_rate=.1"], r"did you mean optim.learning_rate=.1\?"),
+        (["+exp=mnist", "optim.lr=.1"], r"did you mean optim.learning_rate=.1\?"),
+        (["+exp=mnist", "seed=3"], r"did you mean seeds=3\?"),
+        (["+exp=mnist", "arms=he_normal"], r"'arms=\[\{init: he_normal\}\]', not 'he_normal'"),
+        (["+exp=mnist", "arms=[sobel/frozen]"], r"\[\{init: sobel, first_layer: frozen\}\]"),
+        (["+exp=mnist", "arms.init=sobel"], r"'arms=\[\{init: sobel\}\]'"),
+        (["+exp=mnist", "model=3"], "model: names one of cnn; its settings are model.kernel_size"),
+    ],
+)
+def test_what_was_meant_is_shown_as_it_should_be_typed(words, said):
+    with pytest.raises(Exception) as raised:  # noqa: PT011 (of Hydra's or OmegaConf's)
+        composed(*words)
+    sentence = compose.explain(raised.value, words)
+    assert re.search(said, sentence), sentence
+    if shown := re.search(r"'(arms=.*?\])'", sentence):
+        assert composed("+exp=mnist", shown[1]).arms
+
+
 @pytest.mark.parametrize("name", config.DATA_SETS)
 def test_every_data_set_composes(name):
     words = ["data.dataset=cifar10"] if name == "tfds" else []

@@ -177,8 +177,12 @@ def keras(kind, name, *before):
             "come after other layers",
         ),
         (
-            [keras("InputLayer", "i"), keras("InputLayer", "j"), keras("Conv2D", "a", "i")]
-            + [keras("Conv2D", "b", "j")],
+            [
+                keras("InputLayer", "i"),
+                keras("InputLayer", "j"),
+                keras("Conv2D", "a", "i"),
+                keras("Conv2D", "b", "j"),
+            ],
             {"a": STEM, "b": noise(3, 3, 1, 4)},
             "several inputs",
         ),
