@@ -10,7 +10,7 @@ import shlex
 import sys
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from kernelstudy.system.commandline import Parser, to_the_end
 from kernelstudy.system.errors import InputError, printable
@@ -18,23 +18,29 @@ from kernelstudy.system.errors import InputError, printable
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from kernelstudy.comparison.all_layers import LayerSurvey
     from kernelstudy.comparison.report import Comparison
 
 MAX_GIB = 2.0
 
 
-def compare(
+@overload
+def compare(weights: Any, *, layers: Literal["all"], **settings: Any) -> LayerSurvey: ...
+@overload
+def compare(weights: Any, *, layers: None = None, **settings: Any) -> Comparison: ...
+def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those below)
     weights: Any,
     *,
     against: Any = None,
     layer: str | None = None,
+    layers: str | None = None,
     layout: str = "auto",
     bank: str | None = None,
     images: Any = None,
     max_gib: float = MAX_GIB,
     level: float = 0.05,
     seed: int = 0,
-) -> Comparison:
+) -> Comparison | LayerSurvey:
     """Measure a network's first layer against the hand-crafted kernels and against chance.
 
     Args:
@@ -42,6 +48,7 @@ def compare(
             parameters, or the path of a file or directory of any format, or RUN[:arm[:seed[:step]]].
         against: a second one, set beside the first.
         layer: its name; without one, the first convolution that sees the image.
+        layers: 'all' measures every convolution instead, a row each; see `LayerSurvey`.
         layout: order of the stored axes, 'hwio', 'oihw' or 'ohwi', where it cannot be known.
         bank: hand-crafted kernels, as `kernelstudy.bank` names them; Sobel, Prewitt, Scharr and the
             Laplacians unless given.
@@ -52,13 +59,31 @@ def compare(
 
     Returns:
         A `Comparison`: `kernels`, `layer`, `ladder` (pandas), `sentences`, `figure`, `tables`;
-        `tables, figure = compare(...)` works as well, and `.save(folder)` writes the report.
+        `tables, figure = compare(...)` works as well, and `.save(folder)` writes the report. With
+        `layers='all'` a `LayerSurvey`: `table`, `figure`, `sentences`, `.save(folder)`.
 
     Raises:
         ValueError: the weights or another argument cannot be used; the message is one sentence.
     """
     from kernelstudy.comparison import report
 
+    if layers is not None:
+        if layers != "all":
+            raise ValueError(f"layers: {layers!r} is not 'all'; one layer is named by layer")
+        if layer is not None or against is not None or images is not None:
+            raise ValueError("layers='all' goes with no layer, no against and no images")
+        from kernelstudy.comparison import all_layers
+        from kernelstudy.weights import Limits
+
+        return all_layers.survey(
+            weights,
+            Limits(int(max_gib * 2**30)),
+            report.CLASSICAL,
+            layout=layout,
+            bank=bank,
+            level=level,
+            seed=seed,
+        )
     return report.compare(
         [weights] if against is None else [weights, against],
         layer=layer,
@@ -86,6 +111,7 @@ def main(words: list[str] | None = None) -> int:
             options.weights,
             against=options.against,
             layer=options.layer,
+            layers=options.layers,
             layout=options.layout,
             bank=options.bank,
             images=options.images,
@@ -123,6 +149,11 @@ def _parser() -> Parser:
         "apart by content; or RUN[:arm[:seed[:step]]]",
     )
     parser.add_argument("--layer", metavar="NAME", help="default: the first convolution")
+    parser.add_argument(
+        "--layers",
+        choices=("all",),
+        help="every convolution instead: a row each, likeness against depth",
+    )
     parser.add_argument("--list", action="store_true", help="list the layers and exit")
     parser.add_argument(
         "--layout",
@@ -177,7 +208,7 @@ def _tell(message: str) -> int:
 class _Callable(types.ModuleType):
     """This module as the function it is named after, whichever of the two an import has bound."""
 
-    def __call__(self, *arguments: Any, **settings: Any) -> Comparison:
+    def __call__(self, *arguments: Any, **settings: Any) -> Any:
         return compare(*arguments, **settings)
 
 

@@ -54,6 +54,24 @@ def listing(source: Any, limits: Limits, layout: str = "auto") -> list[str]:
     return [layer.describe() for layer in network.layers]
 
 
+def network_of(
+    source: Any, limits: Limits, layout: str = "auto"
+) -> tuple[str, Network, dict[str, Any]]:
+    """A name, all layers, and what the provenance says, of a file, a directory or a module."""
+    if isinstance(source, str | Path):
+        path, parts = run_directory.split(str(source))
+        if run_directory.is_run(path):
+            raise WeightsError("--layers: a run directory holds its first layer alone")
+        _refuse_parts(path, parts)
+        network = _in_layout(read(path, limits), layout)
+        known = {"file": path.name, "sha256": _digest(path)} if path.is_file() else {}
+        return printable(path.name), network, {"format": network.format, **known}
+    if modules.is_array(source):
+        raise WeightsError("layers='all' is of a network: an array is one layer")
+    network = _in_layout(modules.read(source), layout)
+    return type(source).__name__, network, {"format": network.format}
+
+
 def open_any(
     source: Any,
     limits: Limits,

@@ -4,6 +4,7 @@ from .choice import choose
 from .layer import LAYOUTS, Layer, Network, WeightsError, with_layout
 from .limits import Limits
 from .recognise import FORMATS, read
+from .roles import role_of
 
 __all__ = [
     "FORMATS",
@@ -14,5 +15,6 @@ __all__ = [
     "WeightsError",
     "choose",
     "read",
+    "role_of",
     "with_layout",
 ]

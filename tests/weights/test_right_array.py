@@ -130,6 +130,8 @@ def test_an_average_alone_is_told_to_be_one(tmp_path):
 
 def test_twins_that_no_name_tells_apart_are_a_question(tmp_path):
     two = {k: network().state_dict() for k in ("a", "b")}
+    measured(save(tmp_path, two))  # the same numbers twice
+    two["b"]["0.weight"] += 1
     asked(save(tmp_path, two), "a.0.weight", "b.0.weight")
     streams = {"rgb.conv.weight": t(OIHW), "flow.conv.weight": t(noise(8, 3, 3, 3))}
     asked(save(tmp_path, streams), "rgb.conv.weight", "flow.conv.weight")

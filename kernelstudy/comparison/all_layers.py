@@ -1,0 +1,313 @@
+"""All layers of one network: a row a convolution, and likeness to hand-crafted kernels against depth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kernelstudy import handcrafted, runs
+from kernelstudy.analysis.inference import benjamini_hochberg
+from kernelstudy.analysis.kernels import Bank, usable_bank
+from kernelstudy.analysis.ladder import derivative_plane, plane_axes, plane_r2
+from kernelstudy.analysis.layer import live_kernels, orthogonality, variance_entropy
+from kernelstudy.analysis.nulls import isotropic, r2_distribution
+from kernelstudy.analysis.sectors import SECTORS, sector_energies
+from kernelstudy.analysis.similarity import cosine
+from kernelstudy.reporting import page, style
+from kernelstudy.system import files
+from kernelstudy.system.errors import printable
+from kernelstudy.system.software import environment
+from kernelstudy.weights import Layer, Limits, Network, WeightsError, choose, role_of
+
+from .measure import LARGEST, float_precision
+from .opening import network_of
+from .within import kernels_a
+
+MOST = 1_000_000  # kernels of one layer; of more, so many are drawn
+_PAIRS, _FOR_A, _DRAWS = 1000, 2000, 20_000
+_BLOCK = 100_000
+_CENTRE = 0.95
+
+COLUMNS = [
+    *("depth", "layer", "shape", "kernels", "measured", "dead", "r2", "r2_chance", "r2_p", "r2_q"),
+    *("share_significant", "best_abs_cos", "best_chance", "best_low", "best_high", *SECTORS),
+    *("a", "a_low", "a_high", "variance_entropy", "orthogonality", "verdict"),
+]
+
+
+@dataclass(frozen=True)
+class LayerSurvey:
+    """What `kernelstudy.compare(..., layers="all")` found.
+
+    `table`: a row a convolution, in the order that `facts` tell; `figure`: likeness against depth;
+    `sentences`: what there is to say. A layer that is not measured has its reason as verdict.
+    """
+
+    name: str
+    table: pd.DataFrame
+    figure: Figure = field(repr=False)
+    facts: list[tuple[str, str]]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def introduction(self) -> list[str]:
+        return [f"{name.lower()}: {value}" for name, value in self.facts]
+
+    @property
+    def sentences(self) -> list[str]:
+        known = self.table[self.table["r2"].notna()]
+        above = known[known["verdict"].str.startswith("more")]
+        lines = [
+            f"{len(above)} of {len(known)} layers are more derivative-like than isotropic kernels on average "
+            f"(q < .05 over layers)."
+        ]
+        if len(known):
+            best = known.iloc[int(known["r2"].to_numpy().argmax())]
+            lines.append(
+                f"The most so: {best['layer']}, depth {best['depth']}, mean R² {best['r2']:.2f} where "
+                f"chance gives {best['r2_chance']:.2f}."
+            )
+        if len(self.table) > len(known):
+            lines.append(
+                f"{len(self.table) - len(known)} layers are not measured; layers.csv says why."
+            )
+        return [
+            *lines,
+            "Inner kernels are many and share inputs, so p says little there; the sizes are what to read.",
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+    def save(self, folder: Path | str, *, command: str = "") -> Path:
+        """Write tables/layers.csv, figures/, provenance.json, report.md and report.html; the page's path."""
+        folder = Path(folder)
+        provenance = {"command": command, "weights": [self.provenance], **environment()}
+        files.write_text(folder / "tables" / "layers.csv", self.table.to_csv(index=False))
+        files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
+        style.save(self.figure, folder / "figures", "depth")
+        content = page.Page(
+            title=f"{self.name}: which layers look hand-crafted?",
+            facts=self.facts,
+            headline=self.sentences[:2],
+            answer=[(self.name, self.sentences[2:])],
+            notes=[],
+            lead=page.Figure(
+                "depth",
+                "Likeness to hand-crafted kernels against depth",
+                "Above: mean R² with the steered derivative pair; below: mean of each kernel's best |cos| over "
+                "the bank. Grey: isotropic kernels of the same size and number.",
+            ),
+            sections=[],
+            tables=[("Every layer", self.table)],
+            method=_METHOD,
+            reproduce=command or "kernelstudy.compare(..., layers='all')",
+            provenance=provenance,
+            tables_note="",
+        )
+        return page.write(content, folder)
+
+
+def survey(
+    source: Any,
+    limits: Limits,
+    bank_names: Sequence[str],
+    *,
+    layout: str = "auto",
+    bank: str | None = None,
+    level: float = 0.05,
+    seed: int = 0,
+) -> LayerSurvey:
+    """All convolutions of one network, measured.
+
+    Raises:
+        WeightsError: it cannot be read, or none of its layers has kernels with a shape in space.
+    """
+    name, network, provenance = network_of(source, limits, layout)
+    layers = [layer for layer in network.layers if not role_of(layer)] or list(network.layers)
+    chances: dict[int, tuple[Bank, np.ndarray]] = {}
+    rows = []
+    for depth, layer in enumerate(layers, start=1):
+        row = {"depth": depth, "layer": printable(layer.name), "shape": _shape_of(layer)}
+        why = _left_out(layer)
+        if not why:
+            size = (layer.shape_hwio() or (0,))[0]
+            if size not in chances:
+                kernels = (
+                    usable_bank(list(bank_names), size)
+                    if bank is None
+                    else handcrafted.bank(bank, size)
+                )
+                chances[size] = kernels, _best(isotropic(_DRAWS, size, seed), kernels)
+            try:
+                row |= _measured(layer, *chances[size], level=level, seed=seed)
+            except WeightsError as error:
+                why = str(error)
+        rows.append(row | ({"verdict": why} if why else {}))
+    table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    if table["r2"].isna().all():
+        raise WeightsError(
+            f"{name}: none of its {len(table)} layers can be measured: {rows[0]['verdict']}"
+        )
+    table["r2_q"] = benjamini_hochberg(table["r2_p"].to_numpy(float))
+    table["verdict"] = [
+        _verdict(*values, level)
+        for values in zip(*(table[n] for n in ("r2", "r2_chance", "r2_q", "verdict")), strict=True)
+    ]
+    return LayerSurvey(name, table, _figure(table, name), _facts(name, network, table), provenance)
+
+
+def _shape_of(layer: Layer) -> str:
+    shape = layer.shape_hwio()
+    if shape is None:
+        return " x ".join(map(str, layer.shape))
+    kind = ", depthwise" if layer.depthwise else ", transposed" if layer.transposed else ""
+    return f"{shape[0]}x{shape[1]}, {shape[2]} -> {shape[3]}{kind}"
+
+
+def _left_out(layer: Layer) -> str:
+    """Why a layer is not measured, or nothing."""
+    shape = layer.shape_hwio()
+    if layer.refused or shape is None:
+        return f"not measured: {layer.refused or 'the order of its axes is not known (--layout)'}"
+    if shape[:2] == (1, 1):
+        return "not measured: 1x1 kernels have no shape in space"
+    if shape[0] != shape[1] or shape[0] > LARGEST:
+        return f"not measured: only square kernels up to {LARGEST} pixels are"
+    return ""
+
+
+def _measured(
+    layer: Layer, bank: Bank, chance: np.ndarray, *, level: float, seed: int
+) -> dict[str, Any]:
+    """The row of one layer: each of its (in, out) slices is a kernel."""
+    stored = layer.hwio()
+    kernels = stored.reshape(*stored.shape[:2], -1).transpose(2, 0, 1)
+    total, rng = len(kernels), np.random.default_rng(seed)
+    if total > MOST:
+        kernels = kernels[np.sort(rng.choice(total, MOST, replace=False))]
+    broken = int((~np.isfinite(kernels)).any(axis=(1, 2)).sum())
+    if broken:
+        raise WeightsError(f"not measured: {broken} kernels hold NaN or infinite weights")
+    live = live_kernels(kernels)
+    row: dict[str, Any] = {"kernels": total, "measured": len(kernels), "dead": int((~live).sum())}
+    kernels = kernels[live]
+    if not len(kernels):
+        return row | {"verdict": "not measured: every weight is zero"}
+    size = kernels.shape[-1]
+    axes = plane_axes(kernels[:1], *derivative_plane(size))
+    law = r2_distribution(axes.shape[1], axes.shape[0])
+    parts = [kernels[i : i + _BLOCK] for i in range(0, len(kernels), _BLOCK)]
+    r2 = np.concatenate([plane_r2(part, axes) for part in parts])
+    energies = sum(sector_energies(part / np.abs(kernels).max()).sum(0) for part in parts)
+    spread = law.std() / np.sqrt(len(r2))
+    row |= {
+        "r2": r2.mean(),
+        "r2_chance": law.mean(),
+        "r2_p": 2 * scipy.stats.norm.sf(abs(r2.mean() - law.mean()) / spread),
+        "share_significant": np.mean(benjamini_hochberg(law.sf(r2)) <= level),
+        **dict(zip(SECTORS, energies / np.sum(energies), strict=True)),
+        "variance_entropy": float(variance_entropy(kernels)) if len(kernels) > 1 else np.nan,
+    }
+    if bank:
+        best = np.concatenate([_best(part, bank) for part in parts])
+        half = scipy.stats.norm.ppf((1 + _CENTRE) / 2) * chance.std() / np.sqrt(len(best))
+        row |= {"best_abs_cos": best.mean(), "best_chance": chance.mean()}
+        row |= {"best_low": chance.mean() - half, "best_high": chance.mean() + half}
+    few = kernels if len(kernels) <= _PAIRS else rng.permutation(kernels)[:_PAIRS]
+    if len(few) > 1:
+        row["orthogonality"] = float(orthogonality(few))
+    if size == 3:
+        few = kernels if len(kernels) <= _FOR_A else rng.permutation(kernels)[:_FOR_A]
+        ulp = np.abs(few).max(axis=(1, 2)) * float_precision(few, layer.dtype)
+        found = kernels_a(few, np.sqrt(12) * ulp, level=level, seed=seed)
+        if found.resolved:
+            row |= {"a": found.a, "a_low": found.low, "a_high": found.high}
+    return row
+
+
+def _best(kernels: np.ndarray, bank: Bank) -> np.ndarray:
+    return np.abs(cosine(kernels, bank)).max(-1) if bank else np.full(len(kernels), np.nan)
+
+
+def _verdict(r2: float, chance: float, q: float, reason: str, level: float) -> str:
+    if not np.isfinite(r2):
+        return reason
+    if q > level:
+        return "as isotropic kernels"
+    return f"{'more' if r2 > chance else 'less'} derivative-like than isotropic kernels"
+
+
+def _facts(name: str, network: Network, table: pd.DataFrame) -> list[tuple[str, str]]:
+    order = {
+        "graph": "as the network computes",
+        "declared": "as they were declared, which need not be how it computes",
+        "names": "by name, which says little of the order in which it computes",
+    }[network.order]
+    facts = [
+        ("Weights", f"{name}, {network.format}"),
+        ("Layers", f"{len(table)} convolutions, {int(table['r2'].notna().sum())} measured"),
+        ("Depth", f"the place among the layers, {order}"),
+    ]
+    try:
+        facts.append(("Sees the image", choose(network)[0].name))
+    except WeightsError as error:
+        facts.append(("Sees the image", f"not known: {error}"))
+    drawn = table[table["measured"] < table["kernels"]]
+    if len(drawn):
+        facts.append(("Drawn", f"{MOST:,} kernels each of {', '.join(drawn['layer'])}"))
+    return [(key, printable(value)) for key, value in facts]
+
+
+def _figure(table: pd.DataFrame, name: str) -> Figure:
+    known = table[table["r2"].notna()]
+    with style.styled():
+        figure = Figure(figsize=(8.6, 5.2))
+        above, below = figure.subplots(2, 1, sharex=True)
+        _against_depth(above, known, "r2", "r2_chance")
+        above.set(ylabel="mean R² with\nthe derivative pair", ylim=(0, 1))
+        above.set_title(name, loc="left")
+        _against_depth(below, known, "best_abs_cos", "best_chance")
+        below.fill_between(
+            known["depth"].to_numpy(float),
+            known["best_low"].to_numpy(float),
+            known["best_high"].to_numpy(float),
+            color=style.CHANCE,
+            alpha=0.3,
+            lw=0,
+        )
+        below.set(ylabel="mean best |cos|\nover the bank", xlabel="depth (place among the layers)")
+        below.set_ylim(0, 1)
+        figure.legend(*above.get_legend_handles_labels(), loc="outside lower left", ncols=3)
+    return figure
+
+
+def _against_depth(axes: Axes, table: pd.DataFrame, value: str, chance: str) -> None:
+    depthwise = table["shape"].str.contains("depthwise")
+    axes.plot(table["depth"], table[value], color="0.7", lw=0.8, zorder=1)
+    for chosen, marker, label in ((~depthwise, "o", "convolution"), (depthwise, "D", "depthwise")):
+        if chosen.any():
+            axes.plot(
+                table["depth"][chosen], table[value][chosen], marker, ms=5, label=label, zorder=2
+            )
+    axes.plot(table["depth"], table[chance], color=style.CHANCE, lw=1.5, label="chance")
+
+
+_METHOD = [
+    "A row a convolution. A depthwise filter is one kernel; of any other layer each slice of one input and one "
+    f"output channel is one. Of a layer with more than {MOST:,} kernels so many are drawn at random.",
+    "R²: with the steered derivative pair of the kernel's size (Sobel's at odd sizes), its chance exact under "
+    "isotropy. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were independent; q "
+    "is Benjamini and Hochberg's over layers. share_significant: kernels that are derivative-like at that "
+    "level after correction over the layer.",
+    f"Orthogonality is over {_PAIRS:,} kernels at most, a over {_FOR_A:,}; a is given where it is resolved.",
+]
