@@ -160,8 +160,10 @@ def survey(
         )
     table["r2_q"] = benjamini_hochberg(table["r2_p"].to_numpy(float))
     table["verdict"] = [
-        _verdict(*values, level)
-        for values in zip(*(table[n] for n in ("r2", "r2_chance", "r2_q", "verdict")), strict=True)
+        _verdict(r2, chance, q, reason, level)
+        for r2, chance, q, reason in zip(
+            table["r2"], table["r2_chance"], table["r2_q"], table["verdict"], strict=True
+        )
     ]
     return LayerSurvey(name, table, _figure(table, name), _facts(name, network, table), provenance)
 

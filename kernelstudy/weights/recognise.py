@@ -158,6 +158,9 @@ def _file(path: Path) -> Reader:
 def _archive(path: Path, limits: Limits) -> Network:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        if names and min(info.header_offset for info in archive.infolist()) > 0:
+            # of an archive that is cut short, zipfile finds one that lies within it
+            raise WeightsError(f"{path.name} is cut short, or holds more than one archive")
     if exported.is_exported(names):
         return exported.read(path, limits)
     if any(name.endswith("/data.pkl") for name in names):
