@@ -32,6 +32,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
     weights: Any,
     *,
     against: Any = None,
+    start: Any = None,
     layer: str | None = None,
     layers: str | None = None,
     layout: str = "auto",
@@ -47,6 +48,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
         weights: kernels (kh, kw, in, out), a torch or Flax module, a state dict or tree of
             parameters, or the path of a file or directory of any format, or RUN[:arm[:seed[:step]]].
         against: a second one, set beside the first.
+        start: the same network before training, for what training added (W - W0 and null model N1).
         layer: its name; without one, the first convolution that sees the image.
         layers: 'all' measures every convolution instead, a row each; see `LayerSurvey`.
         layout: order of the stored axes, 'hwio', 'oihw' or 'ohwi', where it cannot be known.
@@ -70,8 +72,8 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
     if layers is not None:
         if layers != "all":
             raise ValueError(f"layers: {layers!r} is not 'all'; one layer is named by layer")
-        if layer is not None or against is not None or images is not None:
-            raise ValueError("layers='all' goes with no layer, no against and no images")
+        if any(given is not None for given in (layer, against, images, start)):
+            raise ValueError("layers='all' goes with no layer, against, start or images")
         from kernelstudy.comparison import all_layers
         from kernelstudy.weights import Limits
 
@@ -93,6 +95,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
         max_gib=max_gib,
         level=level,
         seed=seed,
+        start=start,
     )
 
 
@@ -110,6 +113,7 @@ def main(words: list[str] | None = None) -> int:
         comparison = compare(
             options.weights,
             against=options.against,
+            start=options.start,
             layer=options.layer,
             layers=options.layers,
             layout=options.layout,
@@ -165,6 +169,9 @@ def _parser() -> Parser:
         "--bank", metavar="NAME", help="default: the derivatives and the Laplacians"
     )
     parser.add_argument("--against", metavar="OTHER_WEIGHTS", help="a second layer beside it")
+    parser.add_argument(
+        "--start", metavar="WEIGHTS", help="the same network before training: what training added"
+    )
     parser.add_argument(
         "--images", metavar="DIR|DATASET", help="for image statistics, null model N3"
     )

@@ -400,3 +400,25 @@ def test_a_reader_that_leaves_is_no_error():
     process.stderr.close()
     assert process.wait() in (0, 141)
     assert error == ""
+
+
+def test_a_start_tells_what_training_added(tmp_path, capsys):
+    rng = np.random.default_rng(6)
+    before = rng.standard_normal((3, 3, 1, 24))
+    added = kernelstudy.family(2.0, rng.uniform(0, 7, 24)).transpose(1, 2, 0)[:, :, None]
+    for name, kernels in (("w0", before), ("w", before + added), ("other", before[..., :4])):
+        np.savez(tmp_path / f"{name}.npz", conv=kernels, fc=np.ones((2, 2)))
+    words = [tmp_path / "w.npz", "--layout", "hwio", "--out", tmp_path / "o"]
+    status, lines, _ = run(capsys, *words, "--start", tmp_path / "w0.npz")
+    assert status == 0
+    share = np.linalg.norm(added) / np.linalg.norm(before)
+    (told,) = [line for line in lines if line.startswith("start: w0.npz")]
+    assert f"W - W0 has {share:.2g} of the start's norm, and a mean R² of 1.00" in told
+    ladder = pd.read_csv(tmp_path / "o" / "tables" / "ladder.csv").set_index("null")
+    assert list(ladder.index) == ["N0", "N1", "N2"]
+    plain = kernelstudy.compare(before).ladder.set_index("null")
+    assert ladder.loc["N1", "chance"] == pytest.approx(plain.loc["N0", "value"], rel=1e-6)
+    assert not any("the start is not known" in line for line in lines)
+    status, _, error = run(capsys, *words, "--start", tmp_path / "other.npz")
+    assert status == 2
+    assert "--start: the kernels of other.npz are (3, 3, 1, 4)" in error

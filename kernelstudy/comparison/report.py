@@ -18,6 +18,7 @@ from kernelstudy.comparison.figures import answer, fits, gallery, portrait
 from kernelstudy.comparison.measure import LayerMeasures, measure_layer, subject
 from kernelstudy.comparison.opening import Opened
 from kernelstudy.comparison.patches import patch_basis
+from kernelstudy.comparison.start import with_start
 from kernelstudy.comparison.words import (
     headline_claims,
     left_out,
@@ -204,6 +205,7 @@ def compare(
     max_gib: float,
     level: float,
     seed: int,
+    start: Any = None,
 ) -> Comparison:
     """See `kernelstudy.compare`."""
     limits = Limits(int(max_gib * 2**30))
@@ -212,6 +214,8 @@ def compare(
         _open(source, limits, layer, layout, fallback=index > 0)
         for index, source in enumerate(sources)
     ]
+    if start is not None:
+        opened[0] = with_start(opened[0], start, limits, layout)
     layers, banks, image_source = [], [], ""
     for one in opened:
         network = subject(
