@@ -422,3 +422,15 @@ def test_a_start_tells_what_training_added(tmp_path, capsys):
     status, _, error = run(capsys, *words, "--start", tmp_path / "other.npz")
     assert status == 2
     assert "--start: the kernels of other.npz are (3, 3, 1, 4)" in error
+
+
+def test_colour_filters_are_shown_in_colour(report):
+    kernels = np.zeros((3, 3, 3, 4))
+    kernels[0, 0, 0, 0], kernels[1, 1, 2, 1] = 2, -1
+    pictures = kernelstudy.compare(kernels).kernels_rgb()
+    assert pictures.shape == (4, 3, 3, 3)
+    assert (pictures[0, 0, 0, 0], pictures[1, 1, 1, 2]) == (1, 0.25)
+    assert (pictures[3] == 0.5).all()
+    with pytest.raises(ValueError, match=r"must be .kh, kw, 3, out."):
+        kernelstudy.compare(np.ones((3, 3, 1, 4))).kernels_rgb()
+    assert (report / "figures" / "colour_0.png").stat().st_size > 1000

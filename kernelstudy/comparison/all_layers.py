@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.stats
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from kernelstudy import handcrafted, runs
 from kernelstudy.analysis.inference import benjamini_hochberg
@@ -289,6 +290,7 @@ def _figure(table: pd.DataFrame, name: str) -> Figure:
         )
         below.set(ylabel="mean best |cos|\nover the bank", xlabel="depth (place among the layers)")
         below.set_ylim(0, 1)
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(*above.get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return figure
 

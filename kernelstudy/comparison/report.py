@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from kernelstudy import handcrafted, runs
 from kernelstudy.analysis.kernels import Bank, usable_bank
 from kernelstudy.comparison import opening
+from kernelstudy.comparison.colour import colour_gallery, kernels_rgb
 from kernelstudy.comparison.figures import answer, fits, gallery, portrait
 from kernelstudy.comparison.measure import LayerMeasures, measure_layer, subject
 from kernelstudy.comparison.opening import Opened
@@ -88,6 +90,10 @@ class Comparison:
     def __str__(self) -> str:
         return "\n".join(self.sentences)
 
+    def kernels_rgb(self) -> np.ndarray:
+        """The first network's filters on three channels as pictures (out, kh, kw, 3) within 0 and 1."""
+        return kernels_rgb(self.opened[0].kernels[0])
+
     def save(self, folder: Path | str, *, command: str = "") -> Path:
         """Write tables/, figures/, provenance.json, report.md and report.html; the page's path."""
         folder = Path(folder)
@@ -160,6 +166,18 @@ class Comparison:
                     "Below each its nearest hand-crafted kernel and |cos|; each picture has its own scale.",
                 )
             )
+            if self.opened[index].kernels.shape[3] == 3 and one.networks == 1:
+                style.save(
+                    colour_gallery(one, self.opened[index].kernels[0]), folder, f"colour_{index}"
+                )
+                galleries.append(
+                    page.Figure(
+                        f"colour_{index}",
+                        f"Filters of {one.subject.name} in colour",
+                        "As if the channels were R, G and B, strongest first. All filters share one scale: "
+                        "pale ones are weak. Below each the spatial profile that holds most of its energy.",
+                    )
+                )
         sections = [
             (
                 "Kernels and matches",

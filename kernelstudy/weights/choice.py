@@ -31,7 +31,7 @@ def choose(network: Network, name: str | None = None) -> tuple[Layer, str]:
     if network.order == "graph":
         return _readable(*_in_graph(network.layers))
     weights, why = _weights(network.layers)
-    if len(network.layers) == 1 and len(weights) == 1:
+    if len(network.layers) == 1 and len(weights) == 1 and not weights[0].transposed:
         return _readable(weights[0], f"the only array with four axes{why}")
     found = _without_doubles(candidates(network))
     first = found[0]
