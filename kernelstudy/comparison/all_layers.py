@@ -208,9 +208,12 @@ def _measured(
         return row | {"verdict": "not measured: every weight is zero"}
     size = kernels.shape[-1]
     axes = plane_axes(kernels[:1], *derivative_plane(size))
-    law = r2_distribution(axes.shape[1], axes.shape[0])
+    law = r2_distribution(axes.shape[1], axes.shape[0] - 1)  # of kernels less their means
     parts = [kernels[i : i + _BLOCK] for i in range(0, len(kernels), _BLOCK)]
-    r2 = np.concatenate([plane_r2(part, axes) for part in parts])
+    r2 = np.concatenate([plane_r2(part, axes, centered=True) for part in parts])
+    r2 = r2[np.isfinite(r2)]  # a constant kernel has none
+    if not len(r2):
+        return row | {"verdict": "not measured: every kernel is constant"}
     energies = sum(sector_energies(part / np.abs(kernels).max()).sum(0) for part in parts)
     spread = law.std() / np.sqrt(len(r2))
     row |= {
@@ -309,9 +312,9 @@ def _against_depth(axes: Axes, table: pd.DataFrame, value: str, chance: str) -> 
 _METHOD = [
     "A row a convolution. A depthwise filter is one kernel; of any other layer each slice of one input and one "
     f"output channel is one. Of a layer with more than {MOST:,} kernels so many are drawn at random.",
-    "R²: with the steered derivative pair of the kernel's size (Sobel's at odd sizes), its chance exact under "
-    "isotropy. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were independent; q "
-    "is Benjamini and Hochberg's over layers. share_significant: kernels that are derivative-like at that "
-    "level after correction over the layer.",
+    "R²: of a kernel less its mean with the steered derivative pair of its size (Sobel's at odd sizes), by chance "
+    "2/(k² - 1) exactly. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were "
+    "independent; q is Benjamini and Hochberg's over layers. share_significant: kernels that are derivative-like "
+    "at that level after correction over the layer.",
     f"Orthogonality is over {_PAIRS:,} kernels at most, a over {_FOR_A:,}; a is given where it is resolved.",
 ]

@@ -51,8 +51,8 @@ def _movement(moved: np.ndarray, start: np.ndarray) -> str:
     profiles = subject("W - W0", moved).kernels[0]
     profiles = profiles[live_kernels(profiles)]
     axes = plane_axes(profiles, *derivative_plane(profiles.shape[-1]))
-    r2 = float(plane_r2(profiles, axes).mean())
+    r2 = float(np.nanmean(plane_r2(profiles, axes, centered=True)))
     return (
-        f"W - W0 has {share:.2g} of the start's norm, and a mean R² of {r2:.2f} with the steered derivative "
-        f"pair (isotropic {axes.shape[1] / axes.shape[0]:.2f})"
+        f"W - W0 has {share:.2g} of the start's norm, and a mean centred R² of {r2:.2f} with the steered "
+        f"derivative pair (isotropic {axes.shape[1] / (axes.shape[0] - 1):.2f})"
     )
