@@ -313,8 +313,8 @@ _METHOD = [
     "A row a convolution. A depthwise filter is one kernel; of any other layer each slice of one input and one "
     f"output channel is one. Of a layer with more than {MOST:,} kernels so many are drawn at random.",
     "R²: of a kernel less its mean with the steered derivative pair of its size (Sobel's at odd sizes), by "
-    "chance 2/(k² - 1) exactly. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were "
-    "independent; q is Benjamini and Hochberg's over layers. share_significant: kernels that are "
+    "chance 2/(k² - 1) exactly. p: of the mean over kernels, two-sided, by the normal limit, as if kernels "
+    "were independent; q is Benjamini and Hochberg's over layers. share_significant: kernels that are "
     "derivative-like at that level after correction over the layer.",
     f"Orthogonality is over {_PAIRS:,} kernels at most, a over {_FOR_A:,}; a is given where it is resolved.",
 ]
