@@ -127,10 +127,21 @@ def _seeing(layers: list[Layer], all_weights: list[Layer], order: str) -> list[L
     # beside colour a second image of one channel, depth for instance, counts where it can be nothing else
     sure = [layer for layer in image if not may_be_depthwise(layer)]
     if sure:
-        return sure
+        # the same layer of a second stream (depth beside colour) may look like a depthwise one
+        return [o for o in image if o in sure or any(_is_counterpart(o, other) for other in sure)]
     # few channels that no layer makes come from outside: bands, or blocks of pixels
     bands = {2, *range(4, 33), 48} - made
     return [layer for layer in free if _inputs(layer) in bands | {1}]
+
+
+def _is_counterpart(layer: Layer, other: Layer) -> bool:
+    """Whether names differ in one word, and shapes in the input channels alone."""
+    a, b = (re.split(r"[./]", one.name) for one in (layer, other))
+    if len(a) != len(b) or len(a) < 3 or in_sequence(layer.name, other.name):
+        return False
+    words = sum(x != y for x, y in zip(a, b, strict=True))
+    alike = _size(layer) == _size(other) and _outputs(layer) == _outputs(other)
+    return words == 1 and alike and not _is_depthwise(layer)
 
 
 def _without_copies(found: list[Layer]) -> list[Layer]:

@@ -136,6 +136,8 @@ def test_twins_that_no_name_tells_apart_are_a_question(tmp_path):
     streams = {"rgb.conv.weight": t(OIHW), "flow.conv.weight": t(noise(8, 3, 3, 3))}
     asked(save(tmp_path, streams), "rgb.conv.weight", "flow.conv.weight")
     asked(safetensors(tmp_path, streams), "rgb.conv.weight", "flow.conv.weight")
+    depth = {"rgb.conv1.weight": t(OIHW), "depth.conv1.weight": t(noise(8, 1, 3, 3))}
+    asked(save(tmp_path, depth), "rgb.conv1.weight", "depth.conv1.weight")
     assert compare.main([str(save(tmp_path, two)), "--out", str(tmp_path / "o")]) == 2
 
 
