@@ -79,6 +79,8 @@ def _job(settings: DictConfig) -> None:
         run(compose.from_hydra(settings))
     except (ConfigError, RunError, lock.HeldError) as error:
         status = _tell(str(error), 2)
+    except lock.LostError as error:
+        status = _tell(str(error), 1)
     except OSError as error:  # a directory that cannot be written; a full disk
         unwritable = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
         message = f"{error.filename or 'runs_dir'}: {error.strerror or error}"

@@ -23,8 +23,8 @@ WORDS = (
 )
 # Writes at which a process is killed: what of them is to be seen in the run's directory.
 WRITES = {
-    "what was logged": "checkpoints/.log-*",
-    "a checkpoint": "checkpoints/*.orbax-checkpoint-tmp*",
+    "what was logged": "checkpoints/*/.log-*",
+    "a checkpoint": "checkpoints/*/*.orbax-checkpoint-tmp*",
     "the trajectory": ".trajectory.zarr.partial-*",
     "DONE": ".DONE.partial-*",
     "the analysis": ".analysis.zarr.partial-*",
@@ -109,15 +109,7 @@ def hit(
         Seconds from the start to the signal, exit status, and what it said.
     """
     process = start(place, words, environment)
-    began = time.perf_counter()
-    while process.poll() is None:
-        if isinstance(moment, float):
-            if time.perf_counter() - began >= moment:
-                break
-            time.sleep(0.005)
-        elif any(place.glob(f"results/runs/*/*/{moment}")):
-            break
-    after = time.perf_counter() - began
+    after = _until(process, place, moment)
     process.send_signal(number)
     _, told = process.communicate(timeout=900)
     return after, process.returncode, told
@@ -128,6 +120,52 @@ def kill(
 ) -> Outcome:
     """`hit`, then the same command again."""
     return resumed(place, reference, fault, *hit(place, moment, number))
+
+
+def takeover(
+    place: Path,
+    reference: Path,
+    fault: str,
+    moment: float | str,
+    words=WORDS,
+    environment=None,
+    rerun: Callable = again,
+) -> Outcome:
+    """A process suspended for longer than a dead one is waited for; a second takes over; the first wakes.
+
+    The first must stop with one sentence, or find the run finished, and change nothing.
+    """
+    process = start(place, words, environment)
+    after = _until(process, place, moment)
+    process.send_signal(signal.SIGSTOP)
+    for record in place.glob("results/runs/*/*/.holder"):
+        os.utime(record, (0, 0))  # which spares the minute
+    found = resumed(
+        place, reference, fault, after, 0, words=words, environment=environment, rerun=rerun
+    )
+    process.send_signal(signal.SIGCONT)
+    _, told = process.communicate(timeout=900)
+    said = told.strip().splitlines()
+    stopped = process.returncode == 1 and len(said) == 1 and "taken over" in said[0]
+    identical = found.identical and same(directory(place), reference)
+    return found._replace(
+        status=process.returncode,
+        identical=identical and (stopped or process.returncode == 0),
+        told=said[-1] if said else "",
+    )
+
+
+def _until(process: subprocess.Popen[str], place: Path, moment: float | str) -> float:
+    """Wait for a moment (`hit`) or the end of a process; seconds that it took."""
+    began = time.perf_counter()
+    while process.poll() is None:
+        if isinstance(moment, float):
+            if time.perf_counter() - began >= moment:
+                break
+            time.sleep(0.005)
+        elif any(place.glob(f"results/runs/*/*/{moment}")):
+            break
+    return time.perf_counter() - began
 
 
 def resumed(
@@ -181,7 +219,7 @@ def kills(
             break
     for name in ("SIGTERM",) if tiny else ("SIGTERM", "SIGINT"):
         number = getattr(signal, name)
-        pattern = "checkpoints/3*"
+        pattern = "checkpoints/*/3*"
         found.append(kill(place / name, reference, f"{name} while it trains", pattern, number))
     if not tiny:
         found += corruptions(place, reference)
@@ -223,7 +261,7 @@ def together(place: Path, reference: Path) -> list[Outcome]:
         here = place / f"together{len(found)}"
         both = pair(here)
         began = time.perf_counter()
-        while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/3*")):
+        while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/*/3*")):
             time.sleep(0.005)
         after = time.perf_counter() - began
         for process in both if number == signal.SIGKILL else both[1:]:
@@ -252,13 +290,13 @@ def corruptions(place: Path, reference: Path) -> list[Outcome]:
     for name, damage in (("cut", cut), ("flipped", flip), ("lost", Path.unlink)):
         here = place / name
         process = start(here)
-        while process.poll() is None and not any(here.glob("results/runs/*/*/checkpoints/6*")):
+        while process.poll() is None and not any(here.glob("results/runs/*/*/checkpoints/*/6*")):
             time.sleep(0.002)
         process.kill()
         process.communicate()
         run = directory(here)
         assert run is not None
-        steps = [path for path in (run / "checkpoints").iterdir() if path.name.isdigit()]
+        steps = [path for path in (run / "checkpoints").glob("*/*") if path.name.isdigit()]
         newest = max(steps, key=lambda path: int(path.name))
         for path in newest.rglob("*"):
             if path.is_file():

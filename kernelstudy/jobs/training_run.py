@@ -12,6 +12,7 @@ from rich.console import Console
 
 from kernelstudy import runs
 from kernelstudy.config import Study
+from kernelstudy.runs.lock import Hold
 from kernelstudy.system import software
 from kernelstudy.system.signals import Stop, Stopped
 from kernelstudy.training.observer import Observer
@@ -87,21 +88,24 @@ def train_and_write(
     stop: Stop,
     backend: "Started",
     startup_seconds: float,
+    hold: Hold,
 ) -> "xr.Dataset":
     """Train `study` and write its run directory, up to DONE; the trajectory.
 
     Args:
         backend: the devices.
         startup_seconds: seconds that it took to load the data and to start the devices.
+        hold: on `directory`.
 
     Raises:
         Stopped: a signal asked for it.
-        RunError: a checkpoint there is of other versions.
+        RunError: a checkpoint there is of another run or of other versions.
+        LostError: another process has taken the run over.
     """
     from kernelstudy.training.population import train_population
 
     runs.start(directory, study)
-    store = _store(study, directory, backend.kind)
+    store = _store(study, directory, backend.kind, hold)
     began = time.perf_counter()
     try:
         with _dashboard(study, directory) as dashboard, _progress() as progress:
@@ -128,15 +132,17 @@ def train_and_write(
     return trajectory
 
 
-def _store(study: Study, directory: Path, kind: str) -> "Store":
+def _store(study: Study, directory: Path, kind: str, hold: Hold) -> "Store":
     """The run's checkpoints. Bits depend on the kind of device, not on how many there are."""
-    from kernelstudy.training.checkpoints import Store
+    from kernelstudy.training.checkpoints import Store, claim
 
     return Store(
-        directory / runs.CHECKPOINTS,
+        claim(directory / runs.CHECKPOINTS, hold.generation),
         seconds=study.checkpoint_seconds,
         versions={**software.versions(), "device": kind},
         allow_stale=study.allow_stale,
+        run=directory.name,
+        check=hold.check,
         tell=lambda message: print(f"kernelstudy: {message}", file=sys.stderr, flush=True),
     )
 

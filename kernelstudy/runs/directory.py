@@ -85,6 +85,7 @@ def finish(run: Path, trajectory: xr.Dataset, provenance: dict[str, Any]) -> Non
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:
     """Add one object to metrics.jsonl."""
+    files.check_guards(run / METRICS)
     with (run / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 

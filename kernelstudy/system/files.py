@@ -8,11 +8,32 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PARTIAL = re.compile(r"\..+\.partial-(?P<host>.+)-(?P<pid>\d+)-[^-]*")
+
+_NUMBERED = re.compile(r"(\d{9})-\w+")
+_guards: dict[Path, Callable[[], None]] = {}  # by directory
+
+
+@contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Within the block `check` is called before anything takes its place in `folder` or below it; what it
+    raises keeps it out."""
+    _guards[folder.absolute()] = check
+    try:
+        yield
+    finally:
+        del _guards[folder.absolute()]
+
+
+def check_guards(path: Path) -> None:
+    """Ask whether `path` may be written; to be called before each write that is not by `replacing`."""
+    for folder, check in list(_guards.items()):
+        if path.absolute().is_relative_to(folder):
+            check()
 
 
 @contextmanager
@@ -21,6 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What was written is on the disk before it is renamed, so that not even a power cut leaves half of it.
     """
+    check_guards(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.partial-{socket.gethostname()}-{os.getpid()}-"
     with tempfile.TemporaryDirectory(
@@ -29,6 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary = Path(place) / path.name
         yield temporary
         sync(temporary)
+        check_guards(path)
         if path.is_symlink():
             path.unlink()  # a directory cannot be renamed over it
         elif path.is_dir():  # nor over one that is not empty
@@ -88,6 +111,17 @@ def tidy(folder: Path) -> None:
         found = _PARTIAL.fullmatch(entry.name)
         if found and found["host"] == socket.gethostname() and not is_alive(int(found["pid"])):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a name begins with a number, as 000000002-name does."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
+def highest_number(folder: Path) -> int:
+    """The highest number that the names of directories in `folder` begin with, as in 000000002-name; or 0."""
+    names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return max((int(found[1]) for name in names if (found := _NUMBERED.fullmatch(name))), default=0)
 
 
 def is_alive(pid: int) -> bool:

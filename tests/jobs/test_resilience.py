@@ -47,12 +47,22 @@ def test_a_process_killed_loses_nothing(reference, tmp_path):
     """While a checkpoint is written, with an older one there; experiments/resilience has more moments."""
     import faults
 
-    moment = "checkpoints/24.orbax-checkpoint-tmp*"
+    moment = "checkpoints/*/24.orbax-checkpoint-tmp*"
     killed = faults.hit(tmp_path, moment, words=WORDS, environment=os.environ)
     assert killed[1] == -9
     found = faults.resumed(tmp_path, reference, "killed", *killed, words=WORDS, rerun=here)
     assert found.identical, found
     assert found.resumed_at.startswith("step ")
+
+
+@pytest.mark.slow
+def test_a_process_suspended_finds_its_run_taken_over(reference, tmp_path):
+    import faults
+
+    moment = "checkpoints/*/24.orbax-checkpoint-tmp*"
+    found = faults.takeover(tmp_path, reference, "suspended", moment, WORDS, os.environ, rerun=here)
+    assert found.identical, found
+    assert (found.status, found.resumed_at[:5]) == (1, "step "), found
 
 
 def test_a_second_process_is_told_who_is_at_work(tmp_path):
