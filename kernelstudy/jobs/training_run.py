@@ -12,7 +12,7 @@ from rich.console import Console
 
 from kernelstudy import runs
 from kernelstudy.config import Study
-from kernelstudy.runs.lock import Hold
+from kernelstudy.runs.lock import Hold, LostError
 from kernelstudy.system import software
 from kernelstudy.system.signals import Stop, Stopped
 from kernelstudy.training.observer import Observer
@@ -125,6 +125,9 @@ def train_and_write(
                 **software.environment(),
             },
         )
+    except LostError:
+        store.abandon()
+        raise
     finally:
         stop.waits = False
     if stop.number:

@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, NamedTuple
@@ -182,6 +183,14 @@ class Store:
             self._attempt(self._opened.wait_until_finished)
             self._opened.close()
             self._opened = None
+
+    def abandon(self) -> None:
+        """Clear away what is written here though `claim` has given all there was to another holder."""
+        with suppress(Exception):
+            self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.parent.rmdir()
 
     def _read(self, number: int, abstract: Sequence[Any], arms: int, seeds: Sequence[int]) -> Saved:
         ocp = _orbax()
