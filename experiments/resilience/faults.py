@@ -147,7 +147,7 @@ def takeover(
     _, told = process.communicate(timeout=900)
     said = told.strip().splitlines()
     stopped = process.returncode == 1 and len(said) == 1 and "taken over" in said[0]
-    identical = found.identical and same(directory(place), reference)
+    identical = same(directory(place), reference)
     return found._replace(
         status=process.returncode,
         identical=identical and (stopped or process.returncode == 0),

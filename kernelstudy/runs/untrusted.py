@@ -12,6 +12,8 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,25 @@ _TYPES = {
 }
 
 
+@contextmanager
+def opened(folder: Path, name: str) -> Iterator[BufferedReader]:
+    """A regular file of `folder`, open to be read; no part of `name` may be a link.
+
+    Raises:
+        OSError: it cannot be opened.
+        RunError: it is a link or no file.
+    """
+    path = folder
+    for part in Path(name).parts:
+        path /= part
+        if path.is_symlink():
+            raise RunError(f"{path} is a link, and links are not followed")
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise RunError(f"{path} is not a file")
+        yield file
+
+
 def read_bytes(folder: Path, name: str, limit: int = TEXT_BYTES, *, last: int = 0) -> bytes:
     """A regular file of `folder`, of `limit` bytes at most; with `last`, only so many at its end.
 
@@ -37,13 +58,8 @@ def read_bytes(folder: Path, name: str, limit: int = TEXT_BYTES, *, last: int = 
         RunError: it is a link, no file, or too large.
     """
     path = folder / name
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    if path.is_symlink():
-        raise RunError(f"{path} is a link, and links are not followed")
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    with opened(folder, name) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise RunError(f"{path} is not a file")
         if last:
             file.seek(max(0, status.st_size - last))
             return file.read(last)
@@ -124,8 +140,8 @@ def check_store(store: Path, *, limit: int | None = None) -> None:
         if rest.startswith("c"):
             if array not in chunk_bytes:
                 raise RunError(f"{store / array} is no array")
-            with (store / name).open("rb") as file:
-                _check_frame(store / name, file.read(18), chunk_bytes[array])
+            with opened(store, name) as file:
+                _check_frame(store / name, file, files[name], chunk_bytes[array])
 
 
 def memory() -> int:
@@ -189,15 +205,30 @@ def _whole(numbers: Any, least: int) -> bool:
     )
 
 
-def _check_frame(path: Path, start: bytes, size: int) -> None:
-    """A chunk's Zstandard frame (RFC 8878, 3.1.1) must say that it holds a chunk, no more and no less."""
-    content_size = None
-    if start[:4] == _ZSTD and len(start) > 5:
-        flag, single, dictionary = start[4] >> 6, start[4] >> 5 & 1, start[4] & 3
-        width = (1 if single else 0, 2, 4, 8)[flag]
-        first = 5 + (not single) + (0, 1, 2, 4)[dictionary]
-        if width:
-            content_size = int.from_bytes(start[first : first + width], "little")
-            content_size += 256 if width == 2 else 0
-    if content_size != size:
-        raise RunError(f"{path} is damaged: it is not a chunk of {size:,} bytes")
+def _check_frame(path: Path, file: BufferedReader, length: int, size: int) -> None:
+    """A chunk must be one frame of Zstandard (RFC 8878, 3.1.1) that says that it holds a chunk, no more and
+    no less: a second frame behind the first would be decompressed as well."""
+    wrong = RunError(f"{path} is damaged: it is not a chunk of {size:,} bytes")
+    if length > size + size // 128 + 1024:  # nor so large that to walk through it takes long
+        raise wrong
+    start = file.read(18)
+    if start[:4] != _ZSTD or len(start) < 6:
+        raise wrong
+    flag, single, dictionary = start[4] >> 6, start[4] >> 5 & 1, start[4] & 3
+    width = (1 if single else 0, 2, 4, 8)[flag]
+    first = 5 + (not single) + (0, 1, 2, 4)[dictionary]
+    content_size = int.from_bytes(start[first : first + width], "little")
+    content_size += 256 if width == 2 else 0
+    if not width or content_size != size:
+        raise wrong
+    position = first + width
+    is_last = False
+    while not is_last:  # block by block
+        file.seek(position)
+        header = int.from_bytes(block := file.read(3), "little")
+        is_last, kind, block_size = bool(header & 1), header >> 1 & 3, header >> 3
+        position += 3 + (1 if kind == 1 else block_size)
+        if len(block) < 3 or kind == 3 or position > length:
+            raise wrong
+    if position + (4 if start[4] >> 2 & 1 else 0) != length:
+        raise wrong
