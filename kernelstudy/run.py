@@ -6,17 +6,18 @@ import shlex
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from kernelstudy.config import compose
+from kernelstudy.config import compose, foreign
 from kernelstudy.jobs import launchers
 from kernelstudy.jobs.job import run
 from kernelstudy.runs import lock
 from kernelstudy.system import signals
-from kernelstudy.system.errors import ConfigError, RunError
+from kernelstudy.system.errors import ConfigError, RunError, printable
 from kernelstudy.system.signals import Stopped
 
 
@@ -31,9 +32,15 @@ def main() -> None:
         parser = get_args_parser()
         # pyright: ignore[reportAttributeAccessIssue]
         parser.error = lambda message: sys.exit(_tell(message, 2))
-        unknown = parser.parse_known_args()[1]
+        options, unknown = parser.parse_known_args()
         if unknown:
             sys.exit(_tell(f"{unknown[0]}: no such option; --help lists what can be set", 2))
+        try:
+            for folder in (options.config_dir, options.config_path):
+                if folder and Path(folder).is_dir():
+                    foreign.check(Path(folder))
+        except ConfigError as error:
+            sys.exit(_tell(str(error), 2))
         command = hydra.main(
             version_base="1.3", config_path=str(compose.conf_dir()), config_name="config"
         )
@@ -68,7 +75,7 @@ class _JobFailed(Exception):  # noqa: N818 (no error: the user knows already)
 
 
 def _tell(message: str, status: int) -> int:
-    print(f"kernelstudy: {message}", file=sys.stderr)
+    print(f"kernelstudy: {printable(message)}", file=sys.stderr)
     return status
 
 

@@ -58,7 +58,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _run_directories(words: list[str]) -> list[Path]:
     """The run directories that the words of the command line mean."""
-    settings = [word for word in words if "=" in word and not Path(word).exists()]
+    settings = [word for word in words if "=" in word and not _is_there(word)]
     if settings:
         rest = [word for word in words if word not in settings]
         if set(rest) - {"-m", "--multirun"}:
@@ -72,6 +72,14 @@ def _run_directories(words: list[str]) -> list[Path]:
         if not directory.is_dir():
             raise ValueError(f"{directory} is not a directory")
     return list(dict.fromkeys(run for directory in directories for run in runs_below(directory)))
+
+
+def _is_there(word: str) -> bool:
+    """Whether a word is a path; one may be too long to be any."""
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def runs_of_command(overrides: list[str]) -> list[Path]:

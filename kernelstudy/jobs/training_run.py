@@ -59,6 +59,10 @@ class RunObserver(SignalObserver):
     def on_start(self, text: str) -> None:
         print(f"log: {text}", flush=True)
 
+    def on_size(self, size: int) -> None:
+        """Set aside what the trajectory will take: a disk without room for it is told before training."""
+        runs.reserve(self.directory, size)
+
     def on_resume(self, where: str, seconds: float, records: list[dict[str, Any]]) -> None:
         print(f"run: {self.directory}: goes on at {where}", flush=True)
         runs.write_metrics(self.directory, records)
@@ -105,6 +109,12 @@ def train_and_write(
     from kernelstudy.training.population import train_population
 
     runs.start(directory, study)
+    facts = {
+        "command": shlex.join(["python", "-m", "kernelstudy.run", *_words()]),
+        "data": data.facts,
+        "device": backend.devices,
+    }
+    runs.check_reportable(directory, facts)
     store = _store(study, directory, backend.kind, hold)
     began = time.perf_counter()
     try:
@@ -116,9 +126,7 @@ def train_and_write(
             directory,
             trajectory,
             {
-                "command": shlex.join(["python", "-m", "kernelstudy.run", *_words()]),
-                "data": data.facts,
-                "device": backend.devices,
+                **facts,
                 "seconds": {"start": round(startup_seconds, 1), "train": round(seconds, 1)},
                 **({"resumed_at": observer.resumed_at} if observer.resumed_at else {}),
                 "net_images": study.steps * observer.images_a_step,
@@ -130,6 +138,7 @@ def train_and_write(
         raise
     finally:
         stop.waits = False
+        runs.release(directory)
     if stop.number:
         raise Stopped(stop.number, "its report")
     return trajectory

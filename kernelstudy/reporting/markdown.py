@@ -33,7 +33,7 @@ def label(value: Any) -> str:
 
 
 def code(value: Any) -> str:
-    """As code within a line, in as many backticks as it takes; not every reader of Markdown lets HTML rest there."""
+    """As code within a line, in as many backticks as it takes; HTML is escaped there, too."""
     text = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", one_line(value))
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     space = " " if text.startswith("`") or text.endswith("`") else ""

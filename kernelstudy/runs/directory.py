@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterable
@@ -16,7 +18,7 @@ import yaml
 from kernelstudy.config import ConfigError, Study, result_settings, settings_in_id, study_of
 from kernelstudy.config.checks import check_reported
 from kernelstudy.runs import layout, untrusted
-from kernelstudy.system import files, plain_yaml
+from kernelstudy.system import files, limits, plain_yaml
 from kernelstudy.system.errors import RunError, first_line
 from kernelstudy.system.files import replacing, write_text
 from kernelstudy.system.software import versions
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 TRAJECTORY, ANALYSIS = "trajectory.zarr", "analysis.zarr"
 CONFIG, PROVENANCE, METRICS = "config.yaml", "provenance.json", "metrics.jsonl"
 CHECKPOINTS, DONE, FAILED = "checkpoints", "DONE", "FAILED"
+RESERVE = ".reserve"  # room for the trajectory while it is not there yet
 SUMMARY = f"{ANALYSIS}/zarr.json"  # holds the summary of the measures
 SEALED = (CONFIG, PROVENANCE)  # by DONE, besides the trajectory
 
@@ -52,9 +55,17 @@ def start(run: Path, study: Study) -> None:
     run.mkdir(parents=True, exist_ok=True)
     untrusted.refuse_links(run, CHECKPOINTS)
     tidy(run)
+    release(run)
     (run / FAILED).unlink(missing_ok=True)
     (run / METRICS).unlink(missing_ok=True)
     write_text(run / CONFIG, yaml.safe_dump(result_settings(study), sort_keys=False))
+    if result_settings(read_settings(run)) != result_settings(study):  # as its report will
+        raise RunError(f"{run / CONFIG} is not read back as it was written")
+
+
+def check_reportable(run: Path, provenance: dict[str, Any]) -> None:
+    """RunError where the run would be trained to its end and its report refused for its provenance."""
+    layout.check_provenance(json.loads(json.dumps(provenance)), run / PROVENANCE)
 
 
 def tidy(run: Path) -> None:
@@ -74,12 +85,35 @@ def discard(study: Study) -> None:
             folder.rmdir()
 
 
+def reserve(run: Path, size: int) -> None:
+    """Set aside room for a trajectory of so many bytes, until `release`; of a killed run `start` frees it.
+
+    Raises:
+        OSError: there is not so much, which the message says.
+    """
+    try:
+        with (run / RESERVE).open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+    except OSError as error:
+        release(run)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return  # a file system that cannot set aside
+        need = f"{os.strerror(error.errno)}: the trajectory takes {size / 2**20:,.1f} MiB"
+        raise OSError(error.errno, need, str(run)) from error
+
+
+def release(run: Path) -> None:
+    """Give back what `reserve` has set aside."""
+    (run / RESERVE).unlink(missing_ok=True)
+
+
 def finish(run: Path, trajectory: xr.Dataset, provenance: dict[str, Any]) -> None:
     """Put the trajectory and its provenance in place, DONE last; checkpoints are of no more use.
 
     DONE holds the checksums of the trajectory's files, of the settings and of the provenance, so that
     `sha256sum -c DONE` checks them.
     """
+    release(run)
     write_dataset(run / TRAJECTORY, trajectory)
     write_text(run / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     _write_done(run, _checksums(run))
@@ -131,7 +165,7 @@ def _checksums(run: Path) -> dict[str, str]:
     """SHA-256 of every file of the trajectory, of the settings and the provenance, by its path in the run."""
     listing = list(untrusted.entries(run / TRAJECTORY))
     size = sum(entry.stat(follow_symlinks=False).st_size for _, entry in listing)
-    if size > untrusted.memory():
+    if size > limits.memory():
         raise RunError(f"it has {size / 2**30:,.3g} GiB, more than there is memory")
     digests = {}
     for name in (*(f"{TRAJECTORY}/{name}" for name, _ in listing), *SEALED):

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelstudy.system import files, limits
 from kernelstudy.system.errors import RunError
 
 TEXT_BYTES = 4 * 2**20
@@ -44,9 +44,9 @@ def opened(folder: Path, name: str) -> Iterator[BufferedReader]:
         path /= part
         if path.is_symlink():
             raise RunError(f"{path} is a link, and links are not followed")
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise RunError(f"{path} is not a file")
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path} is not a file")
+    with files.opened(path, follow=False) as file:
         yield file
 
 
@@ -109,19 +109,19 @@ def check_store(store: Path, *, limit: int | None = None) -> None:
     Raises:
         RunError: with what is wrong.
     """
-    limit = memory() // 2 if limit is None else limit
+    limit = limits.memory() // 2 if limit is None else limit
     if store.is_symlink() or not store.is_dir():
         raise RunError(f"{store} is a link or no directory")
-    files: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for name, entry in entries(store):
-        files[name] = entry.stat(follow_symlinks=False).st_size
-        if len(files) > ENTRIES:
+        sizes[name] = entry.stat(follow_symlinks=False).st_size
+        if len(sizes) > ENTRIES:
             raise RunError(f"{store} has more than {ENTRIES:,} files")
     root = _metadata(store, "zarr.json")
     if root.get("node_type") != "group":
         raise RunError(f"{store} is no group of arrays")
     total, chunk_bytes = 0, {}
-    for name in files:
+    for name in sizes:
         array, _, rest = name.partition("/")
         if name == "zarr.json":
             continue
@@ -135,21 +135,13 @@ def check_store(store: Path, *, limit: int | None = None) -> None:
                 )
         elif not re.fullmatch(r"c(/\d+)*", rest):
             raise RunError(f"{store / name} does not belong in a store of plain arrays")
-    for name in files:
+    for name in sizes:
         array, _, rest = name.partition("/")
         if rest.startswith("c"):
             if array not in chunk_bytes:
                 raise RunError(f"{store / array} is no array")
             with opened(store, name) as file:
-                _check_frame(store / name, file, files[name], chunk_bytes[array])
-
-
-def memory() -> int:
-    """Bytes of memory that the machine has; 8 GiB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 8 * 2**30
+                _check_frame(store / name, file, sizes[name], chunk_bytes[array])
 
 
 def _metadata(store: Path, name: str) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 _PARTIAL = re.compile(r"\..+\.partial-(?P<host>.+)-(?P<pid>\d+)-[^-]*")
@@ -60,13 +62,32 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_directory(path.parent)
 
 
+@contextmanager
+def opened(path: Path, *, follow: bool = True) -> Iterator[BufferedReader]:
+    """A regular file, open to be read: no pipe that waits, no device without an end.
+
+    `follow`: whether the path may be a link, as only a path that the user has named may be.
+
+    Raises:
+        OSError: it is no regular file, or cannot be opened.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 (fdopen's file has no name, this has)
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        yield file
+
+
 def check_writable(folder: Path) -> None:
     """That `folder` can be written, or created where it is not there yet.
 
     Raises:
         OSError: it cannot; its `filename` is what stands in the way.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
     if not os.access(there, os.W_OK | os.X_OK):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any, ClassVar
 
 import yaml
@@ -86,8 +87,8 @@ def _check_keys(node: Any) -> None:
             keys = [key.value for key, _ in node.value if key.tag == "tag:yaml.org,2002:str"]
             if len(keys) != len(node.value):
                 raise PlainYamlError("it has a key that is not text")
-            if len(set(keys)) != len(keys):
-                raise PlainYamlError("it has a key twice")
+            if twice := [key for key, count in Counter(keys).items() if count > 1]:
+                raise PlainYamlError(f"it has the key {twice[0][:80]!r} twice")
             left += [value for _, value in node.value]
         elif isinstance(node, yaml.SequenceNode):
             left += node.value

@@ -192,3 +192,36 @@ def test_files_of_ones_own_that_are_wrong(tmp_path, content, said):
     assert len(told.stderr.splitlines()) == 1
     assert said in told.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["conf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("exp/own.yaml", "hydra:\n  callbacks:\n    x:\n      _target_: os.system\n"),
+        ("exp/own.yaml", "model:\n  _target_: subprocess.run\n"),
+        ("exp/own.yaml", "name: ${oc.env:HOME}\n"),
+        ("exp/own.yaml", "name: a${oc.decode:'x'}b\n"),
+        ("exp/own.yaml", "hydra:\n  job_logging:\n    formatters: {x: {(): os.getcwd}}\n"),
+        ("exp/own.yaml", "defaults:\n  - override /hydra/job_logging: own\n"),
+        ("hydra/callbacks/own.yaml", "x: 1\n"),
+        ("exp/own.yaml", "a: &a [x]\nb: [*a, *a]\n"),
+        ("exp/own.yaml", "steps: " + "9" * 5000),
+    ],
+)
+def test_configs_of_others_are_data(tmp_path, name, content):
+    (tmp_path / "conf" / "exp").mkdir(parents=True)
+    (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "conf" / name).write_text(f"# @package _global_\n{content}")
+    told = run_here(tmp_path, "kernelstudy.run", "--config-dir=conf", "+exp=own")
+    assert told.returncode == 2
+    assert len(told.stderr.splitlines()) == 1
+    assert "own.yaml" in told.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["conf"]
+
+
+def test_a_config_of_ones_own_that_is_data_is_taken(tmp_path):
+    (tmp_path / "conf" / "exp").mkdir(parents=True)
+    text = "# @package _global_\ndefaults:\n  - override /data: digits\nname: ${data.name}\nsteps: 0\n"
+    (tmp_path / "conf" / "exp" / "own.yaml").write_text(text + "arms: [{init: sobel}]\n")
+    told = run_here(tmp_path, "kernelstudy.run", "--config-dir=conf", "+exp=own")
+    assert told.stderr.startswith("kernelstudy: steps: 0 must be"), told.stderr
