@@ -11,9 +11,9 @@ import numpy as np
 
 from kernelstudy.weights import modules, stem
 from kernelstudy.weights.choice import choose
+from kernelstudy.weights.isolated import read_isolated
 from kernelstudy.weights.layer import LAYOUTS, Layer, Network, WeightsError, with_layout
 from kernelstudy.weights.limits import Limits
-from kernelstudy.weights.recognise import read
 
 from . import run_directory
 
@@ -45,7 +45,7 @@ def listing(source: Any, limits: Limits, layout: str = "auto") -> list[str]:
         if run_directory.is_run(path):
             return _run_listing(run_directory.read(path, parts))
         _refuse_parts(path, parts)
-        network = read(path, limits)
+        network = read_isolated(path, limits, weights=False)
     else:
         network = modules.read(source)
     network = _in_layout(network, layout)
@@ -72,7 +72,8 @@ def open_any(
         if run_directory.is_run(path):
             return _open_run(path, parts, layer, name)
         _refuse_parts(path, parts)
-        return _open_network(read(path, limits), layer, layout, name or path.name, path)
+        network = read_isolated(path, limits, layer=layer, layout=layout)
+        return _open_network(network, layer, layout, name or path.name, path)
     if modules.is_array(source):
         return _open_array(source, layout, name)
     return _open_network(modules.read(source), layer, layout, name or type(source).__name__)

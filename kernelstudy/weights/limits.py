@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from kernelstudy.system import files
 
 from .layer import WeightsError
 
@@ -56,8 +59,8 @@ class Limits:
 
 def read_file(path: Path, limits: Limits) -> bytes:
     """A whole file, if it is small enough."""
-    size = limits.check(path.stat().st_size, path.name)
-    with path.open("rb") as file:
+    with files.opened(path) as file:
+        size = limits.check(os.fstat(file.fileno()).st_size, path.name)
         return file.read(size)
 
 

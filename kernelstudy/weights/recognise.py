@@ -28,8 +28,10 @@ _START = 2**16
 Reader = Callable[[Path, Limits], Network]
 
 
-def read(path: Path, limits: Limits | None = None) -> Network:
+def read(path: Path, limits: Limits | None = None, *, shown: str = "") -> Network:
     """The convolutions of the network in `path`, a file or directory of any of `FORMATS`.
+
+    `shown`: what messages call it; `path` unless given.
 
     Raises:
         WeightsError: it is missing, of no known format, damaged, hostile, or larger than allowed.
@@ -42,11 +44,13 @@ def read(path: Path, limits: Limits | None = None) -> Network:
             network = _file(path)(path, limits)
         else:
             raise WeightsError(
-                f"{path} is not there" if not path.exists() else f"{path} is no file"
+                f"{shown or path} is not there"
+                if not path.exists()
+                else f"{shown or path} is no file"
             )
     except OSError as error:
         raise WeightsError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    except WeightsError:
+    except (WeightsError, MemoryError):
         raise
     except Exception as error:  # a decoder may answer damaged bytes with any exception
         raise WeightsError(

@@ -221,7 +221,9 @@ def test_configs_of_others_are_data(tmp_path, name, content):
 
 def test_a_config_of_ones_own_that_is_data_is_taken(tmp_path):
     (tmp_path / "conf" / "exp").mkdir(parents=True)
-    text = "# @package _global_\ndefaults:\n  - override /data: digits\nname: ${data.name}\nsteps: 0\n"
+    text = (
+        "# @package _global_\ndefaults:\n  - override /data: digits\nname: ${data.name}\nsteps: 0\n"
+    )
     (tmp_path / "conf" / "exp" / "own.yaml").write_text(text + "arms: [{init: sobel}]\n")
     told = run_here(tmp_path, "kernelstudy.run", "--config-dir=conf", "+exp=own")
     assert told.stderr.startswith("kernelstudy: steps: 0 must be"), told.stderr
