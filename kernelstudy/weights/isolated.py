@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -25,7 +27,8 @@ from .recognise import read
 
 # What is allowed besides --max-gib: a library that is loaded, the file's own bytes beside their copy.
 BESIDES = 256 * 2**20
-SECONDS, SECONDS_A_GIB = 15.0, 10.0
+SECONDS, SECONDS_A_GIB = 15, 10  # of computing
+WAITED = 45.0  # seconds more that it may wait, for a slow disk or its turn
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from kernelstudy.weights import isolated; isolated.serve()"
@@ -63,8 +66,9 @@ def read_isolated(
         "layer": layer,
         "layout": layout,
         "weights": weights,
+        "seconds": seconds,
     }
-    seconds = SECONDS + SECONDS_A_GIB * min(limits.max_bytes / GIB, 60)
+    seconds = SECONDS + int(SECONDS_A_GIB * min(limits.max_bytes / GIB, 60))
     words = [sys.executable, "-c", _START, json.dumps([p for p in sys.path if isinstance(p, str)])]
     try:
         done = subprocess.run(
@@ -73,13 +77,13 @@ def read_isolated(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            timeout=seconds,
+            timeout=seconds + WAITED,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise WeightsError(
-            f"{path.name} takes more than {seconds:.0f} s to read: it is not such as networks are kept in"
-        ) from error
+        raise _too_long(path, seconds) from error
+    if done.returncode == -signal.SIGXCPU:
+        raise _too_long(path, seconds)
     if done.returncode or not done.stdout:
         raise WeightsError(
             f"{path.name} cannot be read within --max-gib {limits.max_bytes / GIB:g}: its reader ended with "
@@ -99,6 +103,12 @@ def read_isolated(
     return replace(answer.network, layers=layers)
 
 
+def _too_long(path: Path, seconds: int) -> WeightsError:
+    return WeightsError(
+        f"{path.name} takes more than {seconds} s to read, as no network's file does"
+    )
+
+
 def _known(values: np.ndarray) -> Any:
     return lambda: values
 
@@ -110,6 +120,7 @@ def serve() -> None:
     os.dup2(2, 1)  # what libraries print is no answer
     limits = Limits(request["bytes"])
     bound_memory(limits.max_bytes + BESIDES)
+    resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 1))
     try:
         content = _packed(_answer(request, limits))
     except WeightsError as error:

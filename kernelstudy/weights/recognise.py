@@ -6,6 +6,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from kernelstudy.system import files
+
 from . import (
     flax_trees,
     keras_files,
@@ -81,7 +83,7 @@ def _folder(path: Path) -> Reader:
 
 def _file(path: Path) -> Reader:
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         start = file.read(_START)
     if not start:
         raise WeightsError(f"{path} is empty")
