@@ -59,6 +59,7 @@ def read_isolated(
     Raises:
         WeightsError: as `read`; or it takes more memory than the limits allow, or too long.
     """
+    seconds = SECONDS + int(SECONDS_A_GIB * min(limits.max_bytes / GIB, 60))
     request = {
         "path": str(path.absolute()),
         "shown": str(path),
@@ -68,7 +69,6 @@ def read_isolated(
         "weights": weights,
         "seconds": seconds,
     }
-    seconds = SECONDS + int(SECONDS_A_GIB * min(limits.max_bytes / GIB, 60))
     words = [sys.executable, "-c", _START, json.dumps([p for p in sys.path if isinstance(p, str)])]
     try:
         done = subprocess.run(
