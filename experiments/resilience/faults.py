@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,24 +193,39 @@ def resumed(
     return Outcome(fault, after, status, resumed_at, identical, seconds, last[-1] if last else "")
 
 
+def undisturbed(place: Path) -> tuple[Path, float]:
+    """A run that nothing befalls, and the seconds that it takes."""
+    began = time.perf_counter()
+    whole = again(place)
+    assert whole.returncode == 0, whole.stderr
+    run = directory(place)
+    assert run is not None
+    return run, time.perf_counter() - began
+
+
+def at_random(
+    place: Path, reference: Path, lasted: float, count: int, seed: int = 0
+) -> Iterator[Outcome]:
+    """`count` processes killed at random moments; every fifth is suspended, taken over from, and woken."""
+    rng = random.Random(seed)
+    for index in range(count):
+        here, moment = place / f"random{index}", rng.uniform(0.1, 0.98) * lasted
+        if index % 5 == 0:
+            yield takeover(here, reference, "suspended, taken over from, and woken", moment)
+        else:
+            yield kill(here, reference, "killed at a random moment", moment)
+        shutil.rmtree(here, ignore_errors=True)
+
+
 def kills(
     place: Path, count: int, seed: int = 0, *, tiny: bool = False
 ) -> tuple[list[Outcome], float]:
-    """`count` kills at random moments, one at each of the `WRITES`, polite signals, and other faults.
+    """`count` faults `at_random`, a kill at each of the `WRITES`, polite signals, and other faults.
 
     Returns them, and the seconds that an undisturbed run takes. `tiny`: only some of them.
     """
-    began = time.perf_counter()
-    whole = again(place / "reference")
-    lasted = time.perf_counter() - began
-    assert whole.returncode == 0, whole.stderr
-    reference = directory(place / "reference")
-    assert reference is not None
-    rng = random.Random(seed)
-    found = []
-    for index in range(count):
-        moment = rng.uniform(0.1, 0.98) * lasted
-        found.append(kill(place / f"random{index}", reference, "killed at a random moment", moment))
+    reference, lasted = undisturbed(place / "reference")
+    found = list(at_random(place, reference, lasted, count, seed))
     for index, (what, pattern) in enumerate(WRITES.items()):
         found.append(
             kill(place / f"write{index}", reference, f"killed while {what} is written", pattern)

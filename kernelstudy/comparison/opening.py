@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kernelstudy.system.errors import printable
 from kernelstudy.weights import modules, stem
 from kernelstudy.weights.choice import choose
 from kernelstudy.weights.isolated import read_isolated
@@ -16,6 +17,8 @@ from kernelstudy.weights.layer import LAYOUTS, Layer, Network, WeightsError, wit
 from kernelstudy.weights.limits import Limits
 
 from . import run_directory
+
+MOST_KERNELS, LONGEST_KERNEL = 2**14, 128
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ def _open_network(
 ) -> Opened:
     network = _in_layout(network, layout)
     selection, why = choose(network, layer)
+    _check_measurable(selection)
     kernels = selection.hwio()
     step = selection.steps()
     kernels, stem_note = stem.unfold(kernels, network.family)
@@ -157,23 +161,36 @@ def _open_network(
     if path is not None and path.is_file():
         provenance |= {"file": path.name, "sha256": _digest(path)}
         description += f", sha256 {provenance['sha256'][:16]}"
+    facts = [
+        ("Weights", description),
+        ("Layer", f"{selection.describe()}; {why}"),
+        ("Others seen", f"{others} more with 4-d weights" if others else "none"),
+    ]
+    details = [
+        *network.facts,
+        *([("Stride", "not in this format")] if selection.stride is None else []),
+    ]
     return Opened(
         name=name,
         kernels=kernels[None],
         rounding=step,
-        facts=[
-            ("Weights", description),
-            ("Layer", f"{selection.describe()}; {why}"),
-            ("Others seen", f"{others} more with 4-d weights" if others else "none"),
-        ],
-        details=[
-            *network.facts,
-            *([("Stride", "not in this format")] if selection.stride is None else []),
-        ],
+        # names come from the file, and go to the terminal and to pages
+        facts=[(fact, printable(value)) for fact, value in facts],
+        details=[(printable(fact), printable(value)) for fact, value in details],
         notes=[*notes, *selection.notes, *_notes(kernels[None], step, selection)],
         listing=[other.describe() for other in network.layers],
         provenance=provenance,
     )
+
+
+def _check_measurable(layer: Layer) -> None:
+    """WeightsError for a layer that no network begins with, and whose measures would take hours."""
+    kh, kw, _, cout = layer.shape_hwio() or (1, 1, 1, 1)
+    if cout > MOST_KERNELS or max(kh, kw) > LONGEST_KERNEL:
+        raise WeightsError(
+            f"{layer.name} has {cout:,} kernels of {kh} x {kw}: at most {MOST_KERNELS:,} of {LONGEST_KERNEL} x "
+            f"{LONGEST_KERNEL} are measured"
+        )
 
 
 def _in_layout(network: Network, layout: str) -> Network:

@@ -197,3 +197,5 @@ def _no_links_out(folder: Path) -> None:
                 raise WeightsError(
                     f"{path.name} in {folder.name} is a link that leads out of it: not read"
                 )
+            if name in files and not path.is_file():
+                raise WeightsError(f"{path.name} in {folder.name} is not a regular file: not read")

@@ -26,13 +26,17 @@ from .limits import GIB, Limits
 from .recognise import read
 
 # What is allowed besides --max-gib: a library that is loaded, the file's own bytes beside their copy.
-BESIDES = 256 * 2**20
+BESIDES = 160 * 2**20
 SECONDS, SECONDS_A_GIB = 15, 10  # of computing
-WAITED = 45.0  # seconds more that it may wait, for a slow disk or its turn
+WAITED = 30.0  # seconds more that it may wait, for a slow disk or its turn
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from kernelstudy.weights import isolated; isolated.serve()"
 )
+
+
+# Threads reserve more addresses than they use memory.
+_FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ def read_isolated(
             input=json.dumps(request).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=os.environ | _FRUGAL,
             timeout=seconds + WAITED,
             check=False,
         )

@@ -17,7 +17,7 @@ from .layer import WeightsError
 
 Rebuild = Callable[..., Any]
 MOST_OPERATIONS = 1_000_000  # some 30 a tensor; bounds time and memory
-MOST_COPIED = 256 * 2**20
+MOST_COPIED = 64 * 2**20
 
 # What may be called besides: it wraps data, and becomes a record of its arguments.
 _HARMLESS = ("torch.", "torchvision.", "numpy.", "collections.", "pathlib.", "datetime.")

@@ -56,6 +56,26 @@ def test_a_process_killed_loses_nothing(reference, tmp_path):
 
 
 @pytest.mark.slow
+def test_twenty_at_random_moments(tmp_path):
+    """Four of them suspended and taken over from; experiments/resilience has a hundred."""
+    import faults
+
+    run, lasted = faults.undisturbed(tmp_path / "reference")
+    found = list(faults.at_random(tmp_path, run, lasted, 20, seed=1))
+    assert [outcome for outcome in found if not outcome.identical] == []
+
+
+@pytest.mark.slow
+def test_hostile_inputs_are_refused(tmp_path):
+    import hostile
+
+    from tests.synthetic import make_run
+
+    found = hostile.tried(tmp_path, make_run(tmp_path / "finished", seeds=2))
+    assert [one for one in found if not one.right] == []
+
+
+@pytest.mark.slow
 def test_a_process_suspended_finds_its_run_taken_over(reference, tmp_path):
     import faults
 
