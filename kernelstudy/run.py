@@ -52,6 +52,9 @@ def main() -> None:
             how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
             sys.exit(_tell(f"interrupted{how}: {own_command}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
+            if launchers.was_killed(error):
+                told = "a process at work on a job was killed; the same command goes on with what is missing"
+                sys.exit(_tell(told, 1))
             message = launchers.missing_extra(error) or compose.explain(error, sys.argv[1:])
             sys.exit(_tell(message, 2))
 

@@ -1,6 +1,7 @@
 """Files and servers that mean harm, each given to the command that reads it, in a process of its own.
 
-Right is one sentence and exit status 2 (or, from `status`, a row), in a minute, with nothing run and nothing outside read.
+Right is one sentence and exit status 2 (or, from `status`, a row), in a minute, with nothing run and nothing
+outside read.
 """
 
 import gzip
@@ -73,7 +74,7 @@ def ask(case: Case, here: Path, run: Path) -> Tried:
             timeout=2 * MOST_SECONDS,
             env=os.environ
             | {"KERNELSTUDY_DATA_DIR": str(here / "data"), "OPENBLAS_NUM_THREADS": "1"},
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES)),  # noqa: PLW1509
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES)),
             check=False,
         )
         status, out, err = done.returncode, done.stdout, done.stderr

@@ -168,8 +168,9 @@ def report(
         f"{separate['asked']} of them were asked again in processes of their own: {separate['status 2']} ended "
         f"with status 2, {separate['left something']} left something.",
         "",
-        f"- **{len(harmful)} hostile inputs tried, {int((~harmful['right']).sum())} not as they should be.** Right is "
-        "one sentence and the exit status in the table, in a minute, with nothing executed and nothing read outside.",
+        f"- **{len(harmful)} hostile inputs tried, {int((~harmful['right']).sum())} not as they should be.** "
+        "Right is one sentence and the exit status in the table, in a minute, with nothing executed and nothing read "
+        "outside.",
         "",
         "![When each process was hit, and from where the same command went on](figures/faults.png)",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -17,6 +18,17 @@ from pathlib import Path
 _PARTIAL = re.compile(r"\..+\.partial-(?P<host>.+)-(?P<pid>\d+)-[^-]*")
 
 _NUMBERED = re.compile(r"(\d{9})-\w+")
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places at once, so that a reader finds either; False where that is not known."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+
+
 _guards: dict[Path, Callable[[], None]] = {}  # by directory
 
 
@@ -56,9 +68,10 @@ def replacing(path: Path) -> Iterator[Path]:
         check_guards(path)
         if path.is_symlink():
             path.unlink()  # a directory cannot be renamed over it
-        elif path.is_dir():  # nor over one that is not empty
-            path.rename(Path(place) / "old")
-        temporary.replace(path)
+        if not (path.is_dir() and _exchange(temporary, path)):
+            if path.is_dir():  # nor can one over another that is not empty
+                path.rename(Path(place) / "old")
+            temporary.replace(path)
         sync_directory(path.parent)
 
 

@@ -105,7 +105,7 @@ def _common(study: Study, data: Images, observer: Observer) -> Common:
 
 def _bytes_of_all(study: Study, one: State) -> int:
     """What the log of all networks takes, without that of their deeper layers; `one`: shapes of one."""
-    kernel = math.prod(one.params["convs"][0]["kernel"][...].shape)
+    kernel = math.prod(jax.tree.leaves(one.params["convs"][0]["kernel"])[0].shape)
     values = (kernel + 2) * len(study.log_steps) + study.steps
     return 4 * values * len(study.arms) * len(study.seed_list)
 

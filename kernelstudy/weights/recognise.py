@@ -112,6 +112,10 @@ def _file(path: Path) -> Reader:
 def _archive(path: Path, limits: Limits) -> Network:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+    if len(set(names)) != len(names):
+        raise WeightsError(
+            f"{path.name} holds two files of one name: which is meant cannot be told"
+        )
     if any(name.endswith("/data.pkl") for name in names):
         return pytorch.read_zip(path, limits)
     if {"config.json", "model.weights.h5"} <= set(names):

@@ -221,3 +221,29 @@ def test_a_loop_of_links_is_no_place_for_runs(tmp_path, make):
     make(tmp_path / "loop")
     with pytest.raises(OSError, match="Not a directory"):
         files.check_writable(tmp_path / "loop" / "demo")
+
+
+def test_who_reads_while_a_directory_is_replaced_finds_one(tmp_path):
+    import threading
+
+    place, ended, missing = tmp_path / "store", threading.Event(), []
+
+    def write(text):
+        with files.replacing(place) as temporary:
+            temporary.mkdir()
+            (temporary / "file").write_text(text)
+
+    def look():
+        while not ended.is_set():
+            missing.append(not place.exists())
+
+    write("0")
+    reader = threading.Thread(target=look)
+    reader.start()
+    for i in range(1, 60):
+        write(str(i))
+    ended.set()
+    reader.join()
+    assert (place / "file").read_text() == "59"
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+    assert not any(missing)
