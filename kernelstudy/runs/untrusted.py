@@ -23,6 +23,8 @@ from kernelstudy.system.errors import RunError
 
 TEXT_BYTES = 4 * 2**20
 CHUNKS, ENTRIES = 10**6, 10**6
+# What networks show compresses a few times at most; measures of a claim without data would take hours.
+LARGE, DENSEST = 2**26, 100
 _ZSTD = 0xFD2FB528.to_bytes(4, "little")
 _TYPES = {
     "bool",
@@ -135,6 +137,12 @@ def check_store(store: Path, *, limit: int | None = None) -> None:
                 )
         elif not re.fullmatch(r"c(/\d+)*", rest):
             raise RunError(f"{store / name} does not belong in a store of plain arrays")
+    on_disk = sum(sizes.values())
+    if total > LARGE and total > DENSEST * on_disk:
+        raise RunError(
+            f"{store} claims {total / 2**20:,.0f} MiB of numbers in files of {on_disk / 2**20:,.3g} MiB: they are "
+            "not such as networks have"
+        )
     for name in sizes:
         array, _, rest = name.partition("/")
         if rest.startswith("c"):

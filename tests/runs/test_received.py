@@ -91,6 +91,18 @@ def test_a_second_frame_in_a_chunk_is_refused(run):
             untrusted.check_store(run / "trajectory.zarr")
 
 
+def test_a_claim_without_data_is_refused(run):
+    """Its chunks are not there, which Zarr takes for zeros; to measure them would take tens of GiB."""
+    path = run / "trajectory.zarr" / "kernel" / "zarr.json"
+    content = json.loads(path.read_text())
+    content["shape"][-1] = 300_000
+    content["chunk_grid"]["configuration"]["chunk_shape"][-1] = 300_000
+    path.write_text(json.dumps(content))
+    shutil.rmtree(path.parent / "c")
+    with pytest.raises(RunError, match="claims .* MiB of numbers in files of"):
+        untrusted.check_store(run / "trajectory.zarr")
+
+
 def test_frames_of_every_size_pass(tmp_path):
     """Blocks of all kinds: raw, of one byte, compressed; several in a frame."""
     import numpy as np
