@@ -140,8 +140,8 @@ def check_store(store: Path, *, limit: int | None = None) -> None:
     on_disk = sum(sizes.values())
     if total > LARGE and total > DENSEST * on_disk:
         raise RunError(
-            f"{store} claims {total / 2**20:,.0f} MiB of numbers in files of {on_disk / 2**20:,.3g} MiB: they are "
-            "not such as networks have"
+            f"{store} claims {total / 2**20:,.0f} MiB of numbers in files of {on_disk / 2**20:,.3g} MiB: they "
+            "are not such as networks have"
         )
     for name in sizes:
         array, _, rest = name.partition("/")
