@@ -99,7 +99,7 @@ def test_a_claim_without_data_is_refused(run):
     content["chunk_grid"]["configuration"]["chunk_shape"][-1] = 300_000
     path.write_text(json.dumps(content))
     shutil.rmtree(path.parent / "c")
-    with pytest.raises(RunError, match="claims .* MiB of numbers in files of"):
+    with pytest.raises(RunError, match=r"claims .* MiB of numbers in files of"):
         untrusted.check_store(run / "trajectory.zarr")
 
 
