@@ -288,7 +288,7 @@ def _once(told: threading.ExceptHookArgs) -> None:
 def _orbax() -> Any:
     import orbax.checkpoint  # takes 0.3 s, and short trainings end without a checkpoint
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # what is damaged, we say ourselves
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what is wrong is raised, and told by us
     return orbax.checkpoint
 
 
