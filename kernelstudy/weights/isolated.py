@@ -72,6 +72,7 @@ def read_isolated(
         "layout": layout,
         "weights": weights,
         "seconds": seconds,
+        "absent": [name for name, module in list(sys.modules.items()) if module is None],
     }
     words = [sys.executable, "-c", _START, json.dumps([p for p in sys.path if isinstance(p, str)])]
     try:
@@ -123,6 +124,9 @@ def serve() -> None:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     limits = Limits(request["bytes"])
+    sys.modules.update(
+        dict.fromkeys(request["absent"])
+    )  # what is not to be had there is not to be had here
     bound_memory(limits.max_bytes + BESIDES)
     resource.setrlimit(resource.RLIMIT_CPU, (request["seconds"], request["seconds"] + 1))
     try:
