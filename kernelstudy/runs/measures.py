@@ -285,6 +285,7 @@ def measure_first_layer(run: Path, *, out: Path, trajectory: xr.Dataset | None =
         verdicts=judge_arms(trajectory, study.controls, kernels=kernels),
         deep=None,
         tables={},
+        csv={},
     )
 
 

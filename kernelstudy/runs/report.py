@@ -50,11 +50,11 @@ def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None =
             stride = study.model.stride
             deep_words.draw(findings.trajectory, deep, stride, out / "figures", save)
         kernels_gif(findings.trajectory, findings.kernels, out / "figures")
-        content = _content(findings, bank)
+        content = _content(findings, bank, run)
     return page.write(content, out)
 
 
-def _content(findings: Findings, bank: Bank) -> Page:
+def _content(findings: Findings, bank: Bank, run: Path) -> Page:
     """Words, tables and the explorer."""
     study, deep = findings.study, findings.deep
     content = compose(findings)
