@@ -13,7 +13,7 @@ from kernelstudy.handcrafted.linear import PADDINGS, Padding, check_padding
 from kernelstudy.handcrafted.stencils import Kernel
 from kernelstudy.handcrafted.worked_example import explain
 from kernelstudy.system.commandline import Parser
-from kernelstudy.system.errors import InputError
+from kernelstudy.system.errors import InputError, printable
 
 LONGEST_SIDE = 640  # longest side of a map in the figure, pixels
 FORMATS = (".png", ".pdf", ".svg")
@@ -31,11 +31,22 @@ def main(argv: list[str] | None = None) -> int:
         check_padding(options.padding, image.shape, (options.size, options.size))
         out = _writable(options.out, options.image)
     except ValueError as error:
-        print(f"kernelstudy.filter: {error}", file=sys.stderr)
-        return 2
-    _draw(title, image, kernels, options.padding, out)
+        return _tell(str(error), 2)
+    except OSError as error:
+        return _tell(f"{error.filename}: {error.strerror or error}", 2)
+    try:
+        _draw(title, image, kernels, options.padding, out)
+    except OSError as error:  # a full disk
+        return _tell(f"--out {out} cannot be written: {error.strerror or error}", 1)
+    except MemoryError:
+        return _tell(f"{title} needs more memory than there is", 1)
     print(f"maps: {out}")
     return 0
+
+
+def _tell(message: str, status: int) -> int:
+    print(f"kernelstudy.filter: {printable(message)}", file=sys.stderr)
+    return status
 
 
 def _parser() -> Parser:

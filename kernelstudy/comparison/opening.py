@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from kernelstudy.system.errors import printable
 from kernelstudy.weights import modules, stem
 from kernelstudy.weights.choice import choose
+from kernelstudy.weights.isolated import read_isolated
 from kernelstudy.weights.layer import LAYOUTS, Layer, Network, WeightsError, with_layout
 from kernelstudy.weights.limits import Limits
-from kernelstudy.weights.recognise import read
 
 from . import run_directory
+
+MOST_KERNELS, LONGEST_KERNEL = 2**14, 128
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def listing(source: Any, limits: Limits, layout: str = "auto") -> list[str]:
         if run_directory.is_run(path):
             return _run_listing(run_directory.read(path, parts))
         _refuse_parts(path, parts)
-        network = read(path, limits)
+        network = read_isolated(path, limits, weights=False)
     else:
         network = modules.read(source)
     network = _in_layout(network, layout)
@@ -72,7 +75,8 @@ def open_any(
         if run_directory.is_run(path):
             return _open_run(path, parts, layer, name)
         _refuse_parts(path, parts)
-        return _open_network(read(path, limits), layer, layout, name or path.name, path)
+        network = read_isolated(path, limits, layer=layer, layout=layout)
+        return _open_network(network, layer, layout, name or path.name, path)
     if modules.is_array(source):
         return _open_array(source, layout, name)
     return _open_network(modules.read(source), layer, layout, name or type(source).__name__)
@@ -146,6 +150,7 @@ def _open_network(
 ) -> Opened:
     network = _in_layout(network, layout)
     selection, why = choose(network, layer)
+    _check_measurable(selection)
     kernels = selection.hwio()
     step = selection.steps()
     kernels, stem_note = stem.unfold(kernels, network.family)
@@ -156,23 +161,36 @@ def _open_network(
     if path is not None and path.is_file():
         provenance |= {"file": path.name, "sha256": _digest(path)}
         description += f", sha256 {provenance['sha256'][:16]}"
+    facts = [
+        ("Weights", description),
+        ("Layer", f"{selection.describe()}; {why}"),
+        ("Others seen", f"{others} more with 4-d weights" if others else "none"),
+    ]
+    details = [
+        *network.facts,
+        *([("Stride", "not in this format")] if selection.stride is None else []),
+    ]
     return Opened(
         name=name,
         kernels=kernels[None],
         rounding=step,
-        facts=[
-            ("Weights", description),
-            ("Layer", f"{selection.describe()}; {why}"),
-            ("Others seen", f"{others} more with 4-d weights" if others else "none"),
-        ],
-        details=[
-            *network.facts,
-            *([("Stride", "not in this format")] if selection.stride is None else []),
-        ],
+        # names come from the file, and go to the terminal and to pages
+        facts=[(fact, printable(value)) for fact, value in facts],
+        details=[(printable(fact), printable(value)) for fact, value in details],
         notes=[*notes, *selection.notes, *_notes(kernels[None], step, selection)],
         listing=[other.describe() for other in network.layers],
         provenance=provenance,
     )
+
+
+def _check_measurable(layer: Layer) -> None:
+    """WeightsError for a layer that no network begins with, and whose measures would take hours."""
+    kh, kw, _, cout = layer.shape_hwio() or (1, 1, 1, 1)
+    if cout > MOST_KERNELS or max(kh, kw) > LONGEST_KERNEL:
+        raise WeightsError(
+            f"{layer.name} has {cout:,} kernels of {kh} x {kw}: at most {MOST_KERNELS:,} of {LONGEST_KERNEL} x "
+            f"{LONGEST_KERNEL} are measured"
+        )
 
 
 def _in_layout(network: Network, layout: str) -> Network:

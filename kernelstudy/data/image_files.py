@@ -1,5 +1,6 @@
 """Image files of any common kind as grey levels."""
 
+import math
 import warnings
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kernelstudy.system.errors import InputError
+from kernelstudy.system import files
+from kernelstudy.system.errors import InputError, first_line
 
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, item 3.2
+# Pillow also opens kinds that start other programs: Ghostscript, for PostScript of any name.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM", "WEBP", "JPEG2000")
 LIMIT = Image.MAX_IMAGE_PIXELS or 2**26
 
 
@@ -29,10 +33,9 @@ def read_image(path: Path) -> NDArray[np.float32]:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a directory: name an image file")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty: name an image file")
-        with path.open("rb"):
-            pass
+        with files.opened(path) as file:
+            if not file.peek(1):
+                raise InputError(f"{path} is empty: name an image file")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     try:
@@ -40,19 +43,22 @@ def read_image(path: Path) -> NDArray[np.float32]:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             grey = _decode(path)
+    except InputError:
+        raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(f"{path} has more than {LIMIT:,} pixels: scale it down") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that can be read: PNG, JPEG, TIFF") from error
     except Exception as error:  # a decoder may answer damaged bytes with any exception
-        raise InputError(f"{path} is truncated or damaged: {error}") from error
+        raise InputError(f"{path} is truncated or damaged: {first_line(error)[:300]}") from error
     if not np.isfinite(grey).all():
         raise InputError(f"{path} holds values that are not finite")
     return grey
 
 
 def _decode(path: Path) -> NDArray[np.float32]:
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
+        _check_planes(file, path)
         if file.format == "TIFF" and file.mode.startswith("RGB") and _depth(file) > 8:
             return _deep_colour(path)
         image = ImageOps.exif_transpose(file)
@@ -67,6 +73,17 @@ def _decode(path: Path) -> NDArray[np.float32]:
         if image.mode in ("1", "L"):
             return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
         return _luma(np.asarray(image.convert("RGB")), 255)
+
+
+def _check_planes(file: Image.Image, path: Path) -> None:
+    """InputError where a TIFF has more values than a large image of four channels: in samples or in depth."""
+    samples_per_pixel, image_depth, tile_depth = 277, 32997, 32998  # the TIFF tags
+    tags = getattr(file, "tag_v2", {})
+    planes = math.prod(
+        int(np.max(tags.get(tag, 1))) for tag in (samples_per_pixel, image_depth, tile_depth)
+    )
+    if file.width * file.height * planes > 4 * LIMIT or planes > 2**10:
+        raise InputError(f"{path} has {planes:,} planes of {file.width} x {file.height}: no image")
 
 
 def _depth(file: Image.Image) -> int:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from .layer import Layer, Network, WeightsError, natural
-from .limits import Limits, from_bytes, read_file
+from .limits import Limits, from_bytes, plain_dtype, read_file
 
 _ARRAY = 1  # flax.serialization's _MsgpackExtType.ndarray
 _MOST, _DEEP = 1_000_000, 100
@@ -97,12 +96,8 @@ def _array(msgpack: Any, data: bytes, name: str) -> tuple[tuple[int, ...], Any, 
     dtype, values = inner.unpack(), inner.unpack()
     if not all(isinstance(n, int) and n > 0 for n in shape) or not isinstance(values, bytes):
         raise WeightsError(f"{name} is no array")
-    text = dtype.decode() if isinstance(dtype, bytes) else str(dtype)
-    return (
-        shape,
-        getattr(ml_dtypes, text) if text.startswith(("bfloat", "float8")) else text,
-        values,
-    )
+    text = dtype.decode() if isinstance(dtype, bytes) else dtype
+    return shape, plain_dtype(text, name), values
 
 
 def _is_text(byte: int) -> bool:
@@ -202,3 +197,5 @@ def _no_links_out(folder: Path) -> None:
                 raise WeightsError(
                     f"{path.name} in {folder.name} is a link that leads out of it: not read"
                 )
+            if name in files and not path.is_file():
+                raise WeightsError(f"{path.name} in {folder.name} is not a regular file: not read")

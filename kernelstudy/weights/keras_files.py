@@ -61,6 +61,9 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
             with h5py.File(io.BytesIO(data), "r") as file:
                 dataset: Any = file[place]
                 limits.array(dataset.shape, dataset.dtype.itemsize, place)
+                if dataset.dtype.kind not in "fiu":  # texts of any length, structures, references
+                    raise WeightsError(f"{place} is of type {str(dataset.dtype)[:40]}: not numbers")
+                limits.array(dataset.chunks or (), dataset.dtype.itemsize, f"a chunk of {place}")
                 return dataset[()]
         except WeightsError:
             raise

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .layer import Layer, Network, WeightsError
-from .limits import Limits, from_bytes, inside, read_exactly, read_file
+from .limits import Limits, as_wide, from_bytes, inside, read_exactly, read_file
 
 # Which input of a node is the weight; of quantised ones also its scale and zero point.
 _CONVOLUTIONS = {
@@ -85,12 +85,16 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
     return -1, place
 
 
+MOST_EVALUATIONS = 10_000  # of constants, for one graph
+
+
 class _Graph:
     """Where the values of a graph's names come from."""
 
     def __init__(self, graph: Any, folder: Path, limits: Limits):
         self.folder, self.limits = folder, limits
         self.tensors = {tensor.name: tensor for tensor in graph.initializer}
+        self.left = MOST_EVALUATIONS
         self.nodes = {output: node for node in graph.node for output in node.output}
 
     def shape(self, name: str) -> tuple[tuple[int, ...], str] | None:
@@ -135,6 +139,11 @@ class _Graph:
 
     def _value(self, name: str, depth: int) -> tuple[np.ndarray, np.ndarray | None]:
         node = self.nodes.get(name)
+        self.left -= 1
+        if self.left < 0:
+            raise WeightsError(
+                f"the graph takes more than {MOST_EVALUATIONS:,} steps to its weights"
+            )
         if name in self.tensors:
             return self._numbers(self.tensors[name]), None
         if node is None or depth > 16:
@@ -149,10 +158,12 @@ class _Graph:
             return values.transpose(perm), step
         if node.op_type == "QuantizeLinear":  # and back, at once: rounding to the steps
             scale, zero = self._scales(node.input[1], node.input[2:3], values.ndim, node)
+            as_wide(values, (scale, zero), name)
             low, high = (0, 255) if zero.dtype == np.uint8 else (-128, 127)
             return np.clip(np.round(values / scale) + zero.astype(float), low, high), None
         if node.op_type == "DequantizeLinear":
             scale, zero = self._scales(node.input[1], node.input[2:3], values.ndim, node)
+            as_wide(values, (scale, zero), name)
             return (values.astype(float) - zero.astype(float)) * scale, np.ravel(scale)
         if node.op_type in _PASSING:  # Identity, and casts between floats
             return values, step
@@ -210,9 +221,14 @@ def _layer(node: Any, graph: _Graph, count: int) -> Layer | None:
 
     def load() -> np.ndarray:
         values = graph.value(weight)
-        if zero is not None:
-            values = values.astype(float) - _column(graph.value(zero), values.ndim)
-        return values if scale is None else values * _column(graph.value(scale), values.ndim)
+        columns = [
+            None if name is None else _column(graph.value(name), values.ndim)
+            for name in (zero, scale)
+        ]
+        as_wide(values, [column for column in columns if column is not None], weight)
+        if columns[0] is not None:
+            values = values.astype(float) - columns[0]
+        return values if columns[1] is None else values * columns[1]
 
     def step() -> np.ndarray:
         if node.op_type == "ConvInteger":

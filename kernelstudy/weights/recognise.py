@@ -6,6 +6,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from kernelstudy.system import files
+
 from . import (
     flax_trees,
     keras_files,
@@ -28,8 +30,10 @@ _START = 2**16
 Reader = Callable[[Path, Limits], Network]
 
 
-def read(path: Path, limits: Limits | None = None) -> Network:
+def read(path: Path, limits: Limits | None = None, *, shown: str = "") -> Network:
     """The convolutions of the network in `path`, a file or directory of any of `FORMATS`.
+
+    `shown`: what messages call it; `path` unless given.
 
     Raises:
         WeightsError: it is missing, of no known format, damaged, hostile, or larger than allowed.
@@ -42,11 +46,13 @@ def read(path: Path, limits: Limits | None = None) -> Network:
             network = _file(path)(path, limits)
         else:
             raise WeightsError(
-                f"{path} is not there" if not path.exists() else f"{path} is no file"
+                f"{shown or path} is not there"
+                if not path.exists()
+                else f"{shown or path} is no file"
             )
     except OSError as error:
         raise WeightsError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    except WeightsError:
+    except (WeightsError, MemoryError):
         raise
     except Exception as error:  # a decoder may answer damaged bytes with any exception
         raise WeightsError(
@@ -77,7 +83,7 @@ def _folder(path: Path) -> Reader:
 
 def _file(path: Path) -> Reader:
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         start = file.read(_START)
     if not start:
         raise WeightsError(f"{path} is empty")
@@ -106,6 +112,10 @@ def _file(path: Path) -> Reader:
 def _archive(path: Path, limits: Limits) -> Network:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+    if len(set(names)) != len(names):
+        raise WeightsError(
+            f"{path.name} holds two files of one name: which is meant cannot be told"
+        )
     if any(name.endswith("/data.pkl") for name in names):
         return pytorch.read_zip(path, limits)
     if {"config.json", "model.weights.h5"} <= set(names):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .layer import Layer, Network, WeightsError
-from .limits import Limits, from_bytes, read_file
+from .limits import Limits, as_wide, from_bytes, read_file
 
 _TYPES = {
     0: np.float32,
@@ -57,9 +57,11 @@ def _read(tflite: Any, data: bytes, what: str, limits: Limits) -> Network:
         if kind not in (builtin.CONV_2D, builtin.DEPTHWISE_CONV_2D) or operator.InputsLength() < 2:
             continue
         tensor = graph.Tensors(sources.get(operator.Inputs(1), operator.Inputs(1)))
-        shape = tuple(int(tensor.Shape(j)) for j in _range(tensor.ShapeLength(), data, what))
+        if tensor.ShapeLength() != 4:
+            continue
+        shape = tuple(int(tensor.Shape(j)) for j in range(4))
         buffer = model.Buffers(tensor.Buffer())
-        if len(shape) != 4 or min(shape) < 1 or buffer is None or not buffer.DataLength():
+        if min(shape) < 1 or buffer is None or not buffer.DataLength():
             continue
         depthwise = kind == builtin.DEPTHWISE_CONV_2D
         options = (tflite.DepthwiseConv2DOptions if depthwise else tflite.Conv2DOptions)()
@@ -123,6 +125,7 @@ def _numbers(
         values = from_bytes(buffer.DataAsNumpy().tobytes(), dtype, shape, limits, name)
         if not quantised or not scale.size:
             return values
+        as_wide(values, (along(zero), along(scale)) if zero.size else (along(scale),), name)
         return (values - (along(zero) if zero.size else 0.0)) * along(scale)
 
     return load, (lambda: scale) if quantised and scale.size else None
