@@ -55,6 +55,8 @@ def value(line, points: bool = False) -> str:
     middle = next(cells[name] for name in ("mean", "points") if name in cells)
     low, high = (cells.get(f"ci_{end}", cells.get(end)) for end in ("low", "high"))
     digits = "+.1f" if points else ".2f"
+    if pd.isna(low):
+        return f"{middle:{digits}} (unresolved)"
     return f"{middle:{digits}} [{low:{digits}}, {high:{digits}}]"
 
 
