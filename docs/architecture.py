@@ -29,7 +29,7 @@ ROOMS = {
     "conv": (7.95, 1, "correlation on\nany device"),
     "system": (3.4, 0, "files, signals,\nerrors"),
     "handcrafted": (6.1, 0, "the kernels, with\ntheir sources"),
-    "weights": (9.1, 0, "readers, one\na format"),
+    "weights": (9.6, 1, "readers, one\na format"),
 }
 WIDTH, HEIGHT = 1.64, 0.6
 # Boxes have their own ground and lines a middle grey, so that the picture reads on light and dark pages.

@@ -33,11 +33,22 @@ def main(argv: list[str] | None = None) -> int:
         out = _writable(options.out, options.image)
         _start_jax()
     except ValueError as error:
-        print(f"kernelstudy.filter: {printable(str(error))}", file=sys.stderr)
-        return 2
-    _draw(title, image, kernels, options.padding, out)
+        return _tell(str(error), 2)
+    except OSError as error:
+        return _tell(f"{error.filename}: {error.strerror or error}", 2)
+    try:
+        _draw(title, image, kernels, options.padding, out)
+    except OSError as error:  # a full disk
+        return _tell(f"--out {out} cannot be written: {error.strerror or error}", 1)
+    except MemoryError:
+        return _tell(f"{title} needs more memory than there is", 1)
     print(f"maps: {printable(str(out))}")
     return 0
+
+
+def _tell(message: str, status: int) -> int:
+    print(f"kernelstudy.filter: {printable(message)}", file=sys.stderr)
+    return status
 
 
 def _parser() -> Parser:

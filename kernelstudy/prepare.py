@@ -15,7 +15,7 @@ from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS, TFDS
 from kernelstudy.data.store import obtain
 from kernelstudy.system.commandline import Parser, to_the_end
-from kernelstudy.system.errors import ConfigError, InputError, near_miss
+from kernelstudy.system.errors import ConfigError, InputError, near_miss, printable
 
 
 def main(words: list[str] | None = None) -> int:
@@ -36,6 +36,12 @@ def main(words: list[str] | None = None) -> int:
     except (InputError, DataError, ConfigError) as error:
         print(f"kernelstudy: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a directory that cannot be written
+        print(
+            f"kernelstudy: {printable(f'{error.filename}: {error.strerror or error}')}",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("kernelstudy: interrupted; the same command starts again", file=sys.stderr)
         return 130

@@ -6,17 +6,18 @@ import shlex
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig
 
-from kernelstudy.config import compose
+from kernelstudy.config import compose, foreign
 from kernelstudy.jobs import launchers
 from kernelstudy.jobs.job import run
 from kernelstudy.runs import lock
 from kernelstudy.system import signals
-from kernelstudy.system.errors import ConfigError, RunError
+from kernelstudy.system.errors import ConfigError, RunError, printable
 from kernelstudy.system.signals import Stopped
 
 
@@ -31,9 +32,15 @@ def main() -> None:
         parser = get_args_parser()
         # pyright: ignore[reportAttributeAccessIssue]
         parser.error = lambda message: sys.exit(_tell(message, 2))
-        unknown = parser.parse_known_args()[1]
+        options, unknown = parser.parse_known_args()
         if unknown:
             sys.exit(_tell(f"{unknown[0]}: no such option; --help lists what can be set", 2))
+        try:
+            for folder in (options.config_dir, options.config_path):
+                if folder and Path(folder).is_dir():
+                    foreign.check(Path(folder))
+        except ConfigError as error:
+            sys.exit(_tell(str(error), 2))
         command = hydra.main(
             version_base="1.3", config_path=str(compose.conf_dir()), config_name="config"
         )
@@ -45,6 +52,9 @@ def main() -> None:
             how = f" at {stopped.at}; this goes on" if stopped.at else "; this starts again"
             sys.exit(_tell(f"interrupted{how}: {own_command}", stopped.status))
         except Exception as error:  # jobs tell of their own, so this is Hydra on its input
+            if launchers.was_killed(error):
+                told = "a process at work on a job was killed; the same command goes on with what is missing"
+                sys.exit(_tell(told, 1))
             message = launchers.missing_extra(error) or compose.explain(error, sys.argv[1:])
             sys.exit(_tell(message, 2))
 
@@ -68,7 +78,7 @@ class _JobFailed(Exception):  # noqa: N818 (no error: the user knows already)
 
 
 def _tell(message: str, status: int) -> int:
-    print(f"kernelstudy: {message}", file=sys.stderr)
+    print(f"kernelstudy: {printable(message)}", file=sys.stderr)
     return status
 
 
@@ -79,6 +89,8 @@ def _job(settings: DictConfig) -> None:
         run(compose.from_hydra(settings))
     except (ConfigError, RunError, lock.HeldError) as error:
         status = _tell(str(error), 2)
+    except lock.LostError as error:
+        status = _tell(str(error), 1)
     except OSError as error:  # a directory that cannot be written; a full disk
         unwritable = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
         message = f"{error.filename or 'runs_dir'}: {error.strerror or error}"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from kernelstudy import runs
 from kernelstudy.runs import lock, untrusted
 from kernelstudy.system.commandline import to_the_end
-from kernelstudy.system.errors import RunError, printable
+from kernelstudy.system.errors import RunError, first_line, printable
 
 DONE, RUNNING, FAILED, INTERRUPTED, MISSING = "done", "running", "failed", "interrupted", "missing"
 STATES = (DONE, RUNNING, FAILED, INTERRUPTED, MISSING)
@@ -61,7 +61,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _run_directories(words: list[str]) -> list[Path]:
     """The run directories that the words of the command line mean."""
-    settings = [word for word in words if "=" in word and not Path(word).exists()]
+    settings = [word for word in words if "=" in word and not _is_there(word)]
     if settings:
         rest = [word for word in words if word not in settings]
         if set(rest) - {"-m", "--multirun"}:
@@ -75,6 +75,14 @@ def _run_directories(words: list[str]) -> list[Path]:
         if not directory.is_dir():
             raise ValueError(f"{directory} is not a directory")
     return list(dict.fromkeys(run for directory in directories for run in runs_below(directory)))
+
+
+def _is_there(word: str) -> bool:
+    """Whether a word is a path; one may be too long to be any."""
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def runs_of_command(overrides: list[str]) -> list[Path]:
@@ -110,7 +118,16 @@ def runs_below(directory: Path, depth: int = 2) -> Iterator[Path]:
 
 
 def status_of(run: Path) -> Status:
-    """The status of a run directory; nothing in it is trusted."""
+    """The status of a run directory; nothing in it is trusted, and whatever is wrong with it is its reason."""
+    try:
+        return _status_of(run)
+    except Exception as error:
+        return Status(
+            run, FAILED, why=f"cannot be read: {type(error).__name__}: {first_line(error)}"
+        )
+
+
+def _status_of(run: Path) -> Status:
     if not (run / runs.CONFIG).exists():
         return Status(run, MISSING, why="not begun")
     if runs.is_done(run):
@@ -147,7 +164,7 @@ def _progress(run: Path) -> tuple[tuple[int, int] | None, float, float]:
     seconds = float(last["seconds"])
     rate = last["step"] / seconds if seconds > 0 else 0.0
     if group:
-        before = len({s for r in records if r.get("seeds") != group for s in r["seeds"]})
+        before = len({s for r in records if r.get("seeds") != group for s in r.get("seeds") or ()})
         share = len(group) / total
         done = int(steps * before / total + last["step"] * share)
         return (done, steps), rate * share, (run / runs.METRICS).lstat().st_mtime
@@ -168,7 +185,9 @@ def _records(run: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(record, dict):
             continue
         step, seconds, seeds = (record.get(key) for key in ("step", "seconds", "seeds"))
-        is_list = isinstance(seeds, list) and all(isinstance(s, int) for s in seeds)
+        is_list = isinstance(seeds, list) and all(
+            isinstance(s, int) and 0 <= s < 2**31 for s in seeds
+        )
         if not isinstance(step, int) or not isinstance(seconds, int | float):
             continue
         if 0 <= step < 2**31 and 0 <= seconds < 1e12 and (is_list or not seeds):

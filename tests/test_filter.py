@@ -327,3 +327,66 @@ def test_variables_of_another_environment(tmp_path, variable, value, match):
     assert done.returncode == (2 if variable.startswith("JAX") else 0), done.stderr
     assert match in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_postscript_by_another_name_starts_no_program(tmp_path, capsys, monkeypatch):
+    """Pillow would give it to Ghostscript."""
+    from PIL import EpsImagePlugin
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *a, **k: pytest.fail("started"))
+    path = tmp_path / "x.png"
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(x) run\n%%EOF\n"
+    )
+    assert main([str(path), "--out", str(tmp_path / "o.png")]) == 2
+    assert "not an image that can be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("planes", ["samples", "depth"])
+def test_planes_are_counted_before_they_are_decoded(tmp_path, planes, capsys):
+    """A TIFF of 64 x 64 pixels that says it has so many samples a pixel, or images in depth."""
+    import tifffile
+
+    path = tmp_path / "deep.tif"
+    if planes == "depth":
+        zeros = np.zeros((2048, 64, 64, 3), np.uint16)
+        options = {"volumetric": True, "tile": (64, 64, 64), "compression": "zlib"}
+        tifffile.imwrite(path, zeros, photometric="rgb", **options)
+    else:
+        tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint16), photometric="rgb")
+        with tifffile.TiffFile(path, mode="r+b") as file:
+            file.pages.first.tags[277].overwrite(60_000)
+    assert main([str(path), "--out", str(tmp_path / "o.png")]) == 2
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 1
+
+
+def test_images_that_are_no_files(tmp_path, capsys):
+    import os
+
+    os.mkfifo(tmp_path / "pipe.png")
+    assert main([str(tmp_path / "pipe.png"), "--out", str(tmp_path / "o.png")]) == 2
+    assert "not a regular file" in capsys.readouterr().err
+
+
+def test_a_line_of_pixels_has_maps(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "thin.png"
+    Image.fromarray(np.arange(100_000, dtype=np.uint8)[None]).save(path)
+    assert main([str(path), "--out", str(tmp_path / "o.png")]) == 0
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, capsys, monkeypatch):
+    import errno
+
+    from matplotlib.figure import Figure
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    assert main(["--out", str(tmp_path / "o.png")]) == 1
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 1
+    assert "No space left on device" in told

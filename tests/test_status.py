@@ -123,3 +123,10 @@ def test_wrong_input_is_one_sentence(tmp_path, monkeypatch, capsys, words, said)
 )
 def test_durations(seconds, words):
     assert status.duration(seconds) == words
+
+
+def test_words_longer_than_any_file_name(tmp_path, capsys):
+    arms = ", ".join(f"{{init: he_normal, scale: 0.{i}}}" for i in range(11, 30))
+    words = ["+exp=mnist", "+debug=tiny", f"arms=[{arms}]", f"runs_dir={tmp_path}"]
+    assert status.main(words) == 0
+    assert "1 missing" in capsys.readouterr().out

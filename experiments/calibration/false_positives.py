@@ -36,7 +36,14 @@ FALSE_CLAIMS = {
         "any name",
     ),
     "permuted taps": ("N2", "derivative-like", "beyond", "Sobel", "any name"),
-    "N3 draws": ("N3", "beyond", "Sobel", "any name"),
+    "N3 draws": ("N3", "beyond", "Sobel"),
+    **dict.fromkeys(
+        (
+            *("Laplace coefficients", "unequal means", "half white", "half whitened"),
+            *("rank one", "orthogonal", "scrambled phases"),
+        ),
+        ("N3", "beyond", "Sobel"),
+    ),
 }
 
 

@@ -41,6 +41,13 @@ ASKED = {
     "uniform noise": ("N0", "derivative-like"),
     "permuted taps": ("N2", "derivative-like"),
     "N3 draws": ("N3", "beyond"),
+    "Laplace coefficients": ("N3", "beyond"),
+    "unequal means": ("N3", "beyond"),
+    "half white": ("N3", "beyond"),
+    "half whitened": ("N3", "beyond"),
+    "rank one": ("N3", "beyond"),
+    "orthogonal": ("N3", "beyond"),
+    "scrambled phases": ("N3", "beyond"),
 }
 
 
@@ -59,7 +66,9 @@ def false_positives(table: pd.DataFrame) -> Figure:
         "is called Sobel": lambda kind: "Sobel",
     }
     nominal, n = table["nominal"].iloc[0], int(table["studies"].iloc[0])
-    figure, axes = plt.subplots(1, 3, figsize=(11, 6.2), sharey=True, sharex=True)
+    figure, axes = plt.subplots(
+        1, 3, figsize=(11, 1.2 + 0.21 * len(cells)), sharey=True, sharex=True
+    )
     figure.subplots_adjust(left=0.3, wspace=0.12, top=0.87)
     for axis, (title, pick) in zip(axes, picks.items(), strict=True):
         axis.axvspan(0, nominal, color="#e8f1e8", lw=0)
@@ -73,7 +82,7 @@ def false_positives(table: pd.DataFrame) -> Figure:
             axis.plot(found["rate"], y, "o", color=colour, ms=4.5)
         axis.set_title(title)
         axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        for y in range(len(cells) // 4, len(cells), len(cells) // 4):
+        for y in range(len(cells) // len(ASKED), len(cells), len(cells) // len(ASKED)):
             axis.axhline(y - 0.5, color=GREY, lw=0.5)
     axes[0].set_xlim(0, max(0.06, table.loc[table["must_hold"], "high"].max() * 1.05))
     axes[0].set_yticks(
@@ -84,10 +93,10 @@ def false_positives(table: pd.DataFrame) -> Figure:
     axes[1].set_xlabel("of simulated studies (bar: 95% binomial interval)")
     axes[2].text(nominal, len(cells) - 0.7, f" nominal {nominal:.1%}", fontsize=9)
     for index, (kind, (rung, claim)) in enumerate(ASKED.items()):
-        claim = "beyond image\nstatistics" if claim == "beyond" else claim
+        claim = "beyond image\nenergies" if claim == "beyond" else claim
         axes[0].text(
             -0.78,
-            (index + 0.5) * len(cells) / 4 - 0.5,
+            (index + 0.5) * len(cells) / len(ASKED) - 0.5,
             f"{kind}\n{rung}\n'{claim}'",
             ha="center",
             va="center",
@@ -116,7 +125,7 @@ def power(table: pd.DataFrame) -> Figure:
         lines = (
             ("structured", "above N0 and N1", GREY, ":"),
             ("derivative_like", "derivative-like (and N2)", INK, "-"),
-            ("beyond", "beyond image statistics (and N3)", COLOURS[name], "-"),
+            ("beyond", "beyond image energies (and N3)", COLOURS[name], "-"),
         )
         for key, label, colour, style in lines:
             top.plot(mine["snr"], mine[key], color=colour, ls=style, lw=2, label=label)

@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: threads only co
 import false_positives
 import figures
 import mean_intervals
+import mean_tests
+import mixtures
 import nested_data
 import pandas as pd
 import power
@@ -47,6 +49,8 @@ def parts(*, tiny: bool, studies: int) -> dict:
             "mean_intervals": mean_intervals.run(4 * studies, networks=networks)
         },
         "training_control": control,
+        "mixtures": lambda: {"mixtures": mixtures.run(studies)},
+        "mean_tests": lambda: {"mean_tests": mean_tests.run(4 * studies)},
     }
 
 
@@ -105,7 +109,7 @@ def render(out: Path, facts: dict) -> None:
     """Figures and report from the tables in `out`."""
     names = (
         *("false_positives", "power", "coverage", "mean_intervals"),
-        *("training_control", "training_paths"),
+        *("training_control", "training_paths", "mixtures", "mean_tests"),
     )
     tables = {name: pd.read_csv(out / f"{name}.csv") for name in names}
     figures.save(figures.false_positives(tables["false_positives"]), out, "false_positives")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from skimage import color, data
 
-from kernelstudy.analysis import covariance_matched, permute_taps
+from kernelstudy.analysis import covariance_matched, permute_taps, phase_scrambled
 from kernelstudy.config import Arm, Model, Study
 from kernelstudy.data.images import load
 from kernelstudy.handcrafted import family
@@ -82,7 +82,72 @@ def null_draws(size: int, trained: np.ndarray, basis: np.ndarray) -> dict[str, D
         "uniform noise": uniform,
         "permuted taps": permuted,
         "N3 draws": image_statistics,
+        **no_operator(size, trained, basis),
     }
+
+
+def no_operator(size: int, trained: np.ndarray, basis: np.ndarray) -> dict[str, Draw]:
+    """Kernels that differ from Gaussian image statistics in much, and hold no operator."""
+    d = size * size
+    layer = trained[1].reshape(-1, d) @ basis.T
+    scale = np.sqrt(np.mean(layer**2, axis=0))
+
+    def on_axes(coefficients, channels):
+        return (coefficients @ basis).reshape(NETWORKS, channels, size, size)
+
+    def gauss(rng, channels, of=scale):
+        return on_axes(rng.standard_normal((NETWORKS, channels, d)) * of, channels)
+
+    def white(rng, channels):
+        return rng.standard_normal((NETWORKS, channels, size, size)) * np.sqrt(np.mean(scale**2))
+
+    def laplace(rng, channels):
+        return on_axes(rng.laplace(size=(NETWORKS, channels, d)) * scale, channels)
+
+    def unequal_means(rng, channels):
+        kernels = gauss(rng, channels)
+        mean = kernels.mean((-2, -1), keepdims=True)
+        return kernels - mean + mean * np.exp(1.5 * rng.standard_normal((NETWORKS, channels, 1, 1)))
+
+    def halves(other):
+        def draw(rng, channels):
+            first = np.arange(channels)[:, None, None] < channels // 2
+            return np.where(first, gauss(rng, channels), other(rng, channels))
+
+        return draw
+
+    def whitened(rng, channels):
+        kernels = gauss(rng, channels, 1 / np.maximum(scale, 1e-3 * scale.max()))
+        return kernels * np.sqrt(np.mean(scale**2) / np.mean(kernels**2))
+
+    def rank_one(rng, channels):
+        u, v = rng.standard_normal((2, NETWORKS, channels, size))
+        return u[..., :, None] * v[..., None, :]
+
+    def orthogonal(rng, channels):
+        q = np.linalg.qr(rng.standard_normal((NETWORKS, -(-channels // d), d, d)))[0]
+        return q.reshape(NETWORKS, -1, size, size)[:, :channels]
+
+    def scrambled(rng, channels):
+        return phase_scrambled(trained[1, :, :channels], rng)
+
+    made = {
+        "Laplace coefficients": laplace,
+        "unequal means": unequal_means,
+        "half white": halves(white),
+        "half whitened": halves(whitened),
+        "rank one": rank_one,
+        "orthogonal": orthogonal,
+        "scrambled phases": scrambled,
+    }
+
+    def with_start(draw):
+        return lambda rng, channels: (
+            draw(rng, channels),
+            rng.standard_normal((NETWORKS, channels, size, size)),
+        )
+
+    return {name: with_start(draw) for name, draw in made.items()}
 
 
 def planted(

@@ -3,12 +3,11 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from words import CHANCE, METRIC, SMALL, UPDATE, Results, against_learned, final
+from words import CHANCE, METRIC, SMALL, Results, against_learned, final, image_energies
 
 from kernelstudy.reporting import style
 
-W, OF_UPDATE = style.colour_of(0), style.colour_of(4)
-STARTS = ("he_normal", SMALL, "sobel", "prewitt", "gabor", "patch_pca")
+W, OF_UPDATE, NEW = style.colour_of(0), style.colour_of(4), style.colour_of(2)
 INPUTS = {
     "natural": SMALL,
     "labels shuffled": f"{SMALL}/shuffled",
@@ -37,30 +36,26 @@ def figure(results: Results) -> Figure:
 
 
 def _found(axes: Axes, results: Results) -> None:
-    """Kernels and update of differently started networks: of the study, else of the main experiment."""
-    arms, summary = results("initialisation/tables/arms.csv"), results("mnist/tables/summary.csv")
-    where = "mnist"
-    rows: list[tuple[str, str, float, float, float]] = []
-    if arms is not None:
-        where = str(arms["data"].iloc[0])
-        mine = arms[(arms["data"] == where) & arms["arm"].isin(STARTS)]
-        names = [arm for arm in STARTS if arm in set(mine["arm"])]
-        for line in mine[mine["measure"].isin(["W", "update"])].itertuples():
-            rows.append((line.arm, line.measure, line.mean, line.low, line.high))
-    elif summary is not None:
-        names = [arm for arm in dict.fromkeys(summary["arm"]) if "/" not in arm]
-        for arm in names:
-            for part, measure in (("W", METRIC), ("update", UPDATE)):
-                line = final(summary, arm, measure)
-                rows.append((arm, part, line["mean"], line["ci_low"], line["ci_high"]))
-    else:
-        return _absent(axes, "initialisation")
-    for arm, part, mean, low, high in rows:
-        at = names.index(arm) + (0.14 if part == "update" else -0.14)
-        _mark(axes, mean, low, high, at, OF_UPDATE if part == "update" else W)
-    _rows(axes, names, f"What is found ({where})")
-    for colour, label in ((W, "kernels W"), (OF_UPDATE, "what training added, W − W₀")):
+    """Kernels, update and new part of the main experiment's arms."""
+    summary, ladder = results("mnist/tables/summary.csv"), results("mnist/tables/ladder.csv")
+    if summary is None or ladder is None:
+        return _absent(axes, "mnist")
+    names = list(dict.fromkeys(summary["arm"]))
+    for row, arm in enumerate(names):
+        for offset, prefix, colour in (
+            (-0.22, "", W),
+            (0, "delta_", OF_UPDATE),
+            (0.22, "new_", NEW),
+        ):
+            line = final(summary, arm, prefix + METRIC)
+            _mark(axes, line["mean"], line["ci_low"], line["ci_high"], row + offset, colour)
+        implied = image_energies(ladder, arm)
+        if implied is not None:
+            axes.plot(implied, row - 0.22, "|", ms=13, mew=2, color="black", zorder=5)
+    _rows(axes, names, f"What is found (digits, step {int(summary['step'].max())})")
+    for colour, label in ((W, "kernels W"), (OF_UPDATE, "W − W₀"), (NEW, "new part")):
         axes.plot([], [], "D", ms=5, color=colour, label=label)
+    axes.plot([], [], "|", ms=9, mew=2, color="black", label="W's energies alone (N3)")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7.5)
     return None
 

@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 START, STOP = "<!-- findings: made by experiments/findings/run.py -->", "<!-- /findings -->"
 LIMITS = (
     "Small networks of one architecture (two convolutions, max-pooling, ReLU), 3 x 3 first-layer kernels, "
-    "small grey images, Adam at one learning rate unless a study says otherwise. Networks of a study share "
-    "their training images, so that intervals are over seeds, not over data. R² is a measure of likeness to a "
-    "*steered* first derivative; it names no operator, and 'not above chance' is no proof of chance."
+    "small grey images, Adam at one learning rate without weight decay unless a finding says otherwise: a "
+    "regime in which kernels keep their start. Networks of a study share their training images, so that "
+    "intervals are over seeds, not over data. R² is a measure of likeness to a *steered* first derivative; it "
+    "names no operator, and 'not above chance' is no proof of chance."
 )
 
 
@@ -34,7 +35,7 @@ def block(results: Results) -> str:
             "![What is found, where it comes from and what it is worth](findings.png)",
             "",
             "Means with 95% intervals over networks. In brackets: the tier of chance that a claim reaches "
-            "(by whole kernels, mean left in, which is the harder test), and its table.",
+            "(kernels less their mean; q over the report), and its table.",
             "",
             *lines,
             "",

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +23,8 @@ WORDS = (
 )
 # Writes at which a process is killed: what of them is to be seen in the run's directory.
 WRITES = {
-    "what was logged": "checkpoints/.log-*",
-    "a checkpoint": "checkpoints/*.orbax-checkpoint-tmp*",
+    "what was logged": "checkpoints/*/.log-*",
+    "a checkpoint": "checkpoints/*/*.orbax-checkpoint-tmp*",
     "the trajectory": ".trajectory.zarr.partial-*",
     "DONE": ".DONE.partial-*",
     "the analysis": ".analysis.zarr.partial-*",
@@ -109,15 +109,7 @@ def hit(
         Seconds from the start to the signal, exit status, and what it said.
     """
     process = start(place, words, environment)
-    began = time.perf_counter()
-    while process.poll() is None:
-        if isinstance(moment, float):
-            if time.perf_counter() - began >= moment:
-                break
-            time.sleep(0.005)
-        elif any(place.glob(f"results/runs/*/*/{moment}")):
-            break
-    after = time.perf_counter() - began
+    after = _until(process, place, moment)
     process.send_signal(number)
     _, told = process.communicate(timeout=900)
     return after, process.returncode, told
@@ -128,6 +120,52 @@ def kill(
 ) -> Outcome:
     """`hit`, then the same command again."""
     return resumed(place, reference, fault, *hit(place, moment, number))
+
+
+def takeover(
+    place: Path,
+    reference: Path,
+    fault: str,
+    moment: float | str,
+    words=WORDS,
+    environment=None,
+    rerun: Callable = again,
+) -> Outcome:
+    """A process suspended for longer than a dead one is waited for; a second takes over; the first wakes.
+
+    The first must stop with one sentence, or find the run finished, and change nothing.
+    """
+    process = start(place, words, environment)
+    after = _until(process, place, moment)
+    process.send_signal(signal.SIGSTOP)
+    for record in place.glob("results/runs/*/*/.holder"):
+        os.utime(record, (0, 0))  # which spares the minute
+    found = resumed(
+        place, reference, fault, after, 0, words=words, environment=environment, rerun=rerun
+    )
+    process.send_signal(signal.SIGCONT)
+    _, told = process.communicate(timeout=900)
+    said = told.strip().splitlines()
+    stopped = process.returncode == 1 and len(said) == 1 and "taken over" in said[0]
+    identical = same(directory(place), reference)
+    return found._replace(
+        status=process.returncode,
+        identical=identical and (stopped or process.returncode == 0),
+        told=said[-1] if said else "",
+    )
+
+
+def _until(process: subprocess.Popen[str], place: Path, moment: float | str) -> float:
+    """Wait for a moment (`hit`) or the end of a process; seconds that it took."""
+    began = time.perf_counter()
+    while process.poll() is None:
+        if isinstance(moment, float):
+            if time.perf_counter() - began >= moment:
+                break
+            time.sleep(0.005)
+        elif any(place.glob(f"results/runs/*/*/{moment}")):
+            break
+    return time.perf_counter() - began
 
 
 def resumed(
@@ -155,24 +193,39 @@ def resumed(
     return Outcome(fault, after, status, resumed_at, identical, seconds, last[-1] if last else "")
 
 
+def undisturbed(place: Path) -> tuple[Path, float]:
+    """A run that nothing befalls, and the seconds that it takes."""
+    began = time.perf_counter()
+    whole = again(place)
+    assert whole.returncode == 0, whole.stderr
+    run = directory(place)
+    assert run is not None
+    return run, time.perf_counter() - began
+
+
+def at_random(
+    place: Path, reference: Path, lasted: float, count: int, seed: int = 0
+) -> Iterator[Outcome]:
+    """`count` processes killed at random moments; every fifth is suspended, taken over from, and woken."""
+    rng = random.Random(seed)
+    for index in range(count):
+        here, moment = place / f"random{index}", rng.uniform(0.1, 0.98) * lasted
+        if index % 5 == 0:
+            yield takeover(here, reference, "suspended, taken over from, and woken", moment)
+        else:
+            yield kill(here, reference, "killed at a random moment", moment)
+        shutil.rmtree(here, ignore_errors=True)
+
+
 def kills(
     place: Path, count: int, seed: int = 0, *, tiny: bool = False
 ) -> tuple[list[Outcome], float]:
-    """`count` kills at random moments, one at each of the `WRITES`, polite signals, and other faults.
+    """`count` faults `at_random`, a kill at each of the `WRITES`, polite signals, and other faults.
 
     Returns them, and the seconds that an undisturbed run takes. `tiny`: only some of them.
     """
-    began = time.perf_counter()
-    whole = again(place / "reference")
-    lasted = time.perf_counter() - began
-    assert whole.returncode == 0, whole.stderr
-    reference = directory(place / "reference")
-    assert reference is not None
-    rng = random.Random(seed)
-    found = []
-    for index in range(count):
-        moment = rng.uniform(0.1, 0.98) * lasted
-        found.append(kill(place / f"random{index}", reference, "killed at a random moment", moment))
+    reference, lasted = undisturbed(place / "reference")
+    found = list(at_random(place, reference, lasted, count, seed))
     for index, (what, pattern) in enumerate(WRITES.items()):
         found.append(
             kill(place / f"write{index}", reference, f"killed while {what} is written", pattern)
@@ -181,7 +234,7 @@ def kills(
             break
     for name in ("SIGTERM",) if tiny else ("SIGTERM", "SIGINT"):
         number = getattr(signal, name)
-        pattern = "checkpoints/3*"
+        pattern = "checkpoints/*/3*"
         found.append(kill(place / name, reference, f"{name} while it trains", pattern, number))
     if not tiny:
         found += corruptions(place, reference)
@@ -223,7 +276,7 @@ def together(place: Path, reference: Path) -> list[Outcome]:
         here = place / f"together{len(found)}"
         both = pair(here)
         began = time.perf_counter()
-        while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/3*")):
+        while both[0].poll() is None and not any(here.glob("results/runs/*/*/checkpoints/*/3*")):
             time.sleep(0.005)
         after = time.perf_counter() - began
         for process in both if number == signal.SIGKILL else both[1:]:
@@ -252,13 +305,13 @@ def corruptions(place: Path, reference: Path) -> list[Outcome]:
     for name, damage in (("cut", cut), ("flipped", flip), ("lost", Path.unlink)):
         here = place / name
         process = start(here)
-        while process.poll() is None and not any(here.glob("results/runs/*/*/checkpoints/6*")):
+        while process.poll() is None and not any(here.glob("results/runs/*/*/checkpoints/*/6*")):
             time.sleep(0.002)
         process.kill()
         process.communicate()
         run = directory(here)
         assert run is not None
-        steps = [path for path in (run / "checkpoints").iterdir() if path.name.isdigit()]
+        steps = [path for path in (run / "checkpoints").glob("*/*") if path.name.isdigit()]
         newest = max(steps, key=lambda path: int(path.name))
         for path in newest.rglob("*"):
             if path.is_file():

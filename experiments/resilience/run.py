@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bad_input
 import faults
+import hostile
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -29,7 +30,7 @@ def main() -> int:
     parser.add_argument(
         "--tiny", action="store_true", help="a few faults, to see that all of it runs"
     )
-    parser.add_argument("--kills", type=int, default=10, help="at random moments")
+    parser.add_argument("--kills", type=int, default=100, help="at random moments")
     parser.add_argument(
         "--inputs", type=int, default=2000, help="bad command lines, in one process"
     )
@@ -48,6 +49,10 @@ def main() -> int:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="kernelstudy-faults-") as place:
         found, lasted = faults.kills(Path(place), given.kills, tiny=given.tiny)
+    with tempfile.TemporaryDirectory(prefix="kernelstudy-hostile-") as place:
+        finished, _ = faults.undisturbed(Path(place) / "finished")
+        harmful = pd.DataFrame(hostile.tried(Path(place), finished, tiny=given.tiny))
+    harmful.to_csv(out / "tables" / "hostile.csv", index=False)
     with tempfile.TemporaryDirectory(prefix="kernelstudy-inputs-") as place:
         counts, wrong = bad_input.fuzz(given.inputs, Path(place))
         separate = processes(given.processes, Path(place))
@@ -68,15 +73,17 @@ def main() -> int:
         **environment(),
     }
     (out / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    text = report(table, lasted, counts, odd, separate, facts)
+    text = report(table, lasted, counts, odd, separate, harmful, facts)
     (out / "report.md").write_text(text, encoding="utf-8")
     lost = int((~table["identical"]).sum())
     tracebacks = int(odd["fault"].str.contains("traceback").sum()) + separate["traceback"]
     print(
         f"{len(table)} faults, {lost} runs lost; {given.inputs} bad inputs, {tracebacks} tracebacks"
     )
+    wronged = int((~harmful["right"]).sum())
+    print(f"{len(harmful)} hostile inputs, {wronged} not as they should be")
     print(f"report: {out / 'report.md'}")
-    return int(lost > 0 or len(odd) > 0 or tracebacks > 0)
+    return int(lost > 0 or len(odd) > 0 or tracebacks > 0 or wronged > 0)
 
 
 def processes(count: int, place: Path) -> dict[str, int]:
@@ -131,7 +138,13 @@ def figure(table: pd.DataFrame, lasted: float, path: Path) -> None:
 
 
 def report(
-    table: pd.DataFrame, lasted: float, counts: dict, odd: pd.DataFrame, separate: dict, facts: dict
+    table: pd.DataFrame,
+    lasted: float,
+    counts: dict,
+    odd: pd.DataFrame,
+    separate: dict,
+    harmful: pd.DataFrame,
+    facts: dict,
 ) -> str:
     """The report, out of what was found alone."""
     lost = int((~table["identical"]).sum())
@@ -155,6 +168,10 @@ def report(
         f"{separate['asked']} of them were asked again in processes of their own: {separate['status 2']} ended "
         f"with status 2, {separate['left something']} left something.",
         "",
+        f"- **{len(harmful)} hostile inputs tried, {int((~harmful['right']).sum())} not as they should be.** "
+        "Right is one sentence and the exit status in the table, in a minute, with nothing executed and "
+        "nothing read outside.",
+        "",
         "![When each process was hit, and from where the same command went on](figures/faults.png)",
         "",
         f"An undisturbed run of this size takes {lasted:.1f} s, of which training is a few: the command "
@@ -168,9 +185,17 @@ def report(
             for r in shown.itertuples()
         ),
         "",
+        "| hostile input | command | status | took | as it should be | last words |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {r.input} | {r.command} | {r.status} | {r.seconds:.1f} s | {'yes' if r.right else 'NO'} "
+            f"| {r.said.replace('|', '/')[:110]} |"
+            for r in harmful.itertuples()
+        ),
+        "",
         f"Made by `{facts['command']}` in {facts['seconds']:,} s, kernelstudy {facts['kernelstudy']} at "
         f"{(facts['git_commit'] or 'no commit')[:12]}, {facts['machine']}. The whole table: "
-        "[tables/faults.csv](tables/faults.csv).",
+        "[tables/faults.csv](tables/faults.csv); hostile inputs: [tables/hostile.csv](tables/hostile.csv).",
         "",
     ]
     return "\n".join(lines)

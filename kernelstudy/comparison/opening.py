@@ -12,11 +12,13 @@ import numpy as np
 from kernelstudy.system.errors import printable
 from kernelstudy.weights import modules, stem
 from kernelstudy.weights.choice import choose, rivals
+from kernelstudy.weights.isolated import read_isolated
 from kernelstudy.weights.layer import LAYOUTS, Layer, Network, WeightsError, with_layout
 from kernelstudy.weights.limits import Limits
-from kernelstudy.weights.recognise import read
 
 from . import run_directory
+
+MOST_KERNELS, LONGEST_KERNEL = 2**14, 128
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def listing(source: Any, limits: Limits, layout: str = "auto") -> list[str]:
         if run_directory.is_run(path):
             return _run_listing(run_directory.read(path, parts))
         _refuse_parts(path, parts)
-        network = read(path, limits)
+        network = read_isolated(path, limits, wanted="none").network
     else:
         network = modules.read(source)
     network = _in_layout(network, layout)
@@ -63,7 +65,8 @@ def network_of(
         if run_directory.is_run(path):
             raise WeightsError("--layers: a run directory holds its first layer alone")
         _refuse_parts(path, parts)
-        network = _in_layout(read(path, limits), layout)
+        network = read_isolated(path, limits, layout=layout, wanted="all").network
+        network = _in_layout(network, layout)
         known = {"file": path.name, "sha256": _digest(path)} if path.is_file() else {}
         return printable(path.name), network, {"format": network.format, **known}
     if modules.is_array(source):
@@ -92,10 +95,14 @@ def open_any(
         if run_directory.is_run(path):
             return _open_run(path, parts, layer, name)
         _refuse_parts(path, parts)
-        return _open_network(read(path, limits), layer, layout, name or path.name, path)
+        found = read_isolated(path, limits, layer=layer, layout=layout)
+        network = _in_layout(found.network, layout)
+        chosen = network.layers[found.chosen or 0], found.why
+        return _open_network(network, chosen, layer, name or path.name, path)
     if modules.is_array(source):
         return _open_array(source, layout, name)
-    return _open_network(modules.read(source), layer, layout, name or type(source).__name__)
+    network = _in_layout(modules.read(source), layout)
+    return _open_network(network, choose(network, layer), layer, name or type(source).__name__)
 
 
 def _open_run(path: Path, parts: list[str], layer: str | None, name: str | None) -> Opened:
@@ -178,10 +185,15 @@ def _kernels_of_array(values: np.ndarray, layout: str, *, torch: bool) -> tuple[
 
 
 def _open_network(
-    network: Network, layer: str | None, layout: str, name: str, path: Path | None = None
+    network: Network,
+    chosen: tuple[Layer, str],
+    layer: str | None,
+    name: str,
+    path: Path | None = None,
 ) -> Opened:
-    network = _in_layout(network, layout)
-    selection, why = choose(network, layer)
+    """`chosen` as `choose` answers for `layer`."""
+    selection, why = chosen
+    _check_measurable(selection)
     kernels = selection.hwio()
     step = selection.steps()
     notes = []
@@ -195,20 +207,32 @@ def _open_network(
     if path is not None and path.is_file():
         provenance |= {"file": path.name, "sha256": _digest(path)}
         description += f", sha256 {provenance['sha256'][:16]}"
+    facts = [
+        ("Weights", description),
+        ("Layer", f"{selection.describe()}; {why}"),
+        ("Others seen", f"{others} more with 4-d weights" if others else "none"),
+    ]
+    details = [
+        *network.facts,
+        *([("Stride", "not in this format")] if selection.stride is None else []),
+    ]
+    facts = [
+        ("Weights", description),
+        ("Layer", f"{selection.describe()}; {why}"),
+        ("Others seen", f"{others} more with 4-d weights" if others else "none"),
+        *_candidates(network, selection),
+    ]
+    details = [
+        *network.facts,
+        *([("Stride", "not in this format")] if selection.stride is None else []),
+    ]
     return Opened(
         name=name,
         kernels=kernels[None],
         rounding=step,
-        facts=[
-            ("Weights", description),
-            ("Layer", f"{selection.describe()}; {why}"),
-            ("Others seen", f"{others} more with 4-d weights" if others else "none"),
-            *_candidates(network, selection),
-        ],
-        details=[
-            *network.facts,
-            *([("Stride", "not in this format")] if selection.stride is None else []),
-        ],
+        # names come from the file, and go to the terminal and to pages
+        facts=[(fact, printable(value)) for fact, value in facts],
+        details=[(printable(fact), printable(value)) for fact, value in details],
         notes=[*notes, *selection.notes, *_notes(kernels[None], step, selection)],
         listing=[other.describe() for other in network.layers],
         provenance=provenance,
@@ -223,6 +247,16 @@ def _candidates(network: Network, selection: Layer) -> list[tuple[str, str]]:
         return []
     more = f"; {len(found) - 5} more" if len(found) > 5 else ""
     return [("Candidates too", "; ".join(one.describe() for one in found[:5]) + more)]
+
+
+def _check_measurable(layer: Layer) -> None:
+    """WeightsError for a layer that no network begins with, and whose measures would take hours."""
+    kh, kw, _, cout = layer.shape_hwio() or (1, 1, 1, 1)
+    if cout > MOST_KERNELS or max(kh, kw) > LONGEST_KERNEL:
+        raise WeightsError(
+            f"{layer.name} has {cout:,} kernels of {kh} x {kw}: at most {MOST_KERNELS:,} of {LONGEST_KERNEL} x "
+            f"{LONGEST_KERNEL} are measured"
+        )
 
 
 def _in_layout(network: Network, layout: str) -> Network:

@@ -102,13 +102,13 @@ class Comparison:
             "weights": [one.provenance or {"name": one.name} for one in self.opened],
             **environment(),
         }
-        for name, table in self.tables.items():
-            files.write_text(folder / "tables" / f"{name}.csv", table.to_csv(index=False))
+        csv = page.write_tables(self.tables, folder)
         files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
         style.save(self.figure, folder / "figures", "answer")
         content = self._compose(
             folder / "figures", command or "kernelstudy.compare(...)", provenance
         )
+        content.csv = csv
         return page.write(content, folder)
 
     def _compose(self, figures: Path, command: str, provenance: dict[str, Any]) -> page.Page:

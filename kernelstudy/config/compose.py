@@ -40,6 +40,10 @@ def from_hydra(config: DictConfig) -> Study:
     # Merging into the schema once more refuses keys that '+' has appended to it.
     try:
         for index, arm in enumerate(config.arms):
+            if not isinstance(arm, DictConfig):
+                raise ConfigError(
+                    f"arms[{index}]: {short(arm)} is no arm, as {{init: he_normal}} is"
+                )
             if OmegaConf.is_missing(arm, "init"):
                 raise ConfigError(f"arms[{index}].init: must be given, one of {listed(INITS)}")
         plain = OmegaConf.to_container(config, resolve=True)

@@ -6,6 +6,7 @@ holds it to what can be run.
 
 import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import lru_cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -189,13 +190,28 @@ class Study:
     @property
     def log_steps(self) -> list[int]:
         """Step 0, then log-spaced steps up to the last, `log_points` in all if there are so many."""
-        wanted = min(self.log_points - 1, self.steps)
-        for points in range(wanted, 100 * wanted + 2):  # close steps round to one: ask for more
-            spaced = np.unique(np.geomspace(self.steps, 1, points).round().astype(int))
-            if len(spaced) >= wanted:
-                break
-        # Rounding can jump over the number wanted; then the surplus goes from the dense start.
-        return [0, *spaced[len(spaced) - wanted :].tolist()]
+        return list(_log_steps(self.steps, self.log_points))
+
+
+@lru_cache
+def _log_steps(steps: int, log_points: int) -> tuple[int, ...]:
+    wanted = min(log_points - 1, steps)
+    if wanted == steps:
+        return tuple(range(steps + 1))
+    # Close steps round to one: ask for more, the fewest that will do.
+    low, high = wanted, wanted
+    while len(_spaced(steps, high)) < wanted:
+        low, high = high + 1, 2 * high
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if len(_spaced(steps, middle)) >= wanted else (middle + 1, high)
+    spaced = _spaced(steps, high)
+    # Rounding can jump over the number wanted; then the surplus goes from the dense start.
+    return (0, *spaced[len(spaced) - wanted :].tolist())
+
+
+def _spaced(steps: int, points: int) -> np.ndarray:
+    return np.unique(np.geomspace(steps, 1, points).round().astype(int))
 
 
 # Keys that came after the first runs: where they have these values they leave a run's id as it was.

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kernelstudy.system.errors import UserError
 
-class DataError(ValueError):
-    """The data cannot be had or are not what they should be; the message is one sentence."""
+
+class DataError(UserError):
+    """The data cannot be had or are not what they should be."""
 
 
 class Part(NamedTuple):

@@ -5,8 +5,12 @@ They are known by their content, so copies that were compressed anew, or not at 
 
 import gzip
 import hashlib
+import http.client
+import math
 import tempfile
 import time
+import urllib.error
+import urllib.request
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernelstudy.data import DataError, Part, Parts
+from kernelstudy.system import files as system_files
 from kernelstudy.system.errors import first_line
 
 TIMEOUT = 5.0  # seconds without an answer
@@ -28,6 +33,11 @@ class File(NamedTuple):
     name: str
     sha256: str  # of the content, not compressed
     shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Of the content, header included."""
+        return 4 + 4 * len(self.shape) + math.prod(self.shape)
 
 
 def files(images: tuple[str, str], labels: tuple[str, str]) -> tuple[File, ...]:
@@ -62,12 +72,13 @@ def read_all(
         if remote:
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
                 path = Path(folder) / f"{file.name}.gz"
-                download(f"{place.rstrip('/')}/{path.name}", path, progress)
-                arrays.append(parse(content(path), file, path.name))
+                most = file.bytes + file.bytes // 100 + 2**16  # if nothing in it can be compressed
+                download(f"{place.rstrip('/')}/{path.name}", path, progress, most)
+                arrays.append(parse(content(path, file.bytes), file, path.name))
         else:
             path = find(Path(place).expanduser(), file.name)
             progress(f"reading {path.name}", 0, 0)
-            arrays.append(parse(content(path), file, str(path)))
+            arrays.append(parse(content(path, file.bytes), file, str(path)))
     images, labels, test_images, test_labels = arrays
     return Parts(
         Part(images[..., None], labels.astype(np.int32)),
@@ -88,11 +99,14 @@ def find(folder: Path, name: str) -> Path:
     raise DataError(f"--from: {folder} holds no {names[0]}, nor {name} that is not compressed")
 
 
-def content(path: Path) -> bytes:
-    """What a file holds, decompressed if it is gzip."""
+def content(path: Path, most: int) -> bytes:
+    """What a file holds, decompressed if it is gzip; of more than `most` bytes that many and one."""
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        with system_files.opened(path) as file:
+            if file.peek(2)[:2] != b"\x1f\x8b":
+                return file.read(most + 1)
+            with gzip.GzipFile(fileobj=file) as unzipped:
+                return unzipped.read(most + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is cut short or damaged ({first_line(error)})") from error
     except OSError as error:
@@ -118,7 +132,7 @@ def parse(data: bytes, file: File, path: str) -> np.ndarray:
         raise DataError(f"{path} holds {_times(shape)} bytes, not {_times(file.shape)}")
     if len(data) != header + int(np.prod(shape)):
         raise DataError(
-            f"{path} holds {len(data) - header:,} bytes of data where its header says "
+            f"{path} holds {_more(len(data) - header, file)} bytes of data where its header says "
             f"{int(np.prod(shape)):,}"
         )
     found = np.frombuffer(data, np.uint8, offset=header).reshape(shape)
@@ -135,26 +149,37 @@ def idx_hash(array: np.ndarray) -> str:
     return hashlib.sha256(header + array.tobytes()).hexdigest()
 
 
-def download(url: str, path: Path, progress: Progress) -> None:
-    """Fetch `url` into `path`; a network that does not answer is given up in seconds."""
-    import http.client
-    import urllib.error
-    import urllib.request
-
+def download(url: str, path: Path, progress: Progress, most: int) -> None:
+    """Fetch `url`, of `most` bytes at most, into `path`; a network that does not answer is given up in
+    seconds."""
+    fetch = urllib.request.OpenerDirector()  # for the web alone: no files, no FTP
+    for handler in (
+        *(urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler),
+        *(urllib.request.HTTPErrorProcessor, urllib.request.HTTPDefaultErrorHandler, _Redirects),
+    ):
+        fetch.add_handler(handler())
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, path.open("wb") as out:
+        with fetch.open(url, timeout=TIMEOUT) as answer, path.open("wb") as out:
             size = int(answer.headers.get("Content-Length") or 0)
+            if size > most:
+                raise ValueError(f"it has {size:,} bytes where the file has {most:,} at most")
             done, since, mark = 0, time.monotonic(), 0
             while chunk := answer.read1(CHUNK):
                 out.write(chunk)
                 done += len(chunk)
+                if done > most:
+                    raise ValueError(
+                        f"it goes on after the {most:,} bytes that the file has at most"
+                    )
                 progress(f"downloading {path.name}", done, size)
                 if done - mark >= CHUNK:
                     since, mark = time.monotonic(), done
                 elif time.monotonic() - since > STALLED:
                     raise TimeoutError("the network is too slow")
     except urllib.error.HTTPError as error:
-        raise _unreachable(url, f"the server says {error.code} {error.reason}") from error
+        raise _unreachable(
+            url, f"the server says {error.code} {str(error.reason)[:200]}"
+        ) from error
     except (
         urllib.error.URLError,
         TimeoutError,
@@ -163,9 +188,26 @@ def download(url: str, path: Path, progress: Progress) -> None:
         ValueError,
     ) as error:
         reason = getattr(error, "reason", None) or error
-        raise _unreachable(url, first_line(reason)) from error
+        raise _unreachable(
+            url, first_line(reason)[:300] if isinstance(reason, Exception) else str(reason)
+        ) from error
     if size and done != size:
         raise _unreachable(url, f"{done:,} of {size:,} bytes came")
+
+
+def _more(found: int, file: File) -> str:
+    wanted = math.prod(file.shape)
+    return f"more than {wanted:,}" if found > wanted else f"{found:,}"
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Elsewhere on the web, and nowhere else."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if not newurl.lower().startswith(("http://", "https://")):
+            told = f"and sends to {newurl[:200]}, which is not on the web"
+            raise urllib.error.HTTPError(req.full_url, code, told, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _unreachable(url: str, why: str) -> DataError:

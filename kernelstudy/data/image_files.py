@@ -1,6 +1,7 @@
 """Image files of any common kind as grey levels."""
 
 import logging
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from kernelstudy.system.errors import InputError
+from kernelstudy.system import files
+from kernelstudy.system.errors import InputError, first_line
 
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, item 3.2
+# Pillow also opens kinds that start other programs: Ghostscript, for PostScript of any name.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM", "WEBP", "JPEG2000")
 LIMIT = Image.MAX_IMAGE_PIXELS or 2**26
 
 
@@ -31,10 +35,9 @@ def read_image(path: Path) -> NDArray[np.float32]:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a directory: name an image file")
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty: name an image file")
-        with path.open("rb"):
-            pass
+        with files.opened(path) as file:
+            if not file.peek(1):
+                raise InputError(f"{path} is empty: name an image file")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     try:
@@ -42,25 +45,26 @@ def read_image(path: Path) -> NDArray[np.float32]:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             grey = _decode(path)
+    except InputError:
+        raise
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise InputError(f"{path} has more than {LIMIT:,} pixels: scale it down") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that can be read: PNG, JPEG, TIFF") from error
-    except InputError:
-        raise
     except Exception as error:  # a decoder may answer damaged bytes with any exception
-        raise InputError(f"{path} is truncated or damaged: {error}") from error
+        raise InputError(f"{path} is truncated or damaged: {first_line(error)[:300]}") from error
     if not np.isfinite(grey).all():
         raise InputError(f"{path} holds values that are not finite")
     return grey
 
 
 def _decode(path: Path) -> NDArray[np.float32]:
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         tiff = file.read(4) in _TIFF
     if tiff and (found := _tiff(path)) is not None:
         return found
-    with Image.open(path) as file:
+    with Image.open(path, formats=FORMATS) as file:
+        _check_planes(file, path)
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):
             values = np.asarray(image).astype(np.float32)
@@ -90,6 +94,19 @@ _ALPHA = (1, 2)  # of tag 338: premultiplied, and not
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = range(4)  # tag 262
 
 
+def _check_planes(file: Image.Image, path: Path) -> None:
+    samples_per_pixel, image_depth, tile_depth = 277, 32997, 32998  # the TIFF tags
+    tags = getattr(file, "tag_v2", {})
+    planes = [int(np.max(tags.get(tag, 1))) for tag in (samples_per_pixel, image_depth, tile_depth)]
+    _check_size(path, file.width, file.height, math.prod(planes))
+
+
+def _check_size(path: Path, width: int, height: int, planes: int) -> None:
+    """InputError where a TIFF has more values than a large image of four channels: in samples or in depth."""
+    if width * height * planes > 4 * LIMIT or planes > 2**10:
+        raise InputError(f"{path} has {planes:,} planes of {width} x {height}: no image")
+
+
 def _tiff(path: Path) -> NDArray[np.float32] | None:
     """The first page of a TIFF, of any depth and orientation; None where Pillow is to decode it.
 
@@ -103,6 +120,12 @@ def _tiff(path: Path) -> NDArray[np.float32] | None:
         kind, bits = int(page.photometric), page.bitspersample
         if page.imagelength * page.imagewidth * page.imagedepth > LIMIT:
             raise Image.DecompressionBombError
+        width, height = (
+            max(page.imagewidth, page.tilewidth),
+            max(page.imagelength, page.tilelength),
+        )
+        planes = page.samplesperpixel * max(page.imagedepth, 1) * max(page.tiledepth, 1)
+        _check_size(path, width, height, planes)
         if kind not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE):
             return None
         try:

@@ -75,7 +75,7 @@ SETS = {
         source="Fashion-MNIST (Xiao, Rasul & Vollgraf 2017)",
         licence="MIT",
         files=FASHION_MNIST,
-        url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        url="https://storage.googleapis.com/tensorflow/tf-keras-datasets",
     ),
     "photo_patches": DataSet(
         what="patches of eight natural photographs; the class is the photograph",

@@ -34,6 +34,7 @@ def run(study: Study) -> Path:
         ConfigError: where the settings cannot be run on the data; nothing is left behind.
         RunError: the run there is damaged, or of other versions.
         HeldError: another process is at work on it.
+        LostError: another process has taken it over.
         Stopped: a signal asked for it.
         OSError: the run's directory cannot be written; told before anything is loaded.
     """
@@ -68,7 +69,7 @@ def run(study: Study) -> Path:
     return directory
 
 
-def _held(directory: Path) -> AbstractContextManager[None]:
+def _held(directory: Path) -> AbstractContextManager[lock.Hold]:
     """`lock.held`; a job that a launcher may have restarted waits until its former process counts as dead."""
     if launchers.elsewhere():
         lock.outlast(
@@ -155,16 +156,18 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
     )
     is_new = not directory.exists()
     trajectory = None
-    with _held(directory):
+    with _held(directory) as hold:
         if not runs.is_done(directory):  # by a process that has ended since
             try:
                 startup_seconds = time.perf_counter() - began
                 trajectory = training_run.train_and_write(
-                    study, data, directory, stop, backend, startup_seconds
+                    study, data, directory, stop, backend, startup_seconds, hold
                 )
             except (ConfigError, RunError):
                 if is_new:
                     runs.discard(study)
+                raise
+            except lock.LostError:  # nothing in the directory is this process's any more
                 raise
             except Exception:
                 with suppress(OSError):  # where the disk is full, say that

@@ -3,7 +3,10 @@
 import contextlib
 import os
 import re
+import signal
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -16,6 +19,7 @@ _SCHEMA_WARNING = (
     r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema with the same name"
 )
 
+PARENT_LOOKED_FOR = 1.0  # every so many seconds
 _EXTRAS = {"ray": "ray", "submitit": "slurm", "joblib": "joblib"}  # by plugin
 
 
@@ -48,6 +52,21 @@ def elsewhere() -> bool:
     return in_sweep() and HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic"
 
 
+def was_killed(error: BaseException) -> bool:
+    """Whether a launcher says that a process at work on a job was killed."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(
+        names & {"BrokenExecutor", "WorkerCrashedError", "OutOfMemoryError", "NodeDiedError"}
+    )
+
+
+def _end_with_parent(parent: int) -> None:
+    """End as on SIGTERM once the command that started this worker is no more: a killed one cannot tell."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_LOOKED_FOR)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def settle() -> None:
     """Go to the directory of the command and keep to the job's cores; to be called before JAX is imported.
 
@@ -60,6 +79,8 @@ def settle() -> None:
     if not elsewhere():
         return
     job = HydraConfig.get()
+    if job.runtime.choices.get("hydra/launcher") == "joblib":
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     os.chdir(job.runtime.cwd)
     with contextlib.suppress(OSError):  # Hydra's own directory, empty on all machines but the first
         Path(job.runtime.output_dir).rmdir()

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from kernelstudy import runs
 from kernelstudy.config import Study
+from kernelstudy.runs.lock import Hold, LostError
 from kernelstudy.system import software
 from kernelstudy.system.signals import Stop, Stopped
 from kernelstudy.training.observer import Observer
@@ -58,6 +59,10 @@ class RunObserver(SignalObserver):
     def on_start(self, text: str) -> None:
         print(f"log: {text}", flush=True)
 
+    def on_size(self, size: int) -> None:
+        """Set aside what the trajectory will take: a disk without room for it is told before training."""
+        runs.reserve(self.directory, size)
+
     def on_resume(self, where: str, seconds: float, records: list[dict[str, Any]]) -> None:
         print(f"run: {self.directory}: goes on at {where}", flush=True)
         runs.write_metrics(self.directory, records)
@@ -87,21 +92,30 @@ def train_and_write(
     stop: Stop,
     backend: "Started",
     startup_seconds: float,
+    hold: Hold,
 ) -> "xr.Dataset":
     """Train `study` and write its run directory, up to DONE; the trajectory.
 
     Args:
         backend: the devices.
         startup_seconds: seconds that it took to load the data and to start the devices.
+        hold: on `directory`.
 
     Raises:
         Stopped: a signal asked for it.
-        RunError: a checkpoint there is of other versions.
+        RunError: a checkpoint there is of another run or of other versions.
+        LostError: another process has taken the run over.
     """
     from kernelstudy.training.population import train_population
 
     runs.start(directory, study)
-    store = _store(study, directory, backend.kind)
+    facts = {
+        "command": shlex.join(["python", "-m", "kernelstudy.run", *_words()]),
+        "data": data.facts,
+        "device": backend.devices,
+    }
+    runs.check_reportable(directory, facts)
+    store = _store(study, directory, backend.kind, hold)
     began = time.perf_counter()
     try:
         with _dashboard(study, directory) as dashboard, _progress() as progress:
@@ -112,31 +126,35 @@ def train_and_write(
             directory,
             trajectory,
             {
-                "command": shlex.join(["python", "-m", "kernelstudy.run", *_words()]),
-                "data": data.facts,
-                "device": backend.devices,
+                **facts,
                 "seconds": {"start": round(startup_seconds, 1), "train": round(seconds, 1)},
                 **({"resumed_at": observer.resumed_at} if observer.resumed_at else {}),
                 "net_images": study.steps * observer.images_a_step,
                 **software.environment(),
             },
         )
+    except LostError:
+        store.abandon()
+        raise
     finally:
         stop.waits = False
+        runs.release(directory)
     if stop.number:
         raise Stopped(stop.number, "its report")
     return trajectory
 
 
-def _store(study: Study, directory: Path, kind: str) -> "Store":
+def _store(study: Study, directory: Path, kind: str, hold: Hold) -> "Store":
     """The run's checkpoints. Bits depend on the kind of device, not on how many there are."""
-    from kernelstudy.training.checkpoints import Store
+    from kernelstudy.training.checkpoints import Store, claim
 
     return Store(
-        directory / runs.CHECKPOINTS,
+        claim(directory / runs.CHECKPOINTS, hold.generation),
         seconds=study.checkpoint_seconds,
         versions={**software.versions(), "device": kind},
         allow_stale=study.allow_stale,
+        run=directory.name,
+        check=hold.check,
         tell=lambda message: print(f"kernelstudy: {message}", file=sys.stderr, flush=True),
     )
 

@@ -37,9 +37,12 @@ def block_strongest(maps: NDArray, step: int) -> NDArray:
 
 
 def _blocks(image: NDArray, step: int) -> NDArray:
-    h, w = (n // step for n in image.shape)
-    cut = image[: h * step, : w * step].reshape(h, step, w, step)
-    return cut.swapaxes(1, 2).reshape(h, w, step * step)
+    down, across = (
+        min(step, n) for n in image.shape
+    )  # of an image narrower than a block all of it
+    h, w = image.shape[0] // down, image.shape[1] // across
+    cut = image[: h * down, : w * across].reshape(h, down, w, across)
+    return cut.swapaxes(1, 2).reshape(h, w, down * across)
 
 
 def groups(kernels: Maps) -> list[tuple[str, ...]]:

@@ -16,8 +16,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kernelstudy.reporting import markdown
 from kernelstudy.system.files import write_text
 
+_FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]."), re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|-inf")
 VECTOR_BYTES = 2_500_000  # of all SVG in a page; further ones are beside it, in figures/
 
 
@@ -50,6 +52,33 @@ class Page:
     points: dict[str, list[str]] = field(default_factory=dict)  # of a section, by its title
     ladder: dict[str, Any] | None = None  # `ladder_words.in_words`
     explorer: dict[str, Any] | None = None  # `explorer.payload`
+    csv: dict[str, str] = field(
+        default_factory=dict
+    )  # whole tables by name, as `write_tables` made them
+
+
+def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, str]:
+    """Write each table into `folder`/tables; the texts, for a page that holds them.
+
+    A cell that a spreadsheet would take for a formula has an apostrophe in front: names come from anybody.
+    """
+    texts = {name: _inert(table).to_csv(index=False) for name, table in tables.items()}
+    for name, text in texts.items():
+        write_text(folder / "tables" / f"{name}.csv", text)
+    return texts
+
+
+def _inert(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts, columns included, are not read as formulas."""
+    table = table.rename(columns=_quoted)
+    texts = [name for name in table.columns if table[name].dtype.kind not in "biufc"]
+    return table.assign(**{name: table[name].map(_quoted) for name in texts})
+
+
+def _quoted(value: Any) -> Any:
+    """A text that would be read as a formula, with an apostrophe in front; signs and numbers are none."""
+    is_formula = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+    return f"'{value}" if is_formula else value
 
 
 def write(page: Page, folder: Path) -> Path:
@@ -64,8 +93,10 @@ def write(page: Page, folder: Path) -> Path:
     )
     environment.filters["picture"] = lambda figure: _data_uri(folder / f"figures/{figure.name}.png")
     environment.filters["number"] = _number
-    environment.filters["plain"] = lambda text: re.sub(r"<(?=[A-Za-z/!?])", "&lt;", str(text))
-    environment.filters["cell"] = lambda value: _number(value).replace("|", "\\|")
+    environment.filters["plain"] = markdown.escaped
+    environment.filters["label"] = markdown.label
+    environment.filters["code"] = markdown.code
+    environment.filters["block"] = markdown.block
     script = _asset("explorer.js")
     plotly = _plotly() if page.explorer else ""
     hashes = " ".join(_hash(text) for text in (script, plotly) if text)
@@ -79,7 +110,7 @@ def write(page: Page, folder: Path) -> Path:
         "script_hashes": Markup(hashes),
         # in a script element '<' is all that could end it; JSON may write it another way
         "explorer_json": Markup(json.dumps(page.explorer).replace("<", "\\u003c")),
-        "csv": {path.stem: _zipped(path) for path in sorted((folder / "tables").glob("*.csv"))},
+        "csv": {name: _zip(text.encode()) for name, text in sorted(page.csv.items())},
     }
     for name in ("report.md", "report.html"):
         text = environment.get_template(f"{name}.j2").render(shared)

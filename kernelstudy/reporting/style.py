@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from kernelstudy.system.files import replacing, write_text
 
@@ -73,6 +76,20 @@ def styled() -> Iterator[None]:
         yield
 
 
+def _take_literally(figure: Figure) -> None:
+    """Dollars in names begin no mathematics, which may end in an error; the numbers of logarithmic axes are
+    mathematics."""
+    numbers: set[Text] = set()
+    for axes in figure.findobj(Axes):
+        for axis in (axes.xaxis, axes.yaxis):
+            if not isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter):
+                numbers |= {*axis.get_ticklabels(), *axis.get_ticklabels(minor=True)}
+                numbers.add(axis.get_offset_text())
+    for text in figure.findobj(Text):
+        if text not in numbers:
+            text.set_parse_math(False)
+
+
 def save(figure: Figure, folder: Path, name: str, *, width_mm: float = PAGE_MM) -> Path:
     """Write <name>.png and <name>.svg, each whole or not at all; the PNG's path.
 
@@ -81,6 +98,7 @@ def save(figure: Figure, folder: Path, name: str, *, width_mm: float = PAGE_MM) 
     Two drawings, one a file: `Figure.savefig` would draw each file twice, and lay it out again.
     """
     figure.set_dpi(DPI)
+    _take_literally(figure)
     png, svg = (folder / f"{name}{suffix}" for suffix in (".png", ".svg"))
     with styled():
         with replacing(png) as temporary:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterable
@@ -16,7 +18,7 @@ import yaml
 from kernelstudy.config import ConfigError, Study, result_settings, settings_in_id, study_of
 from kernelstudy.config.checks import check_reported
 from kernelstudy.runs import layout, untrusted
-from kernelstudy.system import files
+from kernelstudy.system import files, limits, plain_yaml
 from kernelstudy.system.errors import RunError, first_line
 from kernelstudy.system.files import replacing, write_text
 from kernelstudy.system.software import versions
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 TRAJECTORY, ANALYSIS = "trajectory.zarr", "analysis.zarr"
 CONFIG, PROVENANCE, METRICS = "config.yaml", "provenance.json", "metrics.jsonl"
 CHECKPOINTS, DONE, FAILED = "checkpoints", "DONE", "FAILED"
+RESERVE = ".reserve"  # room for the trajectory while it is not there yet
+SUMMARY = f"{ANALYSIS}/zarr.json"  # holds the summary of the measures
+SEALED = (CONFIG, PROVENANCE)  # by DONE, besides the trajectory
 
 
 def run_id(study: Study) -> str:
@@ -48,10 +53,19 @@ def is_done(run: Path) -> bool:
 def start(run: Path, study: Study) -> None:
     """Make a run directory ready to be trained into; what an interrupted run has trained stays there."""
     run.mkdir(parents=True, exist_ok=True)
+    untrusted.refuse_links(run, CHECKPOINTS)
     tidy(run)
+    release(run)
     (run / FAILED).unlink(missing_ok=True)
     (run / METRICS).unlink(missing_ok=True)
     write_text(run / CONFIG, yaml.safe_dump(result_settings(study), sort_keys=False))
+    if result_settings(read_settings(run)) != result_settings(study):  # as its report will
+        raise RunError(f"{run / CONFIG} is not read back as it was written")
+
+
+def check_reportable(run: Path, provenance: dict[str, Any]) -> None:
+    """RunError where the run would be trained to its end and its report refused for its provenance."""
+    layout.check_provenance(json.loads(json.dumps(provenance)), run / PROVENANCE)
 
 
 def tidy(run: Path) -> None:
@@ -71,20 +85,73 @@ def discard(study: Study) -> None:
             folder.rmdir()
 
 
+def reserve(run: Path, size: int) -> None:
+    """Set aside room for a trajectory of so many bytes, until `release`; of a killed run `start` frees it.
+
+    Raises:
+        OSError: there is not so much, which the message says.
+    """
+    try:
+        with (run / RESERVE).open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+    except OSError as error:
+        release(run)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return  # a file system that cannot set aside
+        need = f"{os.strerror(error.errno)}: the trajectory takes {size / 2**20:,.1f} MiB"
+        raise OSError(error.errno, need, str(run)) from error
+
+
+def release(run: Path) -> None:
+    """Give back what `reserve` has set aside."""
+    (run / RESERVE).unlink(missing_ok=True)
+
+
 def finish(run: Path, trajectory: xr.Dataset, provenance: dict[str, Any]) -> None:
     """Put the trajectory and its provenance in place, DONE last; checkpoints are of no more use.
 
-    DONE holds the checksums of the trajectory's files, so that `sha256sum -c DONE` checks them.
+    DONE holds the checksums of the trajectory's files, of the settings and of the provenance, so that
+    `sha256sum -c DONE` checks them.
     """
+    release(run)
     write_dataset(run / TRAJECTORY, trajectory)
     write_text(run / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-    lines = [f"{digest}  {name}\n" for name, digest in _checksums(run).items()]
-    write_text(run / DONE, "".join(lines))
+    _write_done(run, _checksums(run))
     shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+
+
+def _write_done(run: Path, digests: dict[str, str]) -> None:
+    lines = [f"{digest}  {name}\n" for name, digest in digests.items()]
+    write_text(run / DONE, "".join(lines))
+
+
+def read_done(run: Path) -> dict[str, str]:
+    """The checksums in DONE, by file; of very old runs there are none.
+
+    Raises:
+        OSError, RunError: it cannot be read.
+    """
+    lines = untrusted.read_text(run, DONE).splitlines()
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
+
+def seal_analysis(run: Path) -> None:
+    """Add to DONE the checksum of what analysis.zarr says of itself, its summary in it."""
+    digests = {name: digest for name, digest in read_done(run).items() if name != SUMMARY}
+    if digests:
+        digest = hashlib.sha256(untrusted.read_bytes(run, SUMMARY)).hexdigest()
+        _write_done(run, {**digests, SUMMARY: digest})
+
+
+def not_sealed(run: Path) -> list[str]:
+    """What of a finished run no checksum covers: runs of earlier versions sealed less."""
+    done = read_done(run)
+    return [name for name in (TRAJECTORY, *SEALED) if not any(k.startswith(name) for k in done)]
 
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:
     """Add one object to metrics.jsonl."""
+    files.check_guards(run / METRICS)
     with (run / METRICS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
@@ -95,20 +162,21 @@ def write_metrics(run: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def _checksums(run: Path) -> dict[str, str]:
-    """SHA-256 of every file of the trajectory, by its path within the run."""
+    """SHA-256 of every file of the trajectory, of the settings and the provenance, by its path in the run."""
     listing = list(untrusted.entries(run / TRAJECTORY))
     size = sum(entry.stat(follow_symlinks=False).st_size for _, entry in listing)
-    if size > untrusted.memory():
+    if size > limits.memory():
         raise RunError(f"it has {size / 2**30:,.3g} GiB, more than there is memory")
     digests = {}
-    for name, entry in listing:
-        with Path(entry).open("rb") as file:
-            digests[f"{TRAJECTORY}/{name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    for name in (*(f"{TRAJECTORY}/{name}" for name, _ in listing), *SEALED):
+        with untrusted.opened(run, name) as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests
 
 
 def check_trajectory(run: Path) -> None:
-    """Check the trajectory's files against the checksums in DONE, which very old runs do not have.
+    """Check the trajectory's files, the settings and the provenance against the checksums in DONE, which very
+    old runs do not have; those of the settings and the provenance came later.
 
     Raises:
         RunError: a file is missing, was added, differs from what the run wrote, or is not such as runs write.
@@ -116,9 +184,11 @@ def check_trajectory(run: Path) -> None:
     try:
         if (run / TRAJECTORY).is_symlink():
             raise RunError("it is a link, and links are not followed")
-        lines = untrusted.read_text(run, DONE).splitlines()
-        recorded = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+        recorded = read_done(run)
+        recorded.pop(SUMMARY, None)  # held to it where it is read
         digests = _checksums(run) if recorded else {}
+        for name in not_sealed(run):
+            digests.pop(name, None)
         for name in sorted(recorded.keys() | digests.keys()):
             if name not in digests:
                 raise RunError(f"{name} is missing")
@@ -136,11 +206,6 @@ def check_trajectory(run: Path) -> None:
         raise RunError(f"{run / TRAJECTORY} cannot be read: {first_line(error)}") from error
 
 
-def _safe_yaml(text: str) -> Any:
-    """`yaml.safe_load` by libyaml, ten times as fast, where that is there."""
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
 def read_settings(run: Path) -> Study:
     """The settings that a run was made with.
 
@@ -150,7 +215,7 @@ def read_settings(run: Path) -> Study:
         RunError: they cannot be read, or are not such as a report can rest on.
     """
     try:
-        study = study_of(_read(run, CONFIG, _safe_yaml))
+        study = study_of(_read(run, CONFIG, plain_yaml.load))
         check_reported(study)
     except ConfigError as error:
         raise RunError(f"{run / CONFIG} is not that of a run: {error}") from error
@@ -207,7 +272,7 @@ def _read(run: Path, name: str, parse: Any) -> Any:
         content = parse(untrusted.read_text(run, name))
     except RunError:
         raise
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{run / name} cannot be read: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise RunError(f"{run / name} cannot be read: it holds no mapping")

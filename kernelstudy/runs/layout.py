@@ -61,6 +61,21 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
         _check_subjects(trajectory, refuse)
     for number in layers:
         _check_layer(trajectory, number, refuse)
+    _check_values(trajectory, refuse)
+
+
+def _check_values(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
+    """What measures rest on, of values that networks of any kind have."""
+    for name in ("test_accuracy", "val_accuracy"):
+        values = trajectory[name].values if name in trajectory.variables else np.zeros(1)
+        if not (np.isnan(values) | ((values >= 0) & (values <= 1))).all():
+            raise refuse(f"{name} is no share")
+    sizes = trajectory.sizes
+    if sizes["component"] != sizes["ky"] * sizes["kx"]:
+        raise refuse("patch_basis is no basis of the patches")
+    for name in ("patch_basis", "patch_eigenvalue"):
+        if not np.isfinite(trajectory[name].values).all():
+            raise refuse(f"{name} is not finite")
 
 
 def _check_variable(

@@ -1,21 +1,33 @@
 """Who is at work on a run: one process at a time, on one machine or on several that share its directory.
 
-What is assumed of a shared file system: a rename within a directory is atomic, a file can be created
-exclusively (O_EXCL), and what one machine has written and synced another sees within seconds. Locks over
-the network are not relied on, for NFS may keep them to each machine, or to none. Instead:
+A record beside the run's files decides (`.holder`: process, machine, since when, a random token). Of those
+that create it (O_EXCL) one succeeds; its process keeps an flock on it and touches it every few seconds.
 
-- On one machine an flock decides, on a file in the machine's own temporary directory. The system drops it
-  with its process, so that a lock of a dead process is free at once.
-- Between machines a record in the run directory decides (`.holder`: process, machine, since when). Its
-  process touches it every few seconds; one that nobody has touched for a minute is of a dead process.
-  A job that a launcher starts again after its machine has died waits for that minute (`outlast`).
+- The system drops the flock with its process: a record of this machine that nobody has locked is of a dead
+  process, and free at once. It belongs to the file, so that it is the same for processes that have
+  different names for the directory, or temporary directories of their own.
+- Between machines the flock is not relied on, for NFS may keep it to each machine, or to none. There a record
+  that nobody has touched for a minute is of a dead process; so is one dated more than a minute ahead, for a
+  living process would have touched it since. A job that a launcher starts again after its machine
+  has died waits for that minute (`outlast`).
+- A process that was suspended for over a minute may find, when it wakes, that another has taken the run over.
+  So it looks for its own token before whatever it writes takes its place (`Hold.check`, `files.guarded`), and
+  ends where it finds another. What it wrote between two looks lies under its own number (`Hold.generation`),
+  which grows from holder to holder and which nobody reads any more (Kleppmann, 'How to do distributed
+  locking', 2016: fencing tokens).
+
+What is assumed of a shared file system: a rename within a directory is atomic, a file can be created
+exclusively, and what one machine has written and synced another sees within seconds.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
+import secrets
 import socket
 import stat
 import tempfile
@@ -26,23 +38,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
+from kernelstudy.system import files
 from kernelstudy.system.errors import printable
 
 HOLDER = ".holder"
 TOUCHED_EVERY, DEAD_AFTER = 10.0, 60.0  # seconds
+_BEING_WRITTEN = 5.0  # seconds that a record without content counts
 
 
 class Holder(NamedTuple):
     """The process at work on a run. `age`: seconds since its last sign of life; `domain`: its
-    `_lock_domain`."""
+    `_lock_domain`; `fence`: how many have held the run before it; `locked`: whether a process of this machine
+    has the record locked, None where that cannot be told."""
 
     pid: int
     host: str
     since: str
     domain: str
     age: float
+    token: str = ""
+    fence: int = 0
+    locked: bool | None = None
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}"
@@ -52,34 +68,59 @@ class HeldError(RuntimeError):
     """Another process is at work on the run; the message says which."""
 
 
+class LostError(RuntimeError):
+    """Another process has taken the run over from this one; the message says which."""
+
+
+class Hold(NamedTuple):
+    """That this process is the one at work on `run`, until another takes it over."""
+
+    run: Path
+    token: str
+    fence: int
+
+    @property
+    def generation(self) -> str:
+        """The name of what this holder alone writes; those of later holders are sorted behind it."""
+        return f"{self.fence:09d}-{self.token}"
+
+    def check(self) -> None:
+        """Raise LostError where this process is the holder no longer."""
+        other = read(self.run)
+        if other is None:  # on its way to a process that wrongly thought it dead, or gone
+            time.sleep(0.05)
+            other = read(self.run)
+        if other is None or other.token != self.token:
+            raise LostError(
+                f"{self.run} was taken over by {other or 'another process'} while this one gave no sign of "
+                "life: it stops here, and nothing is lost"
+            )
+
+
 @contextmanager
-def held(run: Path) -> Iterator[None]:
+def held(run: Path) -> Iterator[Hold]:
     """Be the one process at work on `run`, which is created if need be.
 
     Raises:
         HeldError: another process is.
+        LostError: within the block, once another has taken over and something is to be written into `run`.
     """
-    lock = FileLock(_local_lock(run))
+    run = run.absolute()
+    run.mkdir(parents=True, exist_ok=True)
+    hold, descriptor = _take(run)
+    ended = threading.Event()
+    signs_of_life = threading.Thread(target=_touch, args=(descriptor, ended), daemon=True)
+    signs_of_life.start()
     try:
-        lock.acquire(timeout=0.3)  # not 0: `holder` looks for a moment
-    except Timeout:
-        raise _held_error(run, read(run)) from None
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        _record(run)
-        ended = threading.Event()
-        record = run.absolute() / HOLDER
-        signs_of_life = threading.Thread(target=_touch, args=(record, ended), daemon=True)
-        signs_of_life.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            signs_of_life.join()
-            with suppress(OSError):
-                record.unlink()
+        with files.guarded(run, hold.check):
+            yield hold
     finally:
-        lock.release()
+        ended.set()
+        signs_of_life.join()
+        with suppress(OSError, LostError):
+            hold.check()
+            (run / HOLDER).unlink()
+        os.close(descriptor)
 
 
 def outlast(run: Path, tell: Callable[[str], None]) -> None:
@@ -106,113 +147,154 @@ def _alive_elsewhere(run: Path) -> Holder | None:
     if other is None or other.domain == _lock_domain():
         return None
     other = read(run, _file_systems_time(run))
-    return other if other is not None and _alive(other, here=False) else None
+    return other if other is not None and _alive(other) else None
 
 
 def holder(run: Path) -> Holder | None:
     """Who is at work on `run`, if anybody is. Changes nothing, and trusts nothing in the directory."""
     record = read(run)
-    if record is None or not _alive(record, _held_here(run)):
-        return None
-    return record
+    return record if record is not None and _alive(record) else None
 
 
 def read(run: Path, now: float | None = None) -> Holder | None:
     """The record in a run directory; None where there is none that can be read."""
+    return _read(run / HOLDER, now)
+
+
+def _read(path: Path, now: float | None = None) -> Holder | None:
     try:
-        descriptor = os.open(
-            run / HOLDER, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        )
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return None
-            record = json.loads(file.read(4096))
-        age = (time.time() if now is None else now) - status.st_mtime
-        host, since, domain = (
-            printable(str(record[key])[:80]) for key in ("host", "since", "place")
+            content, age = file.read(4096), (time.time() if now is None else now) - status.st_mtime
+            locked = _is_locked(descriptor)
+        if not content and (locked or abs(age) < _BEING_WRITTEN):
+            return Holder(0, "this or another machine", "just now", "", age, locked=locked)
+        record = json.loads(content)
+        host, since, domain, token = (
+            printable(str(record.get(key, ""))[:80]) for key in ("host", "since", "place", "token")
         )
-        return Holder(int(record["pid"]), host, since, domain, age)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        fence = max(0, min(int(record.get("fence", 0)), 10**8))
+        return Holder(int(record["pid"]), host, since, domain, age, token, fence, locked)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ):
         return None
 
 
-def _record(run: Path) -> None:
-    """Leave a record of this process; the lock of this machine is held."""
+def _take(run: Path) -> tuple[Hold, int]:
+    """The hold on `run`, and its record, open and locked."""
+    _refuse_if_held(run)
+    fence = files.highest_number(run / "checkpoints") + 1
+    for _ in range(3):
+        other = read(run)
+        fence = max(fence, other.fence + 1 if other else 0)
+        hold = Hold(run, secrets.token_hex(8), fence)
+        try:
+            descriptor = os.open(run / HOLDER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            _refuse_if_held(run)
+            _bury(run, other)
+            continue
+        try:
+            _lock(descriptor)
+            os.write(descriptor, _record(hold))
+            os.fsync(descriptor)
+            hold.check()  # it was not taken for a dead one's
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return hold, descriptor
+    raise _held_error(run, read(run))
+
+
+def _bury(run: Path, dead: Holder | None) -> None:
+    """Move the record of a dead process out of the way, and no other that has taken its place meanwhile."""
+    grave = run / f"{HOLDER}.{secrets.token_hex(8)}"
+    with suppress(FileNotFoundError):
+        (run / HOLDER).rename(grave)
+        found = _read(grave)
+        if found is not None and (dead is None or found.token != dead.token):
+            with suppress(FileExistsError):
+                os.link(grave, run / HOLDER)
+        grave.unlink()
+
+
+def _record(hold: Hold) -> bytes:
     record = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         "place": _lock_domain(),
+        "token": hold.token,
+        "fence": hold.fence,
     }
-    content = (json.dumps(record) + "\n").encode()
-    for _ in range(3):
-        try:
-            descriptor = os.open(run / HOLDER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except FileExistsError:
-            other = read(run, _file_systems_time(run))
-            if other is not None and _alive(other, here=False):
-                raise _held_error(run, other) from None
-            # Of several that take it over one alone finds it there to be moved out of the way.
-            grave = run / f"{HOLDER}.{os.getpid()}"
-            with suppress(FileNotFoundError):
-                (run / HOLDER).rename(grave)
-                grave.unlink()
-            continue
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
+    return (json.dumps(record) + "\n").encode()
+
+
+def _refuse_if_held(run: Path) -> None:
+    """HeldError where a process is at work on `run`."""
+    if read(run) is None:
         return
-    raise _held_error(run, read(run))
+    other = read(run, _file_systems_time(run))
+    if other is not None and other.locked and not _alive(other):
+        # It lives, or is suspended; one that has just woken gives a sign within so many seconds.
+        until = time.monotonic() + 1.2 * TOUCHED_EVERY
+        while time.monotonic() < until and other is not None and not _alive(other):
+            time.sleep(min(1.0, TOUCHED_EVERY / 10))
+            other = read(run, _file_systems_time(run))
+    if other is not None and _alive(other):
+        raise _held_error(run, other)
 
 
-def _alive(record: Holder, here: bool) -> bool:
-    """Whether a record's process is alive: by this machine's lock (`here`) or, elsewhere, by its age."""
-    if record.domain == _lock_domain():
-        return here
-    return record.age < DEAD_AFTER
+def _alive(record: Holder) -> bool:
+    """Whether a record's process is at work: by its age and, on this machine, by its lock."""
+    if abs(record.age) >= DEAD_AFTER:
+        return False
+    here = record.domain == _lock_domain() and record.locked is not None
+    return bool(record.locked) if here else True
 
 
 def _lock_domain() -> str:
-    """Names what shares one set of local locks: machine, user and, in containers, process namespace."""
+    """Names what shares one set of local locks: machine and, in containers, process namespace."""
     try:
         processes = str(Path("/proc/self/ns/pid").readlink())
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
         processes, boot = "", ""
-    parts = (socket.gethostname(), boot, processes, str(_locks()), str(_user()))
+    parts = (socket.gethostname(), boot, processes)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _user() -> int:
-    return os.getuid() if hasattr(os, "getuid") else 0
+def _lock(descriptor: int) -> None:
+    """Lock a file just made; whoever looks whether it is locked holds it for a moment. Where the file
+    system knows no locks, age alone decides."""
+    for _ in range(100):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                return
+            time.sleep(0.01)
+    raise BlockingIOError(errno.EWOULDBLOCK, "its record is locked by somebody else")
 
 
-def _locks() -> Path:
-    return Path(tempfile.gettempdir()) / f"kernelstudy-locks-{_user()}"
-
-
-def _local_lock(run: Path) -> Path:
-    folder = _locks()
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or (hasattr(os, "getuid") and status.st_uid != _user()):
-        raise PermissionError(13, "is somebody else's, so that no lock can be kept there", folder)
-    return folder / hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:24]
-
-
-def _held_here(run: Path) -> bool:
-    """Whether a process of this domain holds the lock."""
-    path = _locks() / _local_lock(run).name
-    if not path.is_file():
-        return False
-    lock = FileLock(path)
+def _is_locked(descriptor: int) -> bool | None:
+    """Whether somebody has a file locked; None where that cannot be told."""
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return True if error.errno in (errno.EWOULDBLOCK, errno.EACCES) else None
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
     return False
 
 
@@ -223,13 +305,15 @@ def _file_systems_time(run: Path) -> float:
         return Path(probe.name).stat().st_mtime
 
 
-def _touch(record: Path, ended: threading.Event) -> None:
+def _touch(descriptor: int, ended: threading.Event) -> None:
+    """Touch the record that is this process's own, whatever bears its name by now."""
     while not ended.wait(TOUCHED_EVERY):
         with suppress(OSError):
-            os.utime(record)
+            os.utime(descriptor)
 
 
 def _held_error(run: Path, other: Holder | None) -> HeldError:
     return HeldError(
-        f"{run} is being worked on by {other or 'another process'}: wait for it to end"
+        f"{run} is being worked on by {other or 'another process'}: wait for it to end; should it be dead, it "
+        f"counts as that {DEAD_AFTER:.0f} s after its last sign of life, or once you delete {run / HOLDER}"
     )

@@ -28,6 +28,7 @@ from kernelstudy.analysis.trajectory import (
     spatial_kernels,
 )
 from kernelstudy.config import Study
+from kernelstudy.reporting import page
 from kernelstudy.runs import directory, untrusted
 from kernelstudy.system import files
 from kernelstudy.system.errors import RunError, first_line
@@ -122,6 +123,10 @@ def fingerprint_of(run: Path) -> str:
     for name in (directory.DONE, directory.CONFIG, directory.PROVENANCE):
         try:
             content = untrusted.read_bytes(run, name)
+            if name == directory.DONE:  # the seal of what is made with this hash came after it
+                lines = content.splitlines(keepends=True)
+                seal_of = f"  {directory.SUMMARY}\n".encode()
+                content = b"".join(line for line in lines if not line.endswith(seal_of))
         except OSError as error:
             raise RunError(f"{run / name} cannot be read: {error.strerror}") from error
         text.update(f"{name} {len(content)}\n".encode() + content)
@@ -195,7 +200,11 @@ def _attributes(run: Path, fingerprint: str) -> dict[str, Any]:
     """The attributes of a current analysis.zarr."""
     untrusted.refuse_links(run, directory.ANALYSIS)
     store = run / directory.ANALYSIS
-    attributes = json.loads(untrusted.read_text(store, "zarr.json"))["attributes"]
+    content = untrusted.read_bytes(store, "zarr.json")
+    recorded = directory.read_done(run).get(directory.SUMMARY)  # runs of earlier versions: None
+    if recorded not in (None, hashlib.sha256(content).hexdigest()):
+        raise RunError(f"{store} is not what the report wrote, its checksum says")
+    attributes = json.loads(content)["attributes"]
     if (attributes[OF], attributes[BY]) != (fingerprint, MADE_BY):
         raise RunError(f"{store} is not of this trajectory and version")
     return attributes
@@ -242,6 +251,7 @@ class Findings(NamedTuple):
     verdicts: Verdicts
     deep: Deeper | None
     tables: dict[str, pd.DataFrame]
+    csv: dict[str, str]  # the same as they were written
 
 
 def measure_run(
@@ -275,6 +285,7 @@ def measure_first_layer(run: Path, *, out: Path, trajectory: xr.Dataset | None =
         verdicts=judge_arms(trajectory, study.controls, kernels=kernels),
         deep=None,
         tables={},
+        csv={},
     )
 
 
@@ -297,9 +308,9 @@ def complete(findings: Findings, run: Path, out: Path) -> Findings:
         whole = xr.merge([analysis, *layer_datasets])
         sealed = seal(whole, fingerprint_of(run), verdicts, study.bank.metric)
         directory.write_dataset(out / directory.ANALYSIS, sealed)
+        directory.seal_analysis(out)
     else:  # a report on its own still says where it comes from
         text = json.dumps(findings.provenance, indent=2) + "\n"
         files.write_text(out / directory.PROVENANCE, text)
-    for name, table in frames.items():
-        files.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
-    return findings._replace(deep=deep, tables=frames)
+    csv = page.write_tables(frames, out)
+    return findings._replace(deep=deep, tables=frames, csv=csv)

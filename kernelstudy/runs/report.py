@@ -23,7 +23,7 @@ from kernelstudy.reporting import (
 from kernelstudy.reporting.animation import kernels_gif
 from kernelstudy.reporting.drawing import Save, drawing
 from kernelstudy.reporting.page import Figure, Page
-from kernelstudy.runs import measures
+from kernelstudy.runs import directory, measures
 from kernelstudy.runs.measures import Findings
 
 
@@ -50,14 +50,20 @@ def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None =
             stride = study.model.stride
             deep_words.draw(findings.trajectory, deep, stride, out / "figures", save)
         kernels_gif(findings.trajectory, findings.kernels, out / "figures")
-        content = _content(findings, bank)
+        content = _content(findings, bank, run)
     return page.write(content, out)
 
 
-def _content(findings: Findings, bank: Bank) -> Page:
+def _content(findings: Findings, bank: Bank, run: Path) -> Page:
     """Words, tables and the explorer."""
     study, deep = findings.study, findings.deep
     content = compose(findings)
+    content.csv = findings.csv
+    if unsealed := directory.not_sealed(run):
+        content.notes.append(
+            f"No checksum covers {' and '.join(unsealed)} of this run, which an earlier version made: whether "
+            "they are as it wrote them cannot be told."
+        )
     if deep is not None:
         deep_words.add_to(content, deep)
     content.explorer = explorer.payload(

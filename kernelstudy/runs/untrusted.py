@@ -10,23 +10,46 @@ import json
 import math
 import os
 import re
-import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kernelstudy.system import files, limits
 from kernelstudy.system.errors import RunError
 
 TEXT_BYTES = 4 * 2**20
 CHUNKS, ENTRIES = 10**6, 10**6
+# What networks show compresses a few times at most; measures of a claim without data would take hours.
+LARGE, DENSEST = 2**26, 100
 _ZSTD = 0xFD2FB528.to_bytes(4, "little")
 _TYPES = {
     "bool",
     *(f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)),
     *(f"float{bits}" for bits in (16, 32, 64)),
 }
+
+
+@contextmanager
+def opened(folder: Path, name: str) -> Iterator[BufferedReader]:
+    """A regular file of `folder`, open to be read; no part of `name` may be a link.
+
+    Raises:
+        OSError: it cannot be opened.
+        RunError: it is a link or no file.
+    """
+    path = folder
+    for part in Path(name).parts:
+        path /= part
+        if path.is_symlink():
+            raise RunError(f"{path} is a link, and links are not followed")
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path} is not a file")
+    with files.opened(path, follow=False) as file:
+        yield file
 
 
 def read_bytes(folder: Path, name: str, limit: int = TEXT_BYTES, *, last: int = 0) -> bytes:
@@ -37,13 +60,8 @@ def read_bytes(folder: Path, name: str, limit: int = TEXT_BYTES, *, last: int = 
         RunError: it is a link, no file, or too large.
     """
     path = folder / name
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    if path.is_symlink():
-        raise RunError(f"{path} is a link, and links are not followed")
-    with os.fdopen(os.open(path, flags), "rb") as file:
+    with opened(folder, name) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise RunError(f"{path} is not a file")
         if last:
             file.seek(max(0, status.st_size - last))
             return file.read(last)
@@ -93,19 +111,19 @@ def check_store(store: Path, *, limit: int | None = None) -> None:
     Raises:
         RunError: with what is wrong.
     """
-    limit = memory() // 2 if limit is None else limit
+    limit = limits.memory() // 2 if limit is None else limit
     if store.is_symlink() or not store.is_dir():
         raise RunError(f"{store} is a link or no directory")
-    files: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for name, entry in entries(store):
-        files[name] = entry.stat(follow_symlinks=False).st_size
-        if len(files) > ENTRIES:
+        sizes[name] = entry.stat(follow_symlinks=False).st_size
+        if len(sizes) > ENTRIES:
             raise RunError(f"{store} has more than {ENTRIES:,} files")
     root = _metadata(store, "zarr.json")
     if root.get("node_type") != "group":
         raise RunError(f"{store} is no group of arrays")
     total, chunk_bytes = 0, {}
-    for name in files:
+    for name in sizes:
         array, _, rest = name.partition("/")
         if name == "zarr.json":
             continue
@@ -119,21 +137,19 @@ def check_store(store: Path, *, limit: int | None = None) -> None:
                 )
         elif not re.fullmatch(r"c(/\d+)*", rest):
             raise RunError(f"{store / name} does not belong in a store of plain arrays")
-    for name in files:
+    on_disk = sum(sizes.values())
+    if total > LARGE and total > DENSEST * on_disk:
+        raise RunError(
+            f"{store} claims {total / 2**20:,.0f} MiB of numbers in files of {on_disk / 2**20:,.3g} MiB: they "
+            "are not such as networks have"
+        )
+    for name in sizes:
         array, _, rest = name.partition("/")
         if rest.startswith("c"):
             if array not in chunk_bytes:
                 raise RunError(f"{store / array} is no array")
-            with (store / name).open("rb") as file:
-                _check_frame(store / name, file.read(18), chunk_bytes[array])
-
-
-def memory() -> int:
-    """Bytes of memory that the machine has; 8 GiB where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 8 * 2**30
+            with opened(store, name) as file:
+                _check_frame(store / name, file, sizes[name], chunk_bytes[array])
 
 
 def _metadata(store: Path, name: str) -> dict[str, Any]:
@@ -189,15 +205,30 @@ def _whole(numbers: Any, least: int) -> bool:
     )
 
 
-def _check_frame(path: Path, start: bytes, size: int) -> None:
-    """A chunk's Zstandard frame (RFC 8878, 3.1.1) must say that it holds a chunk, no more and no less."""
-    content_size = None
-    if start[:4] == _ZSTD and len(start) > 5:
-        flag, single, dictionary = start[4] >> 6, start[4] >> 5 & 1, start[4] & 3
-        width = (1 if single else 0, 2, 4, 8)[flag]
-        first = 5 + (not single) + (0, 1, 2, 4)[dictionary]
-        if width:
-            content_size = int.from_bytes(start[first : first + width], "little")
-            content_size += 256 if width == 2 else 0
-    if content_size != size:
-        raise RunError(f"{path} is damaged: it is not a chunk of {size:,} bytes")
+def _check_frame(path: Path, file: BufferedReader, length: int, size: int) -> None:
+    """A chunk must be one frame of Zstandard (RFC 8878, 3.1.1) that says that it holds a chunk, no more and
+    no less: a second frame behind the first would be decompressed as well."""
+    wrong = RunError(f"{path} is damaged: it is not a chunk of {size:,} bytes")
+    if length > size + size // 128 + 1024:  # nor so large that to walk through it takes long
+        raise wrong
+    start = file.read(18)
+    if start[:4] != _ZSTD or len(start) < 6:
+        raise wrong
+    flag, single, dictionary = start[4] >> 6, start[4] >> 5 & 1, start[4] & 3
+    width = (1 if single else 0, 2, 4, 8)[flag]
+    first = 5 + (not single) + (0, 1, 2, 4)[dictionary]
+    content_size = int.from_bytes(start[first : first + width], "little")
+    content_size += 256 if width == 2 else 0
+    if not width or content_size != size:
+        raise wrong
+    position = first + width
+    is_last = False
+    while not is_last:  # block by block
+        file.seek(position)
+        header = int.from_bytes(block := file.read(3), "little")
+        is_last, kind, block_size = bool(header & 1), header >> 1 & 3, header >> 3
+        position += 3 + (1 if kind == 1 else block_size)
+        if len(block) < 3 or kind == 3 or position > length:
+            raise wrong
+    if position + (4 if start[4] >> 2 & 1 else 0) != length:
+        raise wrong

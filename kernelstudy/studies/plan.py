@@ -6,6 +6,7 @@ it finds.
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import shlex
@@ -21,6 +22,7 @@ from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.ladder import CENTRED
 from kernelstudy.analysis.trajectory import judge_arms
 from kernelstudy.config import Arm, Study
+from kernelstudy.runs import untrusted
 from kernelstudy.runs.measures import is_current
 from kernelstudy.studies.grid import flat
 from kernelstudy.studies.sweep import Member, Sweep, find_runs, read_sweep
@@ -146,7 +148,8 @@ def _ladder(member: Member) -> pd.DataFrame:
     """The verdicts' rungs, of the run's own report while that is current."""
     table = member.path / "tables" / "ladder.csv"
     if is_current(member.path, member.fingerprint) and table.is_file():
-        ladder = pd.read_csv(table)
+        text = untrusted.read_text(member.path, "tables/ladder.csv")
+        ladder = pd.read_csv(io.StringIO(text))
     else:
         trajectory = runs.read_trajectory(member.path)
         ladder = tables.ladder(judge_arms(trajectory, member.settings.controls))

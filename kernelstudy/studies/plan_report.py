@@ -90,13 +90,14 @@ def write(answer: Answer, out: Path, command: str) -> Path:
         **answer.tables,
         "runs": answer.runs.made,
     }
-    for name, table in tables.items():
-        files.write_text(out / "tables" / f"{name}.csv", rounded(table).to_csv(index=False))
+    csv = page.write_tables({name: rounded(table) for name, table in tables.items()}, out)
     for drawing in answer.figures:
         style.save(drawing.figure, out / "figures", drawing.name)
     provenance = _provenance(answer.runs, command)
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-    page.write(_page(answer, tables, provenance), out)
+    content = _page(answer, tables, provenance)
+    content.csv = csv
+    page.write(content, out)
     return out / "report.md"
 
 

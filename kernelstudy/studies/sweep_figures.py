@@ -60,7 +60,7 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
         size = (max(5.2, 1.0 + width * len(columns)), height)
         figure = Figure(figsize=size)
         axes = figure.subplots(len(rows), len(columns), squeeze=False)
-        names = [_plain(sweep.keys[x].label(i)) for i in range(len(values))]
+        names = [sweep.keys[x].label(i) for i in range(len(values))]
         turned = 45 if sum(map(len, names)) > 9 * width else 0
         limits = _limits(sweep, points, measures, dots=dots)
         for (i, (title, row_values)), (j, column_values) in itertools.product(
@@ -82,7 +82,7 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
             _lines(axis, _rows_at(points[title], fixed), sweep.keys[x].name, arms)
             if i == 0:
                 axis.set_title(_values_in_words(sweep, column, column_values))
-            axis.set_xlabel(_plain(sweep.keys[x].name))
+            axis.set_xlabel(sweep.keys[x].name)
             axis.set_ylabel(
                 "\n".join(t for t in (title, _values_in_words(sweep, rest, row_values)) if t)
             )
@@ -141,7 +141,7 @@ def over_time(sweep: Sweep) -> Figure:
                 axis.tick_params(labelbottom=True)
                 axis.set_xlabel("step")
         for row, arm in enumerate(arms):
-            axes[0, 0].plot([], [], color=colour_of(row), label=_plain(arm))
+            axes[0, 0].plot([], [], color=colour_of(row), label=arm)
         figure.legend(
             *axes[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
@@ -219,7 +219,7 @@ def _lines(axis: Axes, points: pd.DataFrame, key: str, arms: list[str]) -> None:
         x = known[key].to_numpy() + _aside(row, arms)
         low, high, mean = (known[name].to_numpy() for name in ("ci_low", "ci_high", "mean"))
         axis.vlines(x, low, high, color=colour_of(row), lw=1.8)
-        axis.plot(x, mean, "D-", ms=4, lw=1, mec="white", color=colour_of(row), label=_plain(arm))
+        axis.plot(x, mean, "D-", ms=4, lw=1, mec="white", color=colour_of(row), label=arm)
 
 
 def _band(axis: Axes, steps: np.ndarray, values: np.ndarray, colour: str) -> None:
@@ -233,11 +233,6 @@ def _band(axis: Axes, steps: np.ndarray, values: np.ndarray, colour: str) -> Non
 
 def _values_in_words(sweep: Sweep, keys: list[int], values: tuple[int, ...]) -> str:
     return ", ".join(
-        _plain(f"{sweep.keys[k].name.rpartition('.')[2]} = {sweep.keys[k].label(v)}")
+        f"{sweep.keys[k].name.rpartition('.')[2]} = {sweep.keys[k].label(v)}"
         for k, v in zip(keys, values, strict=True)
     )
-
-
-def _plain(text: str) -> str:
-    """Text that Matplotlib draws as it is: a dollar would begin mathematics."""
-    return text.replace("$", r"\$")

@@ -71,12 +71,13 @@ def write(directories: list[Path], *, out: Path | None = None, allow_mixed: bool
         "networks": sweep_tables.spread(sweep, sweep.networks),
         "runs": sweep_tables.members(sweep),
     }
-    for name, table in tables.items():
-        files.write_text(out / "tables" / f"{name}.csv", table.to_csv(index=False))
+    csv = page.write_tables(tables, out)
     figures = draw(sweep, out / "figures")
     provenance = _provenance(sweep, directories)
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-    return page.write(_page(sweep, chance_tests, key_effects, tables, figures, provenance), out)
+    content = _page(sweep, chance_tests, key_effects, tables, figures, provenance)
+    content.csv = csv
+    return page.write(content, out)
 
 
 def draw(sweep: Sweep, folder: Path) -> list[Figure]:

@@ -7,19 +7,24 @@ from collections.abc import Iterable
 from typing import Any
 
 
-class InputError(ValueError):
-    """What the user gave cannot be used; the message is one sentence."""
-
-
-class ConfigError(ValueError):
-    """A setting is wrong; the message is one sentence that names the key."""
-
-
-class RunError(ValueError):
-    """A run directory is not what it should be; the message is one sentence."""
+class UserError(ValueError):
+    """What the user can mend; the message is one sentence, of which nothing can steer a terminal: names in it
+    come from files, servers and directories."""
 
     def __init__(self, message: str):
-        super().__init__(printable(message))  # names come from the directory
+        super().__init__(printable(message))
+
+
+class InputError(UserError):
+    """What the user gave cannot be used."""
+
+
+class ConfigError(UserError):
+    """A setting is wrong; the message names the key."""
+
+
+class RunError(UserError):
+    """A run directory is not what it should be."""
 
 
 def printable(text: str) -> str:

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 _PARTIAL = re.compile(r"\..+\.partial-(?P<host>.+)-(?P<pid>\d+)-[^-]*")
+
+_NUMBERED = re.compile(r"(\d{9})-\w+")
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places at once, so that a reader finds either; False where that is not known."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
+
+
+_guards: dict[Path, Callable[[], None]] = {}  # by directory
+
+
+@contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Within the block `check` is called before anything takes its place in `folder` or below it; what it
+    raises keeps it out."""
+    _guards[folder.absolute()] = check
+    try:
+        yield
+    finally:
+        del _guards[folder.absolute()]
+
+
+def check_guards(path: Path) -> None:
+    """Ask whether `path` may be written; to be called before each write that is not by `replacing`."""
+    for folder, check in list(_guards.items()):
+        if path.absolute().is_relative_to(folder):
+            check()
 
 
 @contextmanager
@@ -21,6 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     What was written is on the disk before it is renamed, so that not even a power cut leaves half of it.
     """
+    check_guards(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.partial-{socket.gethostname()}-{os.getpid()}-"
     with tempfile.TemporaryDirectory(
@@ -29,12 +65,33 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary = Path(place) / path.name
         yield temporary
         sync(temporary)
+        check_guards(path)
         if path.is_symlink():
             path.unlink()  # a directory cannot be renamed over it
-        elif path.is_dir():  # nor over one that is not empty
-            path.rename(Path(place) / "old")
-        temporary.replace(path)
+        if not (path.is_dir() and _exchange(temporary, path)):
+            if path.is_dir():  # nor can one over another that is not empty
+                path.rename(Path(place) / "old")
+            temporary.replace(path)
         sync_directory(path.parent)
+
+
+@contextmanager
+def opened(path: Path, *, follow: bool = True) -> Iterator[BufferedReader]:
+    """A regular file, open to be read: no pipe that waits, no device without an end.
+
+    `follow`: whether the path may be a link, as only a path that the user has named may be.
+
+    Raises:
+        OSError: it is no regular file, or cannot be opened.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    with open(os.open(path, flags), "rb") as file:  # noqa: PTH123 (fdopen's file has no name, this has)
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        yield file
 
 
 def check_writable(folder: Path) -> None:
@@ -43,7 +100,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         OSError: it cannot; its `filename` is what stands in the way.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
     if not os.access(there, os.W_OK | os.X_OK):
@@ -88,6 +145,17 @@ def tidy(folder: Path) -> None:
         found = _PARTIAL.fullmatch(entry.name)
         if found and found["host"] == socket.gethostname() and not is_alive(int(found["pid"])):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def is_numbered(name: str) -> bool:
+    """Whether a name begins with a number, as 000000002-name does."""
+    return _NUMBERED.fullmatch(name) is not None
+
+
+def highest_number(folder: Path) -> int:
+    """The highest number that the names of directories in `folder` begin with, as in 000000002-name; or 0."""
+    names = (entry.name for entry in folder.iterdir()) if folder.is_dir() else ()
+    return max((int(found[1]) for name in names if (found := _NUMBERED.fullmatch(name))), default=0)
 
 
 def is_alive(pid: int) -> bool:

@@ -12,12 +12,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernelstudy.system import files
 from kernelstudy.system.errors import RunError, first_line
 from kernelstudy.training.journal import Journal, drop_pieces, read_pieces, write_piece
 
@@ -43,6 +45,26 @@ class Saved(NamedTuple):
     journals: list[Journal]  # of the groups up to this one
 
 
+def claim(folder: Path, generation: str) -> Path:
+    """Where the holder of a run keeps its checkpoints: in `folder`, under a name that is its own alone.
+
+    What the holder before it has left becomes this one's by one rename, after which that one, should it wake,
+    no longer reaches it by its path; what it writes from then on bears a lower number, and nobody reads it.
+    """
+    own = folder / generation
+    former = sorted(path for path in folder.iterdir()) if folder.is_dir() else []
+    numbered = [path for path in former if files.is_numbered(path.name)]
+    if numbered:
+        numbered[-1].rename(own)
+        for path in numbered[:-1]:
+            shutil.rmtree(path, ignore_errors=True)
+    elif former:  # of a version that had no holders' names
+        own.mkdir()
+        for path in former:
+            path.rename(own / path.name)
+    return own
+
+
 class Store:
     """The checkpoints of one run, in `folder`; one process writes them.
 
@@ -50,6 +72,8 @@ class Store:
         seconds: how far apart they are at least; 0: after every dispatch.
         versions: of what the bits rest on; a checkpoint of others is refused unless `allow_stale`.
         tell: is told of checkpoints that cannot be read.
+        run: names what they are of; one of another run is refused.
+        check: called before anything is written; what it raises keeps it out.
     """
 
     def __init__(
@@ -60,9 +84,12 @@ class Store:
         versions: dict[str, Any],
         allow_stale: bool = False,
         tell: Callable[[str], None] = print,
+        run: str = "",
+        check: Callable[[], None] = lambda: None,
     ):
         self.folder, self.seconds = folder.absolute(), seconds
         self.versions, self.allow_stale, self.tell = versions, allow_stale, tell
+        self.run, self.check = run, check
         self._began = self._last = math.nan  # when training was under way; nothing is lost before
         self._cost = 0.0
         self._kept = {}  # group -> (steps, log points) that are in pieces already
@@ -84,6 +111,7 @@ class Store:
         Raises:
             OSError: this one or the one before it cannot be written.
         """
+        self.check()
         began = time.monotonic()
         self.folder.mkdir(parents=True, exist_ok=True)
         for group, journal in enumerate(journals):
@@ -91,12 +119,18 @@ class Store:
             if len(journal.records) > points or len(journal.losses) > steps:
                 write_piece(self.folder, group, steps, journal.since(steps, points))
                 self._kept[group] = len(journal.losses), len(journal.records)
-        facts = {**position._asdict(), "versions": self.versions, "sha256": _digest(leaves)}
+        facts = {
+            **position._asdict(),
+            "run": self.run,
+            "versions": self.versions,
+            "sha256": _digest(leaves),
+        }
         ocp = _orbax()
         content = ocp.args.Composite(
             state=ocp.args.StandardSave(_named(leaves)), facts=ocp.args.JsonSave(facts)
         )
         number = _number(position)
+        self.check()
         self._attempt(lambda: self._manager.save(number, args=content, force=True))
         self._last = time.monotonic()
         self._cost = self._last - began  # at least; `_finished` adds what is written meanwhile
@@ -110,7 +144,7 @@ class Store:
             arms, seeds: what the networks are of.
 
         Raises:
-            RunError: it is of other versions.
+            RunError: it is of another run or of other versions.
         """
         if not self.folder.is_dir():
             return None
@@ -123,7 +157,7 @@ class Store:
         for number in numbers:
             try:
                 found = self._read(number, abstract, arms, seeds)
-            except _StaleError as error:
+            except _ForeignError as error:
                 raise RunError(str(error)) from error
             except Exception as error:  # anything can be wrong with it, anywhere in Orbax
                 why = first_line(error)[:200]
@@ -150,17 +184,30 @@ class Store:
             self._opened.close()
             self._opened = None
 
+    def abandon(self) -> None:
+        """Clear away what is written here though `claim` has given all there was to another holder."""
+        with suppress(Exception):
+            self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.parent.rmdir()
+
     def _read(self, number: int, abstract: Sequence[Any], arms: int, seeds: Sequence[int]) -> Saved:
         ocp = _orbax()
         facts = self._manager.restore(number, args=ocp.args.Composite(facts=ocp.args.JsonRestore()))
         facts = facts.facts
+        if facts.get("run", self.run) != self.run:
+            raise _ForeignError(
+                f"{self.folder / str(number)} is a checkpoint of the run {str(facts['run'])[:80]}, not of this "
+                "one: delete it to start again"
+            )
         if facts["versions"] != self.versions and not self.allow_stale:
             differing = ", ".join(
                 f"{name} {facts['versions'].get(name)}, now {now}"
                 for name, now in self.versions.items()
                 if facts["versions"].get(name) != now
             )
-            raise _StaleError(
+            raise _ForeignError(
                 f"{self.folder.parent} was begun by other versions ({differing}): allow_stale=true goes on "
                 "with it all the same, or delete it to start again"
             )
@@ -209,17 +256,18 @@ class Store:
         """Do it; what Orbax says of a full disk in words becomes the error that it is."""
         try:
             write()
-        except OSError:
-            raise
         except Exception as error:
+            self.check()  # whose folder was taken away finds no file there
+            if isinstance(error, OSError):
+                raise
             for number, words in _SYSTEM_ERRORS:
                 if words in str(error):
                     raise OSError(number, words, str(self.folder)) from error
             raise
 
 
-class _StaleError(Exception):
-    pass
+class _ForeignError(Exception):
+    """It is whole, and not to be gone on from."""
 
 
 _SYSTEM_ERRORS = (
@@ -240,7 +288,7 @@ def _once(told: threading.ExceptHookArgs) -> None:
 def _orbax() -> Any:
     import orbax.checkpoint  # takes 0.3 s, and short trainings end without a checkpoint
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # what is damaged, we say ourselves
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what is wrong is raised, and told by us
     return orbax.checkpoint
 
 

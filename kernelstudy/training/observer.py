@@ -19,6 +19,9 @@ class Observer:
     def on_start(self, text: str) -> None:
         """Before training; `text`: a sentence on what is logged of deeper layers, and its size."""
 
+    def on_size(self, size: int) -> None:
+        """After `on_start`; `size`: bytes that the trajectory takes on disk at most, before compression."""
+
     def on_resume(self, where: str, seconds: float, records: list[dict[str, Any]]) -> None:
         """After `on_start`, where there is a checkpoint to go on from.
 

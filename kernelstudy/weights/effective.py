@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from .layer import TURNED, Layer, WeightsError
+from .limits import as_wide
 
 _LEAF = re.compile(r"^(.*?)([^./]*)$", re.DOTALL)
 _FLAX_NORM = re.compile(r"^(.*?)(WeightNorm|SpectralNorm)_\d+/(.+)/(scale|sigma)$", re.DOTALL)
@@ -122,7 +123,9 @@ def _product(orig: Layer, mask: Layer, name: str) -> Layer:
         kept = np.asarray(mask.load())
         if not np.isin(kept, (0, 1)).all():
             raise WeightsError(f"{mask.name} is no mask of zeros and ones: {name} is not known")
-        return np.asarray(orig.load()).astype(np.float64) * kept
+        values = np.asarray(orig.load()).astype(np.float64)
+        as_wide(values, (kept,), name)
+        return values * kept
 
     return _computed(orig, name, f"Computed as {orig.name} * {mask.name} (pruned).", load)
 
@@ -196,6 +199,7 @@ def _flax_norms(by_name: dict[str, Layer]) -> dict[str, tuple[str, Layer]]:
 def _flax(kernel: Layer, kind: str, scale: Layer) -> Layer:
     def load() -> np.ndarray:
         values, by = (np.asarray(a.load()).astype(np.float64) for a in (kernel, scale))
+        as_wide(values, (by,), kernel.name)
         if kind == "SpectralNorm":
             return values / np.where(by != 0, by, 1.0)
         axes = tuple(range(values.ndim - 1))

@@ -17,7 +17,7 @@ import numpy as np
 from .effective import turned
 from .graphs import Step, in_running_order, origins, seen_by
 from .layer import Layer, Network, WeightsError
-from .limits import Limits, from_bytes, parse_json, read_member
+from .limits import Limits, from_bytes, parse_json, plain_shape, read_member
 from .roles import weights_among
 
 # schema.ScalarType
@@ -60,8 +60,8 @@ def _arrays(
 ) -> Iterator[tuple[str, Layer]]:
     for name, entry in config.items():
         meta = entry["tensor_meta"]
-        shape = tuple(_integer(n) for n in meta["sizes"])
-        strides = tuple(_integer(n) for n in meta["strides"])
+        shape = plain_shape([n["as_int"] for n in meta["sizes"]], name)
+        strides = plain_shape([n["as_int"] for n in meta["strides"]], name)
         dtype = _TYPES.get(meta["dtype"])
         member = f"{folder}/{entry['path_name']}"
         load = partial(_load, path, member, name, dtype, shape, strides, limits)
@@ -90,13 +90,6 @@ def _load(
     stored = tuple(shape[i] for i in order)
     values = from_bytes(data, np.dtype(dtype).newbyteorder("<"), stored, limits, name)
     return values.transpose(np.argsort(order))
-
-
-def _integer(value: dict[str, Any]) -> int:
-    found = value["as_int"]
-    if not isinstance(found, int) or found < 0:
-        raise WeightsError("a tensor claims a shape that is none")
-    return found
 
 
 def _named(specs: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:

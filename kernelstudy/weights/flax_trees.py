@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from .layer import Layer, Network, WeightsError, natural
-from .limits import Limits, from_bytes, is_within, read_file
+from .limits import Limits, from_bytes, is_within, plain_dtype, read_file
 from .roles import weights_among
 
 _ARRAY = 1  # flax.serialization's _MsgpackExtType.ndarray
@@ -100,12 +99,8 @@ def _array(msgpack: Any, data: bytes, name: str) -> tuple[tuple[int, ...], Any, 
         return None
     if not all(isinstance(n, int) and n > 0 for n in shape) or not isinstance(values, bytes):
         raise WeightsError(f"{name} is no array")
-    text = dtype.decode() if isinstance(dtype, bytes) else str(dtype)
-    return (
-        shape,
-        getattr(ml_dtypes, text) if text.startswith(("bfloat", "float8")) else text,
-        values,
-    )
+    text = dtype.decode() if isinstance(dtype, bytes) else dtype
+    return shape, plain_dtype(text, name), values
 
 
 def _is_text(byte: int) -> bool:
@@ -210,3 +205,5 @@ def _no_links_out(folder: Path) -> None:
                 raise WeightsError(
                     f"{path.name} in {folder.name} is a link that leads out of it: not read"
                 )
+            if name in files and not path.is_file():
+                raise WeightsError(f"{path.name} in {folder.name} is not a regular file: not read")

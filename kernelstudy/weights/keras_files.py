@@ -68,6 +68,10 @@ def _read(name: str, data: bytes, limits: Limits, config: Any, form: str) -> Net
             with h5py.File(io.BytesIO(data), "r") as file:
                 dataset: Any = file[place]
                 limits.array(dataset.shape, dataset.dtype.itemsize, place)
+                kind, fields = dataset.dtype.kind, dataset.dtype.names or dataset.dtype.subdtype
+                if kind not in "fiuV" or fields:  # texts of any length, structures, references
+                    raise WeightsError(f"{place} is of type {str(dataset.dtype)[:40]}: not numbers")
+                limits.array(dataset.chunks or (), dataset.dtype.itemsize, f"a chunk of {place}")
                 return _typed(dataset[()], datasets[place][1])
         except WeightsError:
             raise

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from kernelstudy.system.errors import UserError
+
 # How the stored axes become Flax's (kh, kw, in, out). 'hwim' is Keras' depthwise order, in x multiplier;
 # transposed convolutions are stored with inputs and outputs in each other's place.
 LAYOUTS = ("hwio", "oihw", "ohwi")
@@ -19,8 +21,8 @@ _TO_HWIO = {
 TURNED = {"hwio": "hwoi", "oihw": "iohw", "hwim": "hwoi", None: None}
 
 
-class WeightsError(ValueError):
-    """Weights cannot be used; the message is one sentence."""
+class WeightsError(UserError):
+    """Weights cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,20 @@ class Layer:
                 f"{self.name}: the file does not tell the order of its axes {self.shape}; "
                 f"give --layout {', '.join(LAYOUTS)}"
             )
-        stored = self._read(self.load)
+        stored = self.stored()
         if stored.shape != self.shape:
             raise WeightsError(f"{self.name} is {stored.shape}, where {self.shape} was told")
-        if stored.dtype.kind not in "fiuV":  # V: ml_dtypes' small floats
+        if stored.dtype.names or stored.dtype.kind not in "fiuV":  # V: ml_dtypes' small floats
             raise WeightsError(f"{self.name}: weights must be real numbers, not {stored.dtype}")
         values = stored.astype(np.float64)
         if self.layout == "hwim":
             kh, kw, cin, multiplier = values.shape
             return values.reshape(kh, kw, 1, cin * multiplier)
         return np.ascontiguousarray(values.transpose(_TO_HWIO[self.layout]))
+
+    def stored(self) -> np.ndarray:
+        """The weights as the file has them, in real numbers."""
+        return self._read(self.load)
 
     def steps(self) -> np.ndarray | None:
         """The quantisation steps of the filters of `hwio`, (out,), zeros for floats; None if unquantised."""
@@ -153,7 +159,9 @@ def said(error: BaseException) -> str:
 
 def natural(name: str) -> list[Any]:
     """A sort key under which conv2 comes before conv10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]
 
 
 def _pair(stride: tuple[int, int]) -> str:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import ml_dtypes
 import numpy as np
+
+from kernelstudy.system import files
 
 from .layer import WeightsError
 
 GIB = 2**30
+MOST_AXES = 64
 # Text and pickles grow some thirtyfold in memory; real ones describe weights and hold none.
 DESCRIPTION = 64 * 2**20
 
@@ -54,10 +60,44 @@ class Limits:
         return count * itemsize
 
 
+def plain_dtype(name: Any, what: str) -> np.dtype:
+    """The type of numbers that a file names; WeightsError for structures, text and objects."""
+    if isinstance(name, str) and len(name) <= 16 and re.fullmatch(r"[<>|=]?[A-Za-z]\w*", name):
+        try:
+            dtype = np.dtype(getattr(ml_dtypes, name, name))
+        except TypeError:
+            dtype = np.dtype("O")
+        if dtype.kind in "fiubc" or (dtype.kind == "V" and hasattr(ml_dtypes, name)):
+            return dtype
+    raise WeightsError(
+        f"{what} is of type {str(name)[:40] if isinstance(name, str) else 'unknown'}: not numbers"
+    )
+
+
+def plain_shape(values: Any, what: str) -> tuple[int, ...]:
+    """The shape that a file claims, of so many axes and such lengths that their product is a number."""
+    if not isinstance(values, list | tuple) or len(values) > MOST_AXES:
+        raise WeightsError(f"{what} claims a shape that is none")
+    if not all(isinstance(n, int) and 0 <= n < 2**63 for n in values):
+        raise WeightsError(f"{what} claims a shape that is none")
+    return tuple(values)
+
+
+def as_wide(values: np.ndarray, others: Iterable[np.ndarray], what: str) -> None:
+    """WeightsError where arithmetic with `others` would make more of `values` than there are."""
+    shapes = [np.shape(other) for other in others]
+    try:
+        wide = np.broadcast_shapes(values.shape, *shapes)
+    except ValueError:
+        wide = ()
+    if wide != values.shape:
+        raise WeightsError(f"{what}: its scales or zero points do not fit its shape")
+
+
 def read_file(path: Path, limits: Limits) -> bytes:
     """A whole file, if it is small enough."""
-    size = limits.check(path.stat().st_size, path.name)
-    with path.open("rb") as file:
+    with files.opened(path) as file:
+        size = limits.check(os.fstat(file.fileno()).st_size, path.name)
         return file.read(size)
 
 

@@ -51,17 +51,31 @@ def _fits(shape: tuple[int, ...]) -> bool:
     return len(shape) == 4 and 0 not in shape
 
 
+class _Bounded:
+    """A file of which no more is read at once than a header can be long."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        if size > 2**16:
+            raise WeightsError(f"a header claims {size:,} bytes")
+        return self._file.read(size)
+
+
 def _header(file: BinaryIO, what: str) -> tuple[tuple[int, ...], np.dtype, bool]:
     try:
         version = npy.read_magic(file)
         if version not in ((1, 0), (2, 0)):  # 3.0 is for structured arrays with unusual names
             raise ValueError(f"version {version}")
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = read(_Bounded(file))  # pyright: ignore[reportArgumentType]
     except WeightsError:
         raise
     except Exception as error:  # the header is a Python literal: anything may be wrong with it
         raise WeightsError(f"{what} is not a .npy array that can be read") from error
+    if dtype.names or dtype.subdtype:
+        raise WeightsError(f"{what} holds structures, not numbers")
     if dtype.hasobject:
         raise WeightsError(f"{what} holds pickled Python objects, which are never loaded")
     return tuple(int(n) for n in shape), dtype, fortran

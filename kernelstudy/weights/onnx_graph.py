@@ -9,7 +9,7 @@ import numpy as np
 
 from .graphs import LAYER, Origins
 from .layer import Layer, Network, WeightsError
-from .limits import Limits, read_file
+from .limits import Limits, as_wide, read_file
 from .onnx_values import Scope, attribute
 
 # Which input of a node is the weight; of quantised ones also its scale and zero point.
@@ -192,9 +192,14 @@ def _layer(node: Any, scope: Scope, count: int, data: frozenset[str]) -> Layer:
 
     def load() -> np.ndarray:
         values = scope.value(weight or "")
-        if zero is not None:
-            values = values.astype(float) - _column(scope.value(zero), values.ndim)
-        return values if scale is None else values * _column(scope.value(scale), values.ndim)
+        columns = [
+            None if name is None else _column(scope.value(name), values.ndim)
+            for name in (zero, scale)
+        ]
+        as_wide(values, [column for column in columns if column is not None], weight or "")
+        if columns[0] is not None:
+            values = values.astype(float) - columns[0]
+        return values if columns[1] is None else values * columns[1]
 
     def step() -> np.ndarray:
         if node.op_type == "ConvInteger":

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from .layer import WeightsError
-from .limits import Limits, from_bytes, inside, read_exactly
+from .limits import Limits, as_wide, from_bytes, inside, read_exactly
 
 _PACKED = ("int4", "uint4", "int2", "uint2", "float4_e2m1fn")  # several numbers a byte
 _PASSING = ("Identity", "Cast", "Transpose", "DequantizeLinear", "QuantizeLinear")
 _DEEP = 64
+MOST_EVALUATIONS = 10_000  # of constants, for one graph with all that is within it
 # Folded by onnx's reference implementation, a node at a time; none of them can make much out of little.
 _ELEMENTWISE = (
     *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Sqrt", "Pow", "Exp", "Log", "Reciprocal", "Sign"),
@@ -41,11 +42,14 @@ class Scope:
         self._constant: dict[str, bool] = {}
         self._folds: dict[str, tuple[np.ndarray, np.ndarray | None]] = {}  # within one `value`
         self.opset = outer.opset if outer is not None else 0
+        self.evaluations: Iterator[int] = (
+            iter(range(MOST_EVALUATIONS)) if outer is None else outer.evaluations
+        )
 
     def of_function(self, function: Any, node: Any) -> Scope:
         """The scope of a call: the function's inputs are this scope's values."""
         own = Scope(function, self.folder, self.limits)
-        own.opset = self._opset()
+        own.opset, own.evaluations = self._opset(), self.evaluations
         own.aliases = {
             name: (self, outer)
             for name, outer in zip(function.input, node.input, strict=False)
@@ -179,6 +183,10 @@ class Scope:
     def _value(self, name: str, depth: int) -> tuple[np.ndarray, np.ndarray | None]:
         if depth > _DEEP:
             raise WeightsError(f"{name} is computed by too many operators")
+        if next(self.evaluations, None) is None:
+            raise WeightsError(
+                f"the graph takes more than {MOST_EVALUATIONS:,} steps to its weights"
+            )
         if name in self.tensors:
             return self._numbers(self.tensors[name]), None
         if name not in self._folds:
@@ -257,6 +265,7 @@ class Scope:
     def _quantised(self, node: Any, depth: int) -> tuple[np.ndarray, np.ndarray | None]:
         values, _ = self._value(node.input[0], depth + 1)
         scale, zero = self._scales(node.input[1], node.input[2:3], values.ndim, node, depth)
+        as_wide(values, (scale, zero), node.input[0])
         if node.op_type == "QuantizeLinear":  # and back, at once: rounding to the steps
             low, high = (0, 255) if zero.dtype == np.uint8 else (-128, 127)
             return np.clip(np.round(values / scale) + zero.astype(float), low, high), None

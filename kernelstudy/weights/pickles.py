@@ -17,6 +17,7 @@ from .layer import WeightsError
 
 Rebuild = Callable[..., Any]
 MOST_OPERATIONS = 1_000_000  # some 30 a tensor; bounds time and memory
+MOST_COPIED = 64 * 2**20
 
 # Nothing is ever called; files that ask for these are no weights, and are refused by name.
 _NEVER = (
@@ -84,6 +85,7 @@ class _DataUnpickler(_PYTHONS):
     def __init__(self, file: BinaryIO, rebuild: Mapping[str, Rebuild], persistent):
         super().__init__(file, encoding="latin1")  # as Python 2 wrote bytes
         self._rebuild, self._persistent = rebuild, persistent
+        self.copied = 0
         self.dispatch = _Counted(type(self).dispatch)
 
     def find_class(self, module: str, name: str) -> Name:
@@ -98,6 +100,24 @@ class _DataUnpickler(_PYTHONS):
             raise WeightsError("the pickle refers to data that are not in it")
         return self._persistent(pid)
 
+    def _count(self, arguments: tuple) -> None:
+        """What calls copy, of one text or list again and again for instance."""
+        self.copied += sum(
+            len(a) for a in arguments if isinstance(a, str | bytes | list | tuple | dict)
+        )
+        if self.copied > MOST_COPIED:
+            raise WeightsError(
+                f"the pickle's calls copy more than {MOST_COPIED / 2**20:,.0f} MiB: not read"
+            )
+
+    def load_put(self) -> None:
+        place = self.readline()[:-1]
+        if (
+            not place.isdigit() or len(place) > 9
+        ):  # many large ones of one remainder would take for ever
+            raise WeightsError("the pickle has a place in its memo that is none")
+        self.memo[int(place)] = self.stack[-1]
+
     def load_reduce(self) -> None:
         arguments = self.stack.pop()
         self.stack[-1] = self._call(self.stack[-1], arguments)
@@ -105,6 +125,7 @@ class _DataUnpickler(_PYTHONS):
     def _call(self, what: Any, arguments: Any) -> Any:
         if not isinstance(arguments, tuple):
             raise WeightsError("the pickle calls what is not a function: refused")
+        self._count(arguments)
         if not isinstance(what, Name):  # what a call that was not made would have given
             return Record(Name("", type(what).__name__), arguments)
         full = str(what)
@@ -161,6 +182,7 @@ class _DataUnpickler(_PYTHONS):
             self.stack[-1].append(item)
 
     for _code, _method in (
+        (pickle.PUT, load_put),
         (pickle.REDUCE, load_reduce),
         (pickle.NEWOBJ, load_newobj),
         (pickle.NEWOBJ_EX, load_newobj_ex),
@@ -203,7 +225,9 @@ def _filled(target: Any, items: list) -> Any:
     if not isinstance(into, dict):
         raise WeightsError("the pickle sets an item of what is not a dict")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        # the hash of nested tuples could take for ever
-        plain = isinstance(key, str | int | float | bytes | type(None))
+        # the hash of nested tuples could take for ever, and so could large numbers of one remainder
+        plain = isinstance(key, str | bytes | type(None)) or (
+            isinstance(key, int) and abs(key) < 2**60
+        )
         into[key if plain else f"key {len(into)}"] = value
     return target

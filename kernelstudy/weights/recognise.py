@@ -6,6 +6,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from kernelstudy.system import files
+
 from . import (
     exported,
     flax_trees,
@@ -18,7 +20,7 @@ from . import (
     tflite_graph,
 )
 from .layer import Network, WeightsError, said
-from .limits import Limits, parse_json
+from .limits import Limits, parse_json, read_file
 
 FORMATS = (
     ".npy, .npz, safetensors, PyTorch (.pt, .pth, .pt2), ONNX, Keras (.keras, .h5), TFLite, TensorFlow.js, "
@@ -29,8 +31,10 @@ _START = 2**16
 Reader = Callable[[Path, Limits], Network]
 
 
-def read(path: Path, limits: Limits | None = None) -> Network:
+def read(path: Path, limits: Limits | None = None, *, shown: str = "") -> Network:
     """The convolutions of the network in `path`, a file or directory of any of `FORMATS`.
+
+    `shown`: what messages call it; `path` unless given.
 
     Raises:
         WeightsError: it is missing, of no known format, damaged, hostile, or larger than allowed.
@@ -43,11 +47,13 @@ def read(path: Path, limits: Limits | None = None) -> Network:
             network = _file(path)(path, limits)
         else:
             raise WeightsError(
-                f"{path} is not there" if not path.exists() else f"{path} is no file"
+                f"{shown or path} is not there"
+                if not path.exists()
+                else f"{shown or path} is no file"
             )
     except OSError as error:
         raise WeightsError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    except WeightsError:
+    except (WeightsError, MemoryError):
         raise
     except Exception as error:  # a decoder may answer damaged bytes with any exception
         raise WeightsError(
@@ -105,9 +111,9 @@ _ENDINGS = (
 
 def _weights_in(folder: Path) -> str | None:
     """The one file of weights in a directory, an index of shards first, as model hubs lay them out."""
-    files = sorted(p.name for p in folder.iterdir() if p.is_file())
-    indices = [name for name in files if name.endswith(".safetensors.index.json")]
-    found = indices or [name for name in files if name.endswith(_ENDINGS)]
+    names = sorted(p.name for p in folder.iterdir() if p.is_file())
+    indices = [name for name in names if name.endswith(".safetensors.index.json")]
+    found = indices or [name for name in names if name.endswith(_ENDINGS)]
     if len(found) > 1:
         raise WeightsError(
             f"{folder} holds several files of weights: name one, {', '.join(found[:6])}"
@@ -117,7 +123,7 @@ def _weights_in(folder: Path) -> str | None:
 
 def _json(path: Path, limits: Limits) -> Network:
     limits.description(path.stat().st_size, path.name)
-    model = parse_json(path.read_bytes(), path.name)
+    model = parse_json(read_file(path, limits), path.name)
     if isinstance(model, dict) and "weight_map" in model:
         return safetensor.read_shards(path, limits)
     return tensorflow_js.read(path, limits)
@@ -125,7 +131,7 @@ def _json(path: Path, limits: Limits) -> Network:
 
 def _file(path: Path) -> Reader:
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         start = file.read(_START)
     if not start:
         raise WeightsError(f"{path} is empty")
@@ -161,6 +167,10 @@ def _archive(path: Path, limits: Limits) -> Network:
         if names and min(info.header_offset for info in archive.infolist()) > 0:
             # of an archive that is cut short, zipfile finds one that lies within it
             raise WeightsError(f"{path.name} is cut short, or holds more than one archive")
+    if len(set(names)) != len(names):
+        raise WeightsError(
+            f"{path.name} holds two files of one name: which is meant cannot be told"
+        )
     if exported.is_exported(names):
         return exported.read(path, limits)
     if any(name.endswith("/data.pkl") for name in names):

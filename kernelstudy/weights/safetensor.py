@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from .layer import LAYOUTS, Layer, Network, WeightsError, natural
-from .limits import Limits, inside, parse_json
+from .limits import Limits, inside, parse_json, read_file
 from .roles import weights_among
 
 _LAYOUT_OF_WRITER = {"pt": "oihw", "flax": "hwio", "jax": "hwio", "tf": "hwio", "mlx": "ohwi"}
@@ -26,7 +26,7 @@ def read(path: Path, limits: Limits) -> Network:
 def read_shards(path: Path, limits: Limits) -> Network:
     """The tensors of the shards that an index (model.safetensors.index.json) names, beside it."""
     limits.description(path.stat().st_size, path.name)
-    index = parse_json(path.read_bytes(), path.name)
+    index = parse_json(read_file(path, limits), path.name)
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not all(isinstance(n, str) for n in places.values()):
         raise WeightsError(f"{path.name} is no index of shards (no weight_map)")

@@ -6,6 +6,7 @@ quantised ones are q * scale + min.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +20,15 @@ from .graphs import Step, in_running_order, origins, seen_by
 from .keras_config import Convolution, convolutions, in_order, stride_of
 from .keras_files import missing
 from .layer import Layer, Network, WeightsError
-from .limits import Limits, from_bytes, inside, parse_json, read_exactly
+from .limits import (
+    Limits,
+    from_bytes,
+    inside,
+    parse_json,
+    plain_shape,
+    read_exactly,
+    read_file,
+)
 from .roles import weights_among
 
 _DTYPES = {"float32": 4, "int32": 4, "bool": 1, "uint8": 1, "uint16": 2, "float16": 2}
@@ -28,7 +37,7 @@ _DTYPES = {"float32": 4, "int32": 4, "bool": 1, "uint8": 1, "uint16": 2, "float1
 def read(path: Path, limits: Limits) -> Network:
     """The convolutions of a layers model or graph model; `path` is its model.json."""
     limits.description(path.stat().st_size, path.name)
-    model = parse_json(path.read_bytes(), path.name)
+    model = parse_json(read_file(path, limits), path.name)
     manifest = model.get("weightsManifest") if isinstance(model, dict) else None
     bare = isinstance(model, list)  # a *-weights_manifest.json by itself
     manifest = model if bare else manifest
@@ -61,15 +70,14 @@ def _weights(path: Path, manifest: list, limits: Limits) -> Iterator[tuple[str, 
         shards = [str(name) for name in group["paths"]]
         place = 0
         for entry in group["weights"]:
-            name, shape = str(entry["name"]), tuple(int(n) for n in entry["shape"])
+            name = str(entry["name"])
+            shape = plain_shape(entry["shape"], name)
             quantised = entry.get("quantization")
             code = (quantised or entry)["dtype"]
             if code not in _DTYPES:  # strings have no fixed size: what follows cannot be placed
                 break
             dtype = np.dtype(code).newbyteorder("<")
-            if min(shape, default=1) < 0:
-                raise WeightsError(f"{name} claims the shape {shape}")
-            size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+            size = math.prod(shape) * dtype.itemsize
             start, place = place, place + size
             if 0 in shape:
                 continue

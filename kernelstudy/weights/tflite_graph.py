@@ -12,7 +12,7 @@ import numpy as np
 
 from .graphs import Step, in_running_order, origins, seen_by
 from .layer import Layer, Network, WeightsError
-from .limits import Limits, from_bytes, read_file
+from .limits import MOST_AXES, Limits, as_wide, from_bytes, read_file
 
 _TYPES = {
     0: np.float32,
@@ -116,8 +116,9 @@ class _Stored(NamedTuple):
 
     def shape(self, index: int) -> tuple[int, ...]:
         tensor = self.graph.Tensors(index)
-        found = _range(tensor.ShapeLength(), self.data, self.what)
-        return tuple(int(tensor.Shape(j)) for j in found)
+        if tensor.ShapeLength() > MOST_AXES:
+            raise WeightsError(f"{self.what} claims a shape of {tensor.ShapeLength():,} axes")
+        return tuple(int(tensor.Shape(j)) for j in range(tensor.ShapeLength()))
 
     def buffer(self, index: int) -> Any:
         found = self.model.Buffers(self.graph.Tensors(index).Buffer())
@@ -232,6 +233,7 @@ def _numbers(
         values = from_bytes(buffer.DataAsNumpy().tobytes(), dtype, shape, limits, name)
         if not quantised or not scale.size:
             return values
+        as_wide(values, (along(zero), along(scale)) if zero.size else (along(scale),), name)
         return (values - (along(zero) if zero.size else 0.0)) * along(scale)
 
     return load, (lambda: scale) if quantised and scale.size else None

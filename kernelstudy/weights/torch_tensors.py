@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from .layer import WeightsError
-from .limits import Limits, from_bytes
+from .limits import Limits, as_wide, from_bytes, plain_dtype, plain_shape
 from .pickles import Name
 
 _DTYPES: dict[str, Any] = {
@@ -54,7 +55,7 @@ class Tensor:
         if self.torch:
             return
         _, shape, dtype, fortran, data = state
-        self.size = tuple(int(n) for n in shape)
+        self.size = plain_shape(shape, "an array")
         data = data.encode("latin1") if isinstance(data, str) else data
         dtype = dtype.dtype if isinstance(dtype, _Dtype) else None
         if dtype is None or not isinstance(data, bytes):
@@ -73,6 +74,10 @@ class Tensor:
         last = self.offset + sum(
             (n - 1) * step for n, step in zip(self.size, self.stride, strict=True)
         )
+        if math.prod(self.size) > s.numel:
+            raise WeightsError(
+                f"{what} shows its numbers more than once: {self.size} of {s.numel:,}"
+            )
         if self.offset < 0 or min(self.stride, default=0) < 0 or last >= s.numel:
             raise WeightsError(f"{what} lies outside of its storage")
         flat = from_bytes(s.read(), s.dtype, (s.numel,), limits, f"the storage of {what}")
@@ -81,6 +86,7 @@ class Tensor:
         if self.scale is None:
             return values
         scales, zeros = self._scales(limits, what)
+        as_wide(values, (scales, zeros), what)
         return (values.astype(np.float64) - zeros) * scales
 
     def step(self, limits: Limits, what: str) -> np.ndarray:
@@ -106,9 +112,11 @@ class _Dtype:
 
 
 def storage_dtype(kind: Any) -> np.dtype:
-    name = kind.name.removesuffix("Storage") if isinstance(kind, Name) else str(kind)
+    name = kind.name.removesuffix("Storage") if isinstance(kind, Name) else kind
+    if not isinstance(name, str):
+        raise WeightsError("tensors of no named type are not read")
     if name not in _DTYPES:
-        raise WeightsError(f"tensors of type {name} are not read")
+        raise WeightsError(f"tensors of type {name[:80]} are not read")
     return np.dtype(_DTYPES[name])
 
 
@@ -119,10 +127,7 @@ def count(n: Any) -> int:
 
 
 def _ints(values: Any) -> tuple[int, ...]:
-    found = tuple(values)
-    if not all(isinstance(n, int) and n >= 0 for n in found):
-        raise WeightsError("a tensor claims a shape that is none")
-    return found
+    return plain_shape(values, "a tensor")
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
@@ -152,10 +157,9 @@ def _quantised(
 
 def _numpy_dtype(name: Any, *_: Any) -> _Dtype:
     try:
-        dtype = np.dtype(str(name))
-    except TypeError:
+        return _Dtype(plain_dtype(name, "an array"))
+    except WeightsError:
         return _Dtype(None)
-    return _Dtype(None if dtype.hasobject else dtype)
 
 
 def _numpy_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Tensor:
@@ -167,6 +171,12 @@ def _numpy_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Tensor:
 def _from_numpy(array: Any, *_: Any) -> Any:
     """A tensor of another device, saved as a NumPy array."""
     return replace(array, torch=True) if isinstance(array, Tensor) else array
+
+
+def _encoded(text: Any, *_: Any) -> bytes:
+    if not isinstance(text, str):
+        raise WeightsError("the pickle encodes what is not text")
+    return text.encode("latin1")
 
 
 def _first(value: Any, *_: Any) -> Any:
@@ -187,7 +197,7 @@ REBUILD: dict[str, Callable[..., Any]] = {
     ](*arguments),
     "torch.jit._pickle.restore_type_tag": _first,
     "torch.Size": lambda values=(): tuple(values),
-    "_codecs.encode": lambda text, *_: str(text).encode("latin1"),
+    "_codecs.encode": _encoded,
     "numpy.dtype": _numpy_dtype,
     **{
         f"torch.jit._pickle.build_{kind}list": _first

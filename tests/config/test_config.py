@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
+import time
 from pathlib import Path
 
 import hydra
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -252,3 +254,40 @@ def test_an_arms_own_rates_change_the_id_and_their_absence_does_not():
     assert config.study_of(config.result_settings(own)) == own
     with pytest.raises(ConfigError, match=r"arms\[0\].init: is missing"):
         config.study_of({**config.result_settings(own), "arms": [{}]})
+
+
+def test_log_steps_are_those_of_the_plain_search():
+    """Ids and bits of runs rest on them."""
+
+    def plain(steps, log_points):
+        wanted = min(log_points - 1, steps)
+        for points in range(wanted, 100 * wanted + 2):
+            spaced = np.unique(np.geomspace(steps, 1, points).round().astype(int))
+            if len(spaced) >= wanted:
+                break
+        return [0, *spaced[len(spaced) - wanted :].tolist()]
+
+    for steps in (1, 2, 3, 7, 8, 30, 61, 100, 333):
+        for log_points in {2, 3, 4, 5, 9, 24, steps - 1, steps // 2, steps, steps + 1, steps + 5}:
+            if log_points >= 2:
+                found = Study(steps=steps, log_points=log_points).log_steps
+                assert found == plain(steps, log_points), (steps, log_points)
+
+
+def test_every_step_logged_takes_no_time():
+    began = time.perf_counter()
+    assert Study(steps=5_000, log_points=5_001).log_steps == list(range(5_001))
+    assert len(Study(steps=5_000, log_points=4_000).log_steps) == 4_000
+    assert time.perf_counter() - began < 3
+
+
+@pytest.mark.parametrize(
+    "word", ["arms=${bank.kernels}", "arms=${name}", "arms=${model}", "arms=[1]"]
+)
+def test_arms_that_are_none(word, tmp_path):
+    from tests.commands import run_here
+
+    told = run_here(tmp_path, "kernelstudy.run", "+exp=mnist", word)
+    assert told.returncode == 2
+    assert told.stderr.startswith("kernelstudy: arms")
+    assert len(told.stderr.splitlines()) == 1

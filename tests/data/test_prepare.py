@@ -2,11 +2,13 @@
 
 import gzip
 import http.server
+import os
 import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager, suppress
 from functools import partial
 
 import numpy as np
@@ -141,6 +143,95 @@ def test_a_download_cut_short(place, small_fashion, capsys):
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         assert "4 of 1,000 bytes came" in refused(capsys, "fashion_mnist", "--from", url)
         thread.join()
+    assert left(place) == []
+
+
+@contextmanager
+def answering(respond):
+    """A server of which every answer is `respond(handler)`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            with suppress(OSError):
+                respond(self)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def endless(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(bytes(2**16))
+
+
+def huge(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(10**12))
+    handler.end_headers()
+
+
+def steering(handler):
+    handler.wfile.write(b"HTTP/1.1 404 \x1b[2J\x1b]0;pwned\x07gone\r\n\r\n")
+
+
+def to(address):
+    def redirect(handler):
+        handler.send_response(302)
+        handler.send_header("Location", address)
+        handler.end_headers()
+
+    return redirect
+
+
+def bomb(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    zipped = gzip.compress(bytes(2**24))
+    for _ in range(3):
+        handler.wfile.write(zipped)
+
+
+@pytest.mark.parametrize(
+    ("respond", "said"),
+    [
+        (endless, "goes on after"),
+        (huge, "1,000,000,000,000 bytes where"),
+        (steering, "the server says 404 ?[2J"),
+        (to("file:///etc/passwd"), "the server says 302"),
+        (to("ftp://127.0.0.1/x"), "not on the web"),
+        (bomb, "in place of"),
+    ],
+)
+def test_a_mirror_that_means_harm(respond, said, small_fashion, place, capsys):
+    with answering(respond) as url:
+        sentence = refused(capsys, "fashion_mnist", "--from", url)
+    assert said in sentence
+    assert sentence.isprintable()
+    assert left(place) == []
+
+
+def test_no_more_is_decompressed_than_the_file_has(tmp_path):
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(bytes(2**25)))
+    assert len(idx.content(path, 1000)) == 1001
+
+
+def test_sets_are_fetched_over_https():
+    assert all(entry.url.startswith("https://") for entry in registry.SETS.values() if entry.url)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_not_read(make, small_fashion, place, capsys):
+    (small_fashion / IMAGES).unlink()
+    make(small_fashion / IMAGES)
+    assert "not a regular file" in refused(capsys, "fashion_mnist", "--from", str(small_fashion))
     assert left(place) == []
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,35 @@ def test_ray_when_a_machine_dies(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "| jobs done in the end, by the same command | 2 |" in (tmp_path / "ray.md").read_text()
+
+
+def test_a_killed_worker_is_no_wrong_input():
+    from concurrent.futures.process import BrokenProcessPool
+
+    from kernelstudy.jobs import launchers
+
+    assert launchers.was_killed(BrokenProcessPool("x"))
+    assert not launchers.was_killed(ValueError("x"))
+
+
+def test_a_worker_ends_with_the_command_that_started_it(tmp_path):
+    code = (
+        "import os, sys, threading, time, subprocess\n"
+        "inner = 'import os, time, threading; from kernelstudy.jobs import launchers;'\n"
+        "inner += 'watch = threading.Thread(target=launchers._end_with_parent, args=(os.getppid(),));'\n"
+        "inner += 'watch.daemon = True; watch.start();'\n"
+        "inner += 'print(os.getpid(), flush=True); time.sleep(60)'\n"
+        "process = subprocess.Popen([sys.executable, '-c', inner], stdout=subprocess.PIPE)\n"
+        "print(process.stdout.readline().decode(), flush=True); os._exit(0)\n"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pid = int(made.stdout)
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        time.sleep(0.1)
+    raise AssertionError("it still lives")

@@ -47,12 +47,42 @@ def test_a_process_killed_loses_nothing(reference, tmp_path):
     """While a checkpoint is written, with an older one there; experiments/resilience has more moments."""
     import faults
 
-    moment = "checkpoints/24.orbax-checkpoint-tmp*"
+    moment = "checkpoints/*/24.orbax-checkpoint-tmp*"
     killed = faults.hit(tmp_path, moment, words=WORDS, environment=os.environ)
     assert killed[1] == -9
     found = faults.resumed(tmp_path, reference, "killed", *killed, words=WORDS, rerun=here)
     assert found.identical, found
     assert found.resumed_at.startswith("step ")
+
+
+@pytest.mark.slow
+def test_twenty_at_random_moments(tmp_path):
+    """Four of them suspended and taken over from; experiments/resilience has a hundred."""
+    import faults
+
+    run, lasted = faults.undisturbed(tmp_path / "reference")
+    found = list(faults.at_random(tmp_path, run, lasted, 20, seed=1))
+    assert [outcome for outcome in found if not outcome.identical] == []
+
+
+@pytest.mark.slow
+def test_hostile_inputs_are_refused(tmp_path):
+    import hostile
+
+    from tests.synthetic import make_run
+
+    found = hostile.tried(tmp_path, make_run(tmp_path / "finished", seeds=2))
+    assert [one for one in found if not one.right] == []
+
+
+@pytest.mark.slow
+def test_a_process_suspended_finds_its_run_taken_over(reference, tmp_path):
+    import faults
+
+    moment = "checkpoints/*/24.orbax-checkpoint-tmp*"
+    found = faults.takeover(tmp_path, reference, "suspended", moment, WORDS, os.environ, rerun=here)
+    assert found.identical, found
+    assert (found.status, found.resumed_at[:5]) == (1, "step "), found
 
 
 def test_a_second_process_is_told_who_is_at_work(tmp_path):
@@ -182,3 +212,38 @@ def test_files_of_ones_own_that_are_wrong(tmp_path, content, said):
     assert len(told.stderr.splitlines()) == 1
     assert said in told.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["conf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("exp/own.yaml", "hydra:\n  callbacks:\n    x:\n      _target_: os.system\n"),
+        ("exp/own.yaml", "model:\n  _target_: subprocess.run\n"),
+        ("exp/own.yaml", "name: ${oc.env:HOME}\n"),
+        ("exp/own.yaml", "name: a${oc.decode:'x'}b\n"),
+        ("exp/own.yaml", "hydra:\n  job_logging:\n    formatters: {x: {(): os.getcwd}}\n"),
+        ("exp/own.yaml", "defaults:\n  - override /hydra/job_logging: own\n"),
+        ("hydra/callbacks/own.yaml", "x: 1\n"),
+        ("exp/own.yaml", "a: &a [x]\nb: [*a, *a]\n"),
+        ("exp/own.yaml", "steps: " + "9" * 5000),
+    ],
+)
+def test_configs_of_others_are_data(tmp_path, name, content):
+    (tmp_path / "conf" / "exp").mkdir(parents=True)
+    (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "conf" / name).write_text(f"# @package _global_\n{content}")
+    told = run_here(tmp_path, "kernelstudy.run", "--config-dir=conf", "+exp=own")
+    assert told.returncode == 2
+    assert len(told.stderr.splitlines()) == 1
+    assert "own.yaml" in told.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["conf"]
+
+
+def test_a_config_of_ones_own_that_is_data_is_taken(tmp_path):
+    (tmp_path / "conf" / "exp").mkdir(parents=True)
+    text = (
+        "# @package _global_\ndefaults:\n  - override /data: digits\nname: ${data.name}\nsteps: 0\n"
+    )
+    (tmp_path / "conf" / "exp" / "own.yaml").write_text(text + "arms: [{init: sobel}]\n")
+    told = run_here(tmp_path, "kernelstudy.run", "--config-dir=conf", "+exp=own")
+    assert told.stderr.startswith("kernelstudy: steps: 0 must be"), told.stderr

@@ -181,3 +181,69 @@ def test_the_same_settings_of_another_version_of_this_package_are_found(tmp_path
         runs.finish(place, trajectory(seeds=2), {"kernelstudy": version})
         found = runs.of_another_version(study)
         assert found == (place if (settings, version) == (study, "0.0.1") else None)
+
+
+def test_room_for_the_trajectory_is_set_aside_before_training(tmp_path):
+    runs.reserve(tmp_path, 2**20)
+    (kept,) = tmp_path.iterdir()
+    assert kept.stat().st_blocks * 512 >= 2**20
+    runs.release(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match=r"the trajectory takes 1,0.* MiB"):
+        runs.reserve(tmp_path, 2**60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_with_dollars_are_drawn_as_they_are(tmp_path):
+    """They would begin mathematics, which ends in an error where it cannot be read."""
+    from matplotlib.figure import Figure
+
+    from kernelstudy.reporting import style
+
+    with style.styled():
+        figure = Figure()
+        axes = figure.subplots()
+        axes.plot([1, 10], [1, 2], label="a$_$b")
+        axes.set_title(r"$\foo$")
+        axes.set_xscale("log")
+        axes.set_yticks([1, 2], labels=["$^$", "b"])
+        axes.legend()
+    style.save(figure, tmp_path, "drawn")
+    text = (tmp_path / "drawn.svg").read_text()
+    assert r"<!-- $\foo$ -->" in text
+    assert r"<!-- $\mathdefault{10^{1}}$ -->" in text
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: p.symlink_to(p.name), lambda p: p.symlink_to("nowhere")]
+)
+def test_a_loop_of_links_is_no_place_for_runs(tmp_path, make):
+    make(tmp_path / "loop")
+    with pytest.raises(OSError, match="Not a directory"):
+        files.check_writable(tmp_path / "loop" / "demo")
+
+
+def test_who_reads_while_a_directory_is_replaced_finds_one(tmp_path):
+    import threading
+
+    place, ended, missing = tmp_path / "store", threading.Event(), []
+
+    def write(text):
+        with files.replacing(place) as temporary:
+            temporary.mkdir()
+            (temporary / "file").write_text(text)
+
+    def look():
+        while not ended.is_set():
+            missing.append(not place.exists())
+
+    write("0")
+    reader = threading.Thread(target=look)
+    reader.start()
+    for i in range(1, 60):
+        write(str(i))
+    ended.set()
+    reader.join()
+    assert (place / "file").read_text() == "59"
+    assert [p.name for p in tmp_path.iterdir()] == ["store"]
+    assert not any(missing)

@@ -213,6 +213,26 @@ def _array(name, values):
     return spoil
 
 
+def _changed(name, change):
+    """An array as `change` makes it; the axes' names stay."""
+
+    def spoil(run):
+        group = zarr.open_group(run / "trajectory.zarr", mode="a")
+        names = group[name].metadata.dimension_names
+        short = change(np.asarray(group[name][...]))
+        for other in list(group):  # what shares an axis that is now shorter
+            dims = group[other].metadata.dimension_names
+            values = short if other == name else np.asarray(group[other][...])
+            for axis, dim in enumerate(dims):
+                if dim in names:
+                    values = values.take(range(short.shape[names.index(dim)]), axis)
+            if values.shape != group[other].shape or other == name:
+                del group[other]
+                group.create_array(other, data=values, dimension_names=dims)
+
+    return spoil
+
+
 SPOILED = [
     *(pickled_objects, pickle_codec, objects, extension_type, absurd_shape, absurd_chunk),
     *(absurdly_many_chunks, shape_of_text, negative_shape, bomb_of_zeros, frame_of_unknown_size),
@@ -221,6 +241,10 @@ SPOILED = [
     _array("step", np.array([0, 4, 1, 9])),
     _array("seed", np.array([3, 3])),
     _array("diverged", np.zeros((2, 2))),
+    _changed("patch_basis", lambda values: values[..., :-1, :, :]),
+    _changed("patch_basis", lambda values: values * np.inf),
+    _changed("test_accuracy", lambda values: values - np.inf),
+    _changed("test_accuracy", lambda values: values + 2),
 ]
 SPOILED_FOR_REPORTS = [
     *(linked_config, linked_tables, linked_figures, pipe, deep_json, constructed_yaml, deep_yaml),

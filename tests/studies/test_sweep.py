@@ -15,7 +15,7 @@ from kernelstudy import report, runs
 from kernelstudy.analysis.trajectory import judge_arms, measure_trajectory
 from kernelstudy.config import Arm, Bank, Model, Optim, Study, result_settings
 from kernelstudy.data.options import Data
-from kernelstudy.runs import measures
+from kernelstudy.runs import directory, measures
 from kernelstudy.studies import sweep_report
 from kernelstudy.studies.sweep import find_runs, read_sweep
 from kernelstudy.system.errors import RunError
@@ -58,11 +58,18 @@ def make(place, finished, *, provenance=None, **changes):
     settings = result_settings(dataclasses.replace(BASE, **changes))
     (place / runs.CONFIG).write_text(yaml.safe_dump(settings))
     (place / runs.PROVENANCE).write_text(json.dumps(PROVENANCE | VERSIONS | (provenance or {})))
+    reseal(place)
     group = place / runs.ANALYSIS / "zarr.json"
     described = json.loads(group.read_text())
     described["attributes"][measures.OF] = measures.fingerprint_of(place)
     group.write_text(json.dumps(described))
+    runs.seal_analysis(place)
     return place
+
+
+def reseal(place):
+    """DONE as the run would have written it with these settings and this provenance."""
+    directory._write_done(place, directory._checksums(place))
 
 
 def read(place):
@@ -123,6 +130,7 @@ def test_analyses_are_read_while_they_are_current(grid, monkeypatch):
     stale, damaged, *_ = sorted(grid.iterdir())
     with (stale / runs.PROVENANCE).open("a") as file:  # trained once more since
         file.write("\n")
+    reseal(stale)
     (damaged / runs.ANALYSIS / "zarr.json").write_text("{")
     again = read(grid)
     assert again.measured_again == 2

@@ -216,6 +216,16 @@ def test_other_versions_are_refused_unless_allowed(place):
     assert restored(place, versions={"jax": "2"}, allow_stale=True)[0] is not None
 
 
+def test_those_of_another_run_are_refused(images, whole, tmp_path):
+    """Of the same shapes, seeds and versions; those from before they said whose they are go on."""
+    Ran(tmp_path, STUDY, images, dispatches=2, run="one")
+    before = numbers(tmp_path)
+    with pytest.raises(RunError, match="a checkpoint of the run one, not of this one"):
+        restored(tmp_path, run="other")
+    assert numbers(tmp_path) == before
+    assert Ran(tmp_path, STUDY, images, run="one").where
+
+
 def test_networks_of_other_shapes_are_not_taken(place):
     store = checkpoints.Store(place, seconds=0, versions=VERSIONS, tell=lambda _: None)
     wrong = [jax.ShapeDtypeStruct((10**6, 10**6), np.float32)] * 19

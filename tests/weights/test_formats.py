@@ -341,3 +341,25 @@ def test_limits_hold_before_anything_is_read(written):
         with pytest.raises(WeightsError, match="--max-gib"):
             layers = read(written(name), Limits(200)).layers
             with_layout(layers[0], layout).hwio()
+
+
+@pytest.mark.parametrize("form", ["onnx", "keras_h5", "tflite", "orbax"])
+def test_a_process_of_its_own_reads_the_same(tmp_path, form):
+    """Those whose libraries take most, within a tenth of a GiB."""
+    from kernelstudy.weights.isolated import read_isolated
+
+    make, _, layout = FORMATS[form]
+    path, limits = make(tmp_path), Limits(2**30 // 10)
+    inside = read(path, limits)
+    outside = read_isolated(path, limits, layout=layout).network
+    assert [layer.describe() for layer in outside.layers] == [
+        layer.describe() for layer in inside.layers
+    ]
+    assert (outside.order, outside.family, outside.facts) == (
+        inside.order,
+        inside.family,
+        inside.facts,
+    )
+    chosen, _ = choose(outside)
+    (same,) = [layer for layer in inside.layers if layer.name == chosen.name]
+    np.testing.assert_array_equal(chosen.hwio(), same.hwio())

@@ -272,3 +272,157 @@ def test_the_limit_is_a_limit_on_files_too(tmp_path):
     files.onnx(tmp_path)
     with pytest.raises(WeightsError, match="more than --max-gib"):
         read(tmp_path / "net.onnx", Limits(100))
+
+
+def _tensor(path, size, stride, count=9, quantised=b""):
+    """A .pt of one tensor with a storage of `count` floats, seen as `size` with `stride`."""
+    numbers = b"".join(b"J" + struct.pack("<i", n) for n in size)
+    steps = b"".join(b"J" + struct.pack("<i", n) for n in stride)
+    storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuJ"
+    text = b"\x80\x02}X\x0c\0\0\0conv1.weightctorch._utils\n_rebuild_tensor_v2\n("
+    text += storage + struct.pack("<i", count) + b"tQJ\0\0\0\0(" + numbers + b"t(" + steps + b"t"
+    _torch_zip(path, text + b"\x89}tRs.", [("0", np.ones(count, "f4").tobytes())])
+
+
+@pytest.mark.parametrize(
+    ("size", "stride"),
+    [
+        ((100_000, 1, 3, 3), (0, 0, 3, 1)),
+        ((2_000, 1, 3, 3), (0, 0, 3, 1)),
+        ((1, 1, 3000, 3000), (0, 0, 0, 0)),
+        ((2, 1, 3, 3), (1, 0, 3, 1)),
+        ((8, 1, 3, 3), (2**30, 9, 3, 1)),
+    ],
+)
+def test_tensors_that_show_a_number_more_than_once(tmp_path, capsys, size, stride):
+    path = tmp_path / "wide.pt"
+    _tensor(path, size, stride)
+    refused(path, capsys, "conv1.weight")
+
+
+def _text(words):
+    return b"X" + struct.pack("<I", len(words)) + words
+
+
+def test_pickles_whose_calls_copy(tmp_path, capsys):
+    """One text of 1 MB, encoded again and again; large numbers of one remainder as keys and places."""
+    path = tmp_path / "copies.pt"
+    call = b"c_codecs\nencode\n(h\x00t" + b"R0"
+    _torch_zip(path, b"\x80\x04" + _text(b"y" * 2**20) + b"q\x00" + call * 400 + b".")
+    refused(path, capsys, "copy more than 64 MiB")
+    long = [pickle.encode_long(n * (2**61 - 1)) for n in range(1, 30_000)]
+    keys = b"".join(b"\x8a" + bytes([len(n)]) + n + b"N" for n in long)
+    _torch_zip(path, b"\x80\x04}(" + keys + b"u.")
+    refused(path, capsys, "no convolution")
+    _torch_zip(path, b"N" + b"".join(b"p%d\n" % (n * (2**61 - 1)) for n in range(9)) + b".")
+    refused(path, capsys, "copies.pt")
+    laughs = (
+        b"\x80\x04" + b"(h\x00h\x00t" * 0 + _text(b"f4") + b"".join(b"2\x86" for _ in range(40))
+    )
+    _torch_zip(path, laughs + b"cnumpy\ndtype\n(h\x00tR.")
+    refused(path, capsys, "copies.pt")
+
+
+def test_headers_and_chunks_that_claim_more_than_there_is(tmp_path, capsys):
+    path = tmp_path / "header.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        member = b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**32 - 2) + b" " * 2**20
+        archive.writestr("w.npy", member)
+    refused(path, capsys, "header claims 4,294,967,294 bytes")
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "chunk.h5"
+    with h5py.File(path, "w") as file:
+        shapes = {"maxshape": (3, 3, 1, None), "chunks": (3, 3, 1, 10**8)}
+        file.create_dataset("conv/kernel:0", (3, 3, 1, 8), dtype="f4", compression="gzip", **shapes)
+    refused(path, capsys, "a chunk of conv/kernel:0 needs")
+    path = tmp_path / "texts.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("conv/kernel:0", (3, 3, 1, 8), dtype=h5py.string_dtype())
+    refused(path, capsys, "not numbers")
+
+
+def test_structures_are_no_weights(tmp_path, capsys):
+    path = tmp_path / "structure.npy"
+    np.save(path, np.zeros((3, 3, 1, 8), "f4,f4"))
+    refused(path, capsys, "structures", "--layout", "hwio")
+
+
+def test_graphs_that_broadcast_or_branch(tmp_path, capsys, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper, numpy_helper
+
+    from kernelstudy.weights import onnx_values
+
+    def write(nodes, arrays):
+        tensors = [numpy_helper.from_array(value, name) for name, value in arrays.items()]
+        value = helper.make_tensor_value_info("x", 1, [1, 1, 9, 9])
+        graph = helper.make_graph(nodes, "g", [value], [], tensors)
+        (tmp_path / "graph.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+
+    assert onnx
+    convolution = helper.make_node("Conv", ["x", "wq"], ["y"])
+    arrays = {"w": np.ones((4000, 1, 1, 1), "i1"), "s": np.ones(4000, "f4")}
+    write([helper.make_node("DequantizeLinear", ["w", "s"], ["wq"], axis=1), convolution], arrays)
+    refused(tmp_path / "graph.onnx", capsys, "do not fit its shape")
+    laughs = [
+        helper.make_node("DequantizeLinear", ["c", f"s{i + 1}", f"s{i + 1}"], [f"s{i}"])
+        for i in range(15)
+    ]
+    last = helper.make_node("DequantizeLinear", ["w", "s0", "s0"], ["wq"])
+    arrays = {"w": np.ones((8, 1, 3, 3), "i1"), "c": np.array(1, "i1"), "s15": np.array(1, "f4")}
+    write([*laughs, last, convolution], arrays)
+    monkeypatch.setattr(onnx_values, "MOST_EVALUATIONS", 64)  # of 2**15, were each made anew
+    assert not read(tmp_path / "graph.onnx").layers[0].hwio().any()
+    monkeypatch.setattr(onnx_values, "MOST_EVALUATIONS", 8)
+    with pytest.raises(WeightsError, match="steps to its weights"):
+        read(tmp_path / "graph.onnx").layers[0].hwio()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_manifests_that_are_no_files(tmp_path, capsys, make):
+    (tmp_path / "model").mkdir()
+    make(tmp_path / "model" / "model.json")
+    refused(tmp_path / "model", capsys, "not a regular file")
+
+
+def test_a_reader_that_takes_too_much_is_ended(tmp_path, monkeypatch):
+    """Whatever readers overlook: the process that reads has bounds of its own."""
+    from kernelstudy.weights import isolated
+
+    path = tmp_path / "good.npy"
+    np.save(path, np.ones((3, 3, 1, 8), "f4"))
+    hungry = isolated._START.replace("isolated.serve()", "bytearray(2**33); isolated.serve()")
+    for start, told in (
+        (
+            hungry.replace(
+                "bytearray", "__import__('resource').setrlimit(9, (2**30,) * 2) or bytearray"
+            ),
+            "its reader ended",
+        ),
+        (
+            isolated._START.replace("isolated.serve()", "__import__('time').sleep(60)"),
+            "takes more than",
+        ),
+        (
+            isolated._START.replace("isolated.serve()", "__import__('os').abort()"),
+            "its reader ended",
+        ),
+    ):
+        monkeypatch.setattr(isolated, "_START", start)
+        monkeypatch.setattr(isolated, "WAITED", -14.0)
+        with pytest.raises(WeightsError, match=told):
+            isolated.read_isolated(path, Limits(2**26), layout="hwio")
+
+
+def test_names_with_superscripts_are_sorted(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "odd.safetensors"
+    save_file({"conv1\u00b2.weight": np.ones((8, 1, 3, 3), "f4"), "\u00b2": np.ones(1, "f4")}, path)
+    assert [layer.name for layer in read(path).layers] == ["conv1\u00b2.weight"]
+
+
+def test_layers_that_no_network_begins_with(tmp_path, capsys):
+    path = tmp_path / "many.npy"
+    np.save(path, np.ones((3, 3, 1, 20_000), "f4"))
+    refused(path, capsys, "20,000 kernels", "--layout", "hwio")

@@ -1,0 +1,180 @@
+"""Two live processes and one run: one of them works, and what the other writes is never read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from kernelstudy import runs
+from kernelstudy.runs import lock
+from kernelstudy.system import files
+from kernelstudy.training.checkpoints import claim
+
+HOLDER = (
+    "import sys, time, pathlib; from kernelstudy.runs import lock\n"
+    "from kernelstudy.system import files\n"
+    "run = pathlib.Path(sys.argv[1])\n"
+    "with lock.held(run):\n"
+    "    print('held', flush=True); sys.stdin.readline()\n"
+    "    try: files.write_text(run / 'DONE', 'mine')\n"
+    "    except lock.LostError as error: print(error, flush=True); sys.exit(1)\n"
+)
+
+
+@contextmanager
+def holding(run, **environment):
+    """A process that holds `run` and, once told to, writes its DONE."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(run)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def dated(run, ahead):
+    then = time.time() + ahead
+    os.utime(run / lock.HOLDER, (then, then))
+
+
+def elsewhere(run, ahead=0.0, **changed):
+    record = {"pid": 1, "host": "elsewhere", "since": "then", "place": "another", "token": "x"}
+    (run / lock.HOLDER).unlink(missing_ok=True)
+    (run / lock.HOLDER).write_text(json.dumps(record | changed))
+    dated(run, ahead)
+
+
+def test_temporary_directories_of_their_own_make_no_difference(tmp_path):
+    """As jobs of Slurm and services of systemd have them, and as a cleaner leaves them."""
+    for name in ("a", "b", "run"):
+        (tmp_path / name).mkdir()
+    with holding(tmp_path / "run", TMPDIR=str(tmp_path / "a")) as process:
+        (tmp_path / "link").symlink_to("run")
+        for name in ("run", "link"):
+            with pytest.raises(lock.HeldError, match=f"process {process.pid} on"):
+                lock.held(tmp_path / name).__enter__()
+        assert list((tmp_path / "a").iterdir()) == []
+    with lock.held(tmp_path / "run"):  # of a dead process: free at once
+        assert lock.holder(tmp_path / "run").pid == os.getpid()
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_process_that_was_suspended_finds_another_at_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "TOUCHED_EVERY", 0.1)
+    with holding(tmp_path) as process:
+        process.send_signal(signal.SIGSTOP)
+        dated(tmp_path, -lock.DEAD_AFTER)
+        _takes_over(tmp_path, process)
+    assert [p.name for p in tmp_path.iterdir()] == ["DONE"]
+
+
+def _takes_over(tmp_path, process):
+    with lock.held(tmp_path) as hold:
+        assert hold.fence == 2
+        process.send_signal(signal.SIGCONT)
+        told, _ = process.communicate("\n", timeout=20)
+        assert process.returncode == 1
+        assert f"taken over by process {os.getpid()} on" in told
+        assert len(told.splitlines()) == 1
+        assert not (tmp_path / "DONE").exists()
+        hold.check()  # nor has its end taken the record away
+        files.write_text(tmp_path / "DONE", "its")
+
+
+def test_one_that_has_just_woken_is_not_taken_for_dead(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "TOUCHED_EVERY", 1.0)
+    with holding(tmp_path) as process:
+        dated(tmp_path, -lock.DEAD_AFTER * 60)  # a laptop's lid, open again
+        threading.Timer(0.3, dated, (tmp_path, 0)).start()
+        with pytest.raises(lock.HeldError, match=f"process {process.pid} on"):
+            lock.held(tmp_path).__enter__()
+
+
+def test_another_s_token_keeps_everything_out(tmp_path):
+    with pytest.raises(lock.LostError, match="process 1 on elsewhere"), lock.held(tmp_path) as hold:
+        elsewhere(tmp_path)
+        for write in (
+            lambda: files.write_text(tmp_path / "tables" / "a.csv", ""),
+            lambda: runs.append_metrics(tmp_path, {}),
+            hold.check,
+        ):
+            with pytest.raises(lock.LostError):
+                write()
+        files.write_text(tmp_path.parent / "other", "")  # not of this run
+        hold.check()
+    assert [p.name for p in tmp_path.iterdir()] == [lock.HOLDER]
+    (tmp_path / lock.HOLDER).unlink()
+    with pytest.raises(lock.LostError, match="another process"), lock.held(tmp_path) as hold:
+        (tmp_path / lock.HOLDER).unlink()
+        hold.check()
+
+
+@pytest.mark.parametrize("ahead", [lock.DEAD_AFTER + 5, 10.0**7, -(10.0**7)])
+def test_a_dead_holder_of_any_date_blocks_for_a_minute_at_most(tmp_path, ahead):
+    elsewhere(tmp_path, ahead, fence=7)
+    assert lock.holder(tmp_path) is None
+    with lock.held(tmp_path) as hold:
+        assert hold.fence == 8
+    elsewhere(tmp_path, 5.0)
+    with pytest.raises(lock.HeldError, match=r"60 s after .* or once you delete .*\.holder"):
+        lock.held(tmp_path).__enter__()
+    (tmp_path / lock.HOLDER).unlink()
+    with lock.held(tmp_path):
+        pass
+
+
+def test_what_bears_a_holder_s_name_and_is_none_is_moved_out_of_the_way(tmp_path):
+    os.mkfifo(tmp_path / lock.HOLDER)
+    with lock.held(tmp_path):
+        pass
+    (tmp_path / lock.HOLDER).symlink_to("/dev/zero")
+    with lock.held(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_took_a_dead_one_s_place_is_put_back(tmp_path):
+    """A second process that had seen the dead one, too, and comes late."""
+    elsewhere(tmp_path, -lock.DEAD_AFTER * 2)
+    dead = lock.read(tmp_path)
+    with lock.held(tmp_path) as hold:
+        lock._bury(tmp_path, dead)
+        hold.check()
+        assert [p.name for p in tmp_path.iterdir()] == [lock.HOLDER]
+
+
+def test_checkpoints_of_the_one_before_go_over_by_a_single_rename(tmp_path):
+    folder = tmp_path / runs.CHECKPOINTS
+    with lock.held(tmp_path) as first:
+        own = claim(folder, first.generation)
+        own.mkdir(parents=True)
+        (own / "piece").write_text("first")
+    with lock.held(tmp_path) as second:
+        assert second.fence == 2
+        now = claim(folder, second.generation)
+        assert (now / "piece").read_text() == "first"
+        own.mkdir()  # the first wakes
+        (own / "piece").write_text("late")
+    with lock.held(tmp_path) as third:
+        assert (claim(folder, third.generation) / "piece").read_text() == "first"
+        assert [p.name for p in folder.iterdir()] == [third.generation]
+
+
+def test_checkpoints_of_a_version_without_holders_are_taken_on(tmp_path):
+    (tmp_path / "24").mkdir()
+    (tmp_path / "log").write_text("")
+    own = claim(tmp_path, "000000001-x")
+    assert {p.name for p in own.iterdir()} == {"24", "log"}
