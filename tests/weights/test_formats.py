@@ -363,3 +363,37 @@ def test_a_process_of_its_own_reads_the_same(tmp_path, form):
     chosen, _ = choose(outside)
     (same,) = [layer for layer in inside.layers if layer.name == chosen.name]
     np.testing.assert_array_equal(chosen.hwio(), same.hwio())
+
+
+@pytest.mark.parametrize("form", ["onnx", "keras_h5", "tflite"])
+def test_a_process_of_its_own_reads_all_layers(tmp_path, form):
+    from kernelstudy.weights.isolated import read_isolated
+
+    path = FORMATS[form][0](tmp_path)
+    inside = read(path)
+    outside = read_isolated(path, Limits(2**30 // 10), wanted="all").network
+    for one, other in zip(outside.layers, inside.layers, strict=True):
+        for field in ("sees", "source", "role", "transposed", "refused", "notes", "stride"):
+            assert getattr(one, field) == getattr(other, field)
+        if (one.shape_hwio() or (1, 1))[:2] != (1, 1):
+            np.testing.assert_array_equal(one.hwio(), other.hwio())
+
+
+def test_questions_come_unchanged_out_of_the_process(tmp_path):
+    from safetensors.numpy import save_file
+
+    from kernelstudy.weights.isolated import read_isolated
+
+    path, rng = tmp_path / "two.safetensors", np.random.default_rng(0)
+    names = ("left.stem.weight", "right.stem.weight")
+    save_file({name: rng.normal(size=(8, 3, 3, 3)).astype("f4") for name in names}, path)
+    with pytest.raises(WeightsError, match="name one with --layer") as inside:
+        choose(read(path))
+    with pytest.raises(WeightsError) as outside:
+        read_isolated(path, Limits())
+    assert str(outside.value) == str(inside.value)
+    assert read_isolated(path, Limits(), layer=names[1]).chosen == 1
+    size = 8 * 3 * 3 * 3 * 8  # of one, in float64
+    with pytest.raises(WeightsError, match=r"all layers of .* --max-gib"):
+        read_isolated(path, Limits(size), wanted="all")
+    assert read_isolated(path, Limits(size), layer=names[1]).chosen == 1
