@@ -138,8 +138,9 @@ def compose(findings: Findings) -> Page:
         lead=Figure(
             "answer",
             "Primary measure of every network at the final step beside chance",
-            "Every network at the final step. Grey: what random kernels give. Left, the kernels; right, "
-            "what training added to them, which is where learning shows while the kernels move little.",
+            "Every network at the final step. Grey: what random kernels give. Left, the kernels; middle, what "
+            "training added to them, which is where learning shows while the kernels keep their start; right, "
+            "what of the kernels is new, whatever they keep.",
         ),
         sections=_sections(arms, "a_pop" in analysis),
         tables=[
