@@ -18,15 +18,16 @@ FRAME, LAST = 250, 1500  # milliseconds
 
 
 def kernels_gif(trajectory: xr.Dataset, kernels: np.ndarray, folder: Path) -> Path:
-    """Write <folder>/kernels.gif: a frame a log point, a row an arm, one symmetric scale for all.
+    """Write <folder>/kernels.gif: a frame a log point, a row an arm, symmetric scales, one a row and frame.
 
     `kernels`: the trajectory's `spatial_kernels`.
     """
     kernels = np.nan_to_num(kernels[:ARMS, 0, :, :CHANNELS])
     arms = [str(a) for a in trajectory["arm"].values[:ARMS]]
-    scale = float(np.abs(kernels).max()) or 1.0
+    scale = np.abs(kernels).max(axis=(2, 3, 4), keepdims=True)
     colours = mpl.colormaps[DIVERGING](np.arange(256), bytes=True)[:, :3]
-    bytes_ = np.round(127.5 * (1 + kernels / scale)).clip(0, 255).astype(np.uint8)
+    shown = kernels / np.where(scale > 0, scale, 1)
+    bytes_ = np.round(127.5 * (1 + shown)).clip(0, 255).astype(np.uint8)
     frames = [
         _frame(bytes_[:, i], arms, f"step {int(step):,}", colours)
         for i, step in enumerate(trajectory["step"].values)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
-from kernelstudy.analysis.kernels import DELTA, support_of
+from kernelstudy.analysis.kernels import DELTA, PREFIXES, support_of
 from kernelstudy.reporting.measure_words import METRIC_WORDS, SECTOR_WORDS, SHORT_WORDS
 from kernelstudy.reporting.style import (
     CHANCE,
@@ -18,18 +18,20 @@ from kernelstudy.reporting.style import (
     styled,
 )
 
-OF_KERNELS, OF_UPDATE = "kernels W", "update W − W₀"
+OF_KERNELS, OF_UPDATE, OF_NEW = "kernels W", "update W − W₀", "new part of W"
 
 
 def answer(analysis: xr.Dataset, metric: str) -> Figure:
-    """The primary measure of every network at the final step, W and W - W0, beside chance."""
+    """The primary measure of every network at the final step, of W, of W - W0 and of the new part, beside
+    chance."""
     last = analysis.isel(step=-1)
     arms = [str(a) for a in analysis["arm"].values]
     with styled():
-        figure = Figure(figsize=(8.2, 1.5 + 0.5 * len(arms)))
-        axes = figure.subplots(1, 2, sharex=True, sharey=True)
+        figure = Figure(figsize=(10.6, 1.5 + 0.5 * len(arms)))
+        axes = figure.subplots(1, 3, sharex=True, sharey=True)
         null = analysis.sel(measure=metric)
-        for axis, prefix, title in zip(axes, ("", DELTA), (OF_KERNELS, OF_UPDATE), strict=True):
+        titles = (OF_KERNELS, OF_UPDATE, OF_NEW)
+        for axis, prefix, title in zip(axes, PREFIXES.values(), titles, strict=True):
             axis.axvspan(null["null_low"], null["null_high"], color=CHANCE, alpha=0.25, lw=0)
             axis.axvline(null["null_mean"], color=CHANCE, lw=1.5)
             for row, arm in enumerate(arms):

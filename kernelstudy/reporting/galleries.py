@@ -28,61 +28,49 @@ def shown_steps(count: int, *, most: int = SHOWN_STEPS) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
-def kernel_scales(kernels: np.ndarray) -> tuple[float, float]:
-    """The largest |weight| of W and of W - W0 over a run's `spatial_kernels`: one colour scale each."""
-    kernels = np.nan_to_num(kernels, posinf=0, neginf=0)
-    return float(np.abs(kernels).max()), float(np.abs(kernels - kernels[:, :, :1]).max())
-
-
-def kernels_over_time(
-    trajectory: xr.Dataset, kernels: np.ndarray, row: int, scales: tuple[float, float]
-) -> Figure:
+def kernels_over_time(trajectory: xr.Dataset, kernels: np.ndarray, row: int) -> Figure:
     """The first seed's kernels of the arm in `row`, a row a step: W on the left, W - W0 on the right.
 
-    `kernels`: the trajectory's `spatial_kernels`.
+    Every row has a symmetric colour scale of its own, whose end stands beside it: kernels that shrink or
+    grow as they train keep their shapes in sight. `kernels`: the trajectory's `spatial_kernels`.
     """
     arm, values = str(trajectory["arm"].values[row]), kernels[row, 0]
     steps = shown_steps(len(values))
     channels = min(values.shape[1], SHOWN_CHANNELS)
-    rows, beside = len(steps), 1.22 * channels
+    rows, beside = len(steps), 1.16 * channels
     with styled():
         figure = Figure(figsize=(9, 0.6 + 3.8 * rows / channels))
         axes = figure.subplots()
-        for left, stack, scale, title in zip(
-            (0, beside), (values, values - values[:1]), scales, ("W", "W − W₀"), strict=True
+        for left, stack, title in (
+            (0, values, "W"),
+            (beside, values - values[:1], "W − W₀"),
         ):
+            shown = stack[steps, :channels]
+            ends = np.abs(np.nan_to_num(shown, posinf=0, neginf=0)).max(axis=(1, 2, 3))
             axes.imshow(
-                _tiled(stack[steps, :channels]),
+                _tiled(shown / np.where(ends > 0, ends, 1)[:, None, None, None]),
                 cmap=DIVERGING,
-                vmin=-scale or -1,
-                vmax=scale or 1,
+                vmin=-1,
+                vmax=1,
                 extent=(left, left + channels, rows, 0),
             )
-            _colour_scale(axes, left + 1.02 * channels, 0.025 * channels, rows, scale)
             axes.annotate(title, (left, 0), (0, 4), textcoords="offset points", fontweight="bold")
+            for place, end in enumerate(ends):
+                axes.text(
+                    left + 1.01 * channels, place + 0.5, f"±{end:.2g}", va="center", fontsize=7.5
+                )
         _bare(axes)
-        axes.set(xlim=(0, beside + 1.05 * channels), ylim=(rows, 0), ylabel="step")
+        axes.set(xlim=(0, beside + 1.1 * channels), ylim=(rows, 0), ylabel="step")
         axes.set_yticks(
             np.arange(rows) + 0.5, [f"{int(s):,}" for s in trajectory["step"].values[steps]]
         )
         axes.set_xlabel(
             f"{channels} of {values.shape[1]} kernels of {arm}, seed "
-            f"{int(trajectory['seed'].values[0])}",
+            f"{int(trajectory['seed'].values[0])}; orange positive, violet negative, at each step up to the "
+            "weight beside it",
             fontsize=8.5,
         )
     return figure
-
-
-def _colour_scale(axes: Axes, left: float, width: float, height: float, scale: float) -> None:
-    """A strip from `scale` at the top down to -scale, with its ends and 0 beside it."""
-    strip = np.linspace(1, -1, 255)[:, None]
-    axes.imshow(strip, cmap=DIVERGING, extent=(left, left + width, height, 0))
-    for part, words, alignment in (
-        (0, f"{scale:.2g}", "top"),
-        (0.5, "0", "center"),
-        (1, f"−{scale:.2g}", "bottom"),
-    ):
-        axes.text(left + 1.4 * width, part * height, words, va=alignment, fontsize=8)
 
 
 def matches(final: xr.Dataset, untrained: xr.Dataset, bank: Bank, title: str) -> Figure:

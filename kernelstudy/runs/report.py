@@ -99,9 +99,8 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
         ("matches_update", matches.update, "update W − W₀"),
     ):
         save(galleries.matches(final, matches.untrained, bank, title), folder, name)
-    scales = galleries.kernel_scales(kernels)
     for row in range(trajectory.sizes["arm"]):
-        over_time = galleries.kernels_over_time(trajectory, kernels, row, scales)
+        over_time = galleries.kernels_over_time(trajectory, kernels, row)
         save(over_time, folder, f"kernels_{row}")
 
 
@@ -138,8 +137,9 @@ def compose(findings: Findings) -> Page:
         lead=Figure(
             "answer",
             "Primary measure of every network at the final step beside chance",
-            "Every network at the final step. Grey: what random kernels give. Left, the kernels; right, "
-            "what training added to them, which is where learning shows while the kernels move little.",
+            "Every network at the final step. Grey: what random kernels give. Left, the kernels; middle, what "
+            "training added to them, which is where learning shows while the kernels keep their start; right, "
+            "what of the kernels is new, whatever they keep.",
         ),
         sections=_sections(arms, "a_pop" in analysis),
         tables=[
@@ -189,8 +189,8 @@ def _sections(arms: list[str], has_a: bool) -> list[tuple[str, str, list[Figure]
     return [
         (
             "Kernels over time",
-            "The first seed's kernels of each arm. One symmetric colour scale for W and one for W − W₀, "
-            "over all arms.",
+            "The first seed's kernels of each arm. Every step has a symmetric colour scale of its own, whose "
+            "end stands beside it.",
             [Figure(f"kernels_{i}", f"Kernels of {arm} over time", arm) for i, arm in indices],
         ),
         (

@@ -172,7 +172,7 @@ def test_findings_have_their_numbers_from_the_committed_tables():
     summary = pd.read_csv(ROOT / "results" / "mnist" / "tables" / "summary.csv")
     last = summary[(summary["arm"] == "he_normal") & (summary["step"] == summary["step"].max())]
     update = last[last["measure"] == words.UPDATE].iloc[0]
-    said = f"{update['mean']:.2f} [{update['ci_low']:.2f}, {update['ci_high']:.2f}] on 4,000 digits"
+    said = f"of W − W₀ it is {update['mean']:.2f} [{update['ci_low']:.2f}, {update['ci_high']:.2f}]"
     assert said in found[0].text
     for finding in found:
         assert not finding.table or (ROOT / "results" / finding.table).is_file()
