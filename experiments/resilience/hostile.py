@@ -8,7 +8,6 @@ import gzip
 import http.server
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -60,13 +59,20 @@ def tried(place: Path, finished: Path, *, tiny: bool = False) -> list[Tried]:
     return found
 
 
+# Limits itself, then becomes the command: what forks within a process of many threads can hang.
+LIMITED = """import os, resource, sys
+most = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+os.execv(sys.executable, [sys.executable, "-m", *sys.argv[2:]])"""
+
+
 def ask(case: Case, here: Path, run: Path) -> Tried:
     """What a command answers, with an address space of `MOST_BYTES`."""
     words = case.words(here, run)
     began = time.monotonic()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", *words],
+            [sys.executable, "-c", LIMITED, str(MOST_BYTES), *words],
             cwd=here,
             capture_output=True,
             text=True,
@@ -74,7 +80,6 @@ def ask(case: Case, here: Path, run: Path) -> Tried:
             timeout=2 * MOST_SECONDS,
             env=os.environ
             | {"KERNELSTUDY_DATA_DIR": str(here / "data"), "OPENBLAS_NUM_THREADS": "1"},
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES)),
             check=False,
         )
         status, out, err = done.returncode, done.stdout, done.stderr
