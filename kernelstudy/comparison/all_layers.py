@@ -22,7 +22,7 @@ from kernelstudy.analysis.ladder import derivative_plane, plane_axes, plane_r2
 from kernelstudy.analysis.layer import live_kernels, orthogonality, variance_entropy
 from kernelstudy.analysis.nulls import isotropic, r2_distribution
 from kernelstudy.analysis.sectors import SECTORS, sector_energies
-from kernelstudy.analysis.similarity import cosine
+from kernelstudy.analysis.similarity import colour_spatial, cosine
 from kernelstudy.reporting import page, style
 from kernelstudy.system import files
 from kernelstudy.system.errors import printable
@@ -34,6 +34,7 @@ from .opening import network_of
 from .within import kernels_a
 
 MOST = 1_000_000  # kernels of one layer; of more, so many are drawn
+_COLOURS = 4  # inputs at most of a layer that sees an image
 _PAIRS, _FOR_A, _DRAWS = 1000, 2000, 20_000
 _BLOCK = 100_000
 _CENTRE = 0.95
@@ -192,9 +193,13 @@ def _left_out(layer: Layer) -> str:
 def _measured(
     layer: Layer, bank: Bank, chance: np.ndarray, *, level: float, seed: int
 ) -> dict[str, Any]:
-    """The row of one layer: each of its (in, out) slices is a kernel."""
+    """The row of one layer: of a few colours each filter's dominant spatial profile is a kernel, else each
+    (in, out) slice."""
     stored = layer.hwio()
-    kernels = stored.reshape(*stored.shape[:2], -1).transpose(2, 0, 1)
+    if 1 < stored.shape[2] <= _COLOURS and np.isfinite(stored).all():
+        kernels = colour_spatial(stored).spatial
+    else:
+        kernels = stored.reshape(*stored.shape[:2], -1).transpose(2, 0, 1)
     total, rng = len(kernels), np.random.default_rng(seed)
     if total > MOST:
         kernels = kernels[np.sort(rng.choice(total, MOST, replace=False))]
@@ -310,8 +315,10 @@ def _against_depth(axes: Axes, table: pd.DataFrame, value: str, chance: str) -> 
 
 
 _METHOD = [
-    "A row a convolution. A depthwise filter is one kernel; of any other layer each slice of one input and one "
-    f"output channel is one. Of a layer with more than {MOST:,} kernels so many are drawn at random.",
+    "A row a convolution. A depthwise filter is one kernel; of a layer of two to four inputs, colours, each "
+    "filter's dominant spatial profile is one, as where the layer is compared alone; of any other layer each "
+    f"slice of one input and one output channel. Of a layer with more than {MOST:,} kernels so many are drawn "
+    "at random.",
     "R²: of a kernel less its mean with the steered derivative pair of its size (Sobel's at odd sizes), by "
     "chance 2/(k² - 1) exactly. p: of the mean over kernels, two-sided, by the normal limit, as if kernels "
     "were independent; q is Benjamini and Hochberg's over layers. share_significant: kernels that are "

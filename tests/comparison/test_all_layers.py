@@ -35,12 +35,12 @@ def test_what_is_put_in_is_found_at_its_depth(monkeypatch):
             "stem": noise(16, 3, 3, 3),
             "pointwise": noise(16, 16, 1, 1),
             "dw": steered[:16, None],
-            "late": steered.reshape(16, 3, 3, 3),
+            "late": steered.reshape(6, 8, 3, 3),
             "wide": noise(4, 2, 3, 5),
         },
     ).table.set_index("layer")
     assert list(found["depth"]) == [1, 2, 3, 4, 5]
-    assert list(found["kernels"].fillna(0)) == [48, 0, 16, 48, 0]
+    assert list(found["kernels"].fillna(0)) == [16, 0, 16, 48, 0]
     assert found.loc["pointwise", "verdict"].endswith("1x1 kernels have no shape in space")
     assert found.loc["wide", "verdict"].endswith("only square kernels up to 32 pixels are")
     for name in ("dw", "late"):
@@ -80,3 +80,10 @@ def test_the_command_and_what_it_cannot_do(tmp_path, capsys):
     assert "goes with no layer" in capsys.readouterr().err
     with pytest.raises(WeightsError, match="an array is one layer"):
         kernelstudy.compare(noise(3, 3, 1, 4), layers="all")
+
+
+def test_a_layer_of_colours_is_measured_as_it_is_alone(monkeypatch):
+    kernels = noise(24, 3, 3, 3) + 2 * kernelstudy.kernel("sobel_x")
+    alone = kernelstudy.compare(kernels, layout="oihw")
+    row = survey(monkeypatch, {"stem": kernels, "next": noise(8, 24, 3, 3)}).table.iloc[0]
+    assert row["r2"] == pytest.approx(alone.kernels["r2_centered"].mean(), rel=1e-5)
