@@ -116,10 +116,15 @@ def hit(
 
 
 def kill(
-    place: Path, reference: Path, fault: str, moment: float | str, number: int = signal.SIGKILL
+    place: Path,
+    reference: Path,
+    fault: str,
+    moment: float | str,
+    number: int = signal.SIGKILL,
+    words=WORDS,
 ) -> Outcome:
     """`hit`, then the same command again."""
-    return resumed(place, reference, fault, *hit(place, moment, number))
+    return resumed(place, reference, fault, *hit(place, moment, number, words), words=words)
 
 
 def takeover(
@@ -193,10 +198,10 @@ def resumed(
     return Outcome(fault, after, status, resumed_at, identical, seconds, last[-1] if last else "")
 
 
-def undisturbed(place: Path) -> tuple[Path, float]:
+def undisturbed(place: Path, words=WORDS) -> tuple[Path, float]:
     """A run that nothing befalls, and the seconds that it takes."""
     began = time.perf_counter()
-    whole = again(place)
+    whole = again(place, words)
     assert whole.returncode == 0, whole.stderr
     run = directory(place)
     assert run is not None
@@ -204,16 +209,17 @@ def undisturbed(place: Path) -> tuple[Path, float]:
 
 
 def at_random(
-    place: Path, reference: Path, lasted: float, count: int, seed: int = 0
+    place: Path, reference: Path, lasted: float, count: int, seed: int = 0, words=WORDS
 ) -> Iterator[Outcome]:
     """`count` processes killed at random moments; every fifth is suspended, taken over from, and woken."""
     rng = random.Random(seed)
     for index in range(count):
         here, moment = place / f"random{index}", rng.uniform(0.1, 0.98) * lasted
         if index % 5 == 0:
-            yield takeover(here, reference, "suspended, taken over from, and woken", moment)
+            fault = "suspended, taken over from, and woken"
+            yield takeover(here, reference, fault, moment, words)
         else:
-            yield kill(here, reference, "killed at a random moment", moment)
+            yield kill(here, reference, "killed at a random moment", moment, words=words)
         shutil.rmtree(here, ignore_errors=True)
 
 
