@@ -82,7 +82,8 @@ def _hand_over(process: subprocess.Popen[bytes], work: tuple[tuple, dict]) -> bo
         process.stdin.write(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))  # pyright: ignore[reportOptionalMemberAccess]
         process.stdin.flush()  # pyright: ignore[reportOptionalMemberAccess]
         return process.stdout.read(1) == b"."  # pyright: ignore[reportOptionalMemberAccess]
-    except (OSError, pickle.PicklingError, AttributeError, TypeError, ValueError):
+    # A figure holds iterators of itertools, which Python 3.13 warns to pickle and 3.14 does not pickle.
+    except (OSError, pickle.PicklingError, AttributeError, TypeError, ValueError, Warning):
         return False  # it has ended, or the figure cannot be sent
 
 
