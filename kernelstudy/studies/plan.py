@@ -47,7 +47,7 @@ class StudyRuns(NamedTuple):
     """A study's finished runs, beside its plan.
 
     networks: a row a network at the final step, with `PLACE`, arm, seed, value (of W), delta (of the
-    update), start, accuracy, chance. ladder: every rung, with `PLACE`, and q within data set and part.
+    update), start, accuracy, chance. ladder: every rung, with `PLACE`, and q over a run's arms and parts.
     made: a row a run. deviations: sentences. places: `PLACE` -> the run's directory.
     """
 

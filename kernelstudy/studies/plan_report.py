@@ -166,13 +166,13 @@ def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str,
 
 
 _METHOD = [
-    "The unit is the network; differences are paired by seed. Intervals are Student's, 95%.",
+    "The unit is the network; differences are paired by seed. Intervals are the bootstrap-t's, 95%.",
     "A claim with a bound holds if the interval lies inside the bound, fails if it lies outside, and is open "
     "otherwise. A hypothesis holds if all of its parts do, and fails if one of them does.",
-    "Claims on chance are the package's ladder: exact sign-flip tests over networks in R² of whole kernels "
-    "(N3: in its concentration), q by Benjamini and Hochberg within data set and part (W, W − W₀). 'Above' "
-    "holds at q ≤ .05, fails if the difference is as surely negative, and is open otherwise; 'not above' "
-    "fails at q ≤ .05 and holds otherwise, which is no proof of equality.",
+    "Claims on chance are the package's ladder, in R² of kernels less their mean: tests over networks by sign "
+    "flips and the bootstrap-t (N3: of an excess over 0.05), q by Benjamini and Hochberg over a run's arms and "
+    "parts (W, W − W₀, new part). 'Above' holds at q ≤ .05, fails if the difference is as surely negative, and "
+    "is open otherwise; 'not above' fails at q ≤ .05 and holds otherwise, which is no proof of equality.",
     "Measures and ladders are those of each run's own report where it is current, else made again.",
 ]
 

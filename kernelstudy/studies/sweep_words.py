@@ -38,7 +38,7 @@ def headline(
         verb = "is" if part == "update" else "are"
         lines.append(
             f"{words} {verb} derivative-like beyond chance in {derivative_like} of {len(known_tiers)} "
-            f"combinations of condition and arm, and more so than the statistics of the images imply "
+            f"combinations of condition and arm, and more so than energies on the images' axes imply "
             f"in {beyond}."
         )
     for key in sweep.keys:
