@@ -41,7 +41,8 @@ def headline(verdicts: Verdicts, learning: list[str], kinds: pd.DataFrame) -> li
         text += f" ({', '.join(yes)})" if yes and len(yes) < len(arm_verdicts) else ""
         if yes:
             more = f"in {len(beyond)} ({', '.join(beyond)})" if beyond else "in none"
-            text += f", and more so than their energies on the images' own axes imply {more}"
+            whose = "their" if part == "W" else "its"
+            text += f", and more so than {whose} energies on the images' own axes imply {more}"
         unchanged = [
             a for a, v in arm_verdicts.items() if not v.derivative_like and _was_so_already(v)
         ]
