@@ -137,28 +137,42 @@ def whole_job(overrides: list[str], place: Path) -> dict[str, float]:
     return seconds | {f"ours: {name}": value for name, value in spent.items()}
 
 
-def from_the_shell(overrides: list[str], rounds: int) -> dict[str, list[float]]:
-    """Wall seconds of `report` of a finished run of `+exp=mnist` and of `compare` of a file of 64 kernels."""
-    seconds: dict[str, list[float]] = {"report": [], "compare": []}
+def from_the_shell(
+    overrides: list[str], rounds: int, before: Path | None = None
+) -> dict[str, list[float]]:
+    """Wall seconds of `report` of a finished run of `+exp=mnist` and of `compare` of a file of 64 kernels.
+
+    `before`: an older checkout, whose commands take turns with today's; each reports a run of its own.
+    """
+    trees = {"": ROOT} | ({"before: ": before} if before else {})
+    seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        words = ["+exp=mnist", f"runs_dir={place}", "report=false", *overrides]
-        _command("run", *words)
-        run = next(place.glob("*/*/DONE")).parent
         kernels = np.random.default_rng(0).standard_normal((5, 5, 3, 64)).astype(np.float32)
         np.save(place / "kernels.npy", kernels)
-        _command("report", str(run))  # leaves caches (bytecode, fonts) as a user's machine has them
-        for _ in range(rounds):
-            seconds["report"].append(_command("report", str(run)))
-            given = [str(place / "kernels.npy"), "--layout", "hwio", "--out", str(place / "out")]
-            seconds["compare"].append(_command("compare", *given))
+        given = [str(place / "kernels.npy"), "--layout", "hwio", "--out", str(place / "out")]
+        commands: dict[str, tuple[Path, str, list[str]]] = {}
+        for number, (name, tree) in enumerate(trees.items()):
+            runs = place / str(number)
+            words = ["+exp=mnist", f"runs_dir={runs}", "report=false", *overrides]
+            _command(tree, "run", *words)
+            run = next(runs.glob("*/*/DONE")).parent
+            commands[f"{name}report"] = (tree, "report", [str(run)])
+            commands[f"{name}compare"] = (tree, "compare", given)
+        # the first leaves caches (bytecode, fonts) as a user's machine has them
+        for turn in range(-1, rounds):
+            for name, (tree, command, words) in commands.items():
+                took = _command(tree, command, *words)
+                if turn >= 0:
+                    seconds.setdefault(name, []).append(took)
     return seconds
 
 
-def _command(name: str, *words: str) -> float:
-    start = time.perf_counter()
+def _command(tree: Path, name: str, *words: str) -> float:
     line = [sys.executable, "-m", f"kernelstudy.{name}", *words]
-    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    known = {**os.environ, "PYTHONPATH": str(tree)}
+    start = time.perf_counter()
+    subprocess.run(line, cwd=tree, env=known, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 

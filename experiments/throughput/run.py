@@ -82,10 +82,10 @@ def job(out: Path, *, tiny: bool) -> None:
     write_text(out / "whole_job.json", json.dumps(seconds) + "\n")
 
 
-def shell(out: Path, *, tiny: bool) -> None:
+def shell(out: Path, *, tiny: bool, before: Path | None = None) -> None:
     """`report` of a finished run and `compare` of a small file, from the shell."""
     # A report takes as long after 200 steps as after all of them: it shows the same number of log points.
-    seconds = from_the_shell(TINY if tiny else ["steps=200"], 1 if tiny else 5)
+    seconds = from_the_shell(TINY if tiny else ["steps=200"], 1 if tiny else 5, before)
     write_text(out / "shell.json", json.dumps(seconds) + "\n")
 
 
@@ -148,6 +148,9 @@ def main() -> None:
     parser.add_argument(
         "--works", nargs="*", default=[], choices=WORKS, help="measure the rates of these alone"
     )
+    parser.add_argument(
+        "--before", type=Path, metavar="TREE", help="an older checkout: its report and compare, too"
+    )
     given = parser.parse_args()
     chosen = given.only
     if chosen is None:
@@ -160,7 +163,8 @@ def main() -> None:
     for name in chosen:
         print(f"{name}: {PARTS[name].__doc__}", flush=True)
         began = time.perf_counter()
-        PARTS[name](out, tiny=given.tiny)
+        more = {"before": given.before.resolve()} if given.before and name == "report" else {}
+        PARTS[name](out, tiny=given.tiny, **more)
         facts[name] = {"seconds": round(time.perf_counter() - began, 1), **environment()}
         write_text(known, json.dumps(facts, indent=2) + "\n")
     if given.works:

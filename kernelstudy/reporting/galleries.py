@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kernelstudy.analysis.deep import layers_of
+from kernelstudy.analysis.variables import layers_of
 from kernelstudy.reporting.style import DIVERGING, MAPS, styled
 
 SHOWN_CHANNELS, SHOWN_STEPS = 16, 7
