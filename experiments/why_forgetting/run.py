@@ -1,0 +1,124 @@
+"""python experiments/why_forgetting/run.py RUN [RUN ...] [--out DIR]: the report of this study."""
+
+import sys
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kernelstudy.reporting import marks, style
+from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.studies import plan_report
+from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance, within
+from kernelstudy.studies.plan import StudyRuns, by_seed, paired, rung
+from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+
+DATA = ("mnist5k", "photo_patches")
+INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
+LABELLED = {"true": style.colour_of(0), "shuffled": style.colour_of(1)}
+FORGOTTEN = 0.25  # memory
+
+
+def arm(inputs: str, labels: str = "true") -> str:
+    parts = ["he_normal"]
+    if labels == "shuffled":
+        parts.append("shuffled")
+    if inputs != "natural":
+        parts.append(inputs)
+    return "/".join(parts)
+
+
+ARMS = [arm(inputs, labels) for inputs in INPUTS for labels in LABELLED]
+
+
+def answer(found: StudyRuns) -> Answer:
+    return Answer(
+        runs=found,
+        parts=[part for data in DATA for part in tested(found, data)],
+        tables={"ladder": found.ladder},
+        figures=[
+            Drawn(
+                "kernels",
+                "R² of the kernels W by inputs and labels, beside chance and image energies",
+                "Dots: networks; diamonds: means with their 95% interval; squares: the same kernels with random "
+                "signs on the images' axes, or random phases (N3). Grey: networks of random kernels (N0).",
+                drawn(found),
+            ),
+        ],
+        readings=[
+            "'At chance': the ladder does not find W above N0. Hypotheses 1 and 3 compare inputs under true "
+            "labels; shuffled ones are in the figure.",
+            "An arm's N3 is on the axes of the images that it sees itself, scrambled or whitened as they are.",
+        ],
+        limits=[
+            "One architecture, 3 x 3 kernels, AdamW with one learning rate and one decay, 2,000 steps, two sets of "
+            "grey images.",
+            "Networks of one arm share the training images: intervals are over seeds, not over data sets.",
+        ],
+    )
+
+
+def tested(found: StudyRuns, data: str) -> list[Claim]:
+    nets, ladder, parts = found.networks, found.ladder, []
+
+    def add(number: int, subject: str, outcome) -> None:
+        parts.append(Claim(number, data, subject, outcome))
+
+    def step(name: str, null: str):
+        return rung(ladder, name, "W", null, data=data)
+
+    def less(one: str, other: str):
+        return paired(nets, "value", one, other, data=data)
+
+    natural, scrambled, whitened, permuted, iid = (arm(inputs) for inputs in INPUTS)
+    add(1, scrambled, within("R² of W is within 0.15 of natural inputs'", less(scrambled, natural), 0.15))
+    for name in (iid, permuted):
+        add(1, name, not_above_chance("W is at chance (N0)", step(name, "N0")))
+    for inputs in ("natural", "phase_scrambled"):
+        shuffled = arm(inputs, "shuffled")
+        add(2, shuffled, above("true labels give a higher R² of W", less(arm(inputs), shuffled), 0.0))
+        add(2, shuffled, above_chance("W is above chance (N0)", step(shuffled, "N0")))
+    claim = "natural inputs are higher by 0.1 at least"
+    add(3, whitened, above(claim, less(natural, whitened), 0.1))
+    both = arm("iid", "shuffled")
+    add(4, both, not_above_chance("W is at chance (N0)", step(both, "N0")))
+    for name in ARMS:
+        add(5, name, not_above_chance("W is not above N3", step(name, "N3")))
+        memory = by_seed(nets, "memory", name, data=data)
+        add(6, name, below("memory of the start is below 0.25", memory, FORGOTTEN))
+    return parts
+
+
+def drawn(found: StudyRuns) -> Figure:
+    """A panel a data set, a row a kind of inputs, a colour a kind of labels."""
+    sets = list(dict.fromkeys(found.networks["data"]))
+    with style.styled():
+        figure = Figure(figsize=(0.8 + 4.1 * len(sets), 4.2))
+        panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
+        for panel, data in zip(panels, sets, strict=True):
+            marks.chance(panel, found.sweep.cells.iloc[0])
+            for row, kind in enumerate(INPUTS):
+                for number, (labels, colour) in enumerate(LABELLED.items()):
+                    at, name = row + 0.36 * (number - 0.5), arm(kind, labels)
+                    values = by_seed(found.networks, "value", name, data=data)
+                    spread = np.linspace(-0.09, 0.09, len(values))
+                    panel.plot(values, at + spread, "o", ms=3, alpha=0.4, color=colour, mew=0)
+                    marks.mean_of_shares(panel, values, at, colour)
+                    n3 = rung(found.ladder, name, "W", "N3", data=data)
+                    if n3 is not None and n3.n:
+                        panel.plot(n3.chance, at, "s", ms=7, mfc="none", mec="black", mew=1)
+            panel.set(title=data, xlim=(0, 1.02), xlabel="R² of the kernels W")
+            panel.set_yticks(range(len(INPUTS)), [kind.replace("_", "-") for kind in INPUTS])
+            panel.set_ylim(len(INPUTS) - 0.5, -0.5)
+            panel.grid(axis="y", visible=False)
+        for labels, colour in LABELLED.items():
+            panels[0].plot([], [], "D", ms=6, color=colour, label=f"{labels} labels")
+        panels[0].plot([], [], "s", ms=7, mfc="none", mec="black", ls="", label="image energies (N3)")
+        panels[0].fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
+        handles = panels[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=4 if len(sets) > 1 else 2)
+        figure.suptitle(f"{METRIC_WORDS[found.sweep.metric]}: kernels W", x=0.01, ha="left")
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(plan_report.main(__file__, answer))
