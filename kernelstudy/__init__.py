@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 from kernelstudy.system.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from kernelstudy import callbacks, initializers, plot, torch
     from kernelstudy.compare import compare
     from kernelstudy.conv import apply_bank, convolve, correlate
     from kernelstudy.conv.bands import spread
     from kernelstudy.handcrafted import bank, family, info, kernel, names, steer
     from kernelstudy.handcrafted.linear import as_matrix
+    from kernelstudy.recording.recorder import Recorder
+    from kernelstudy.report import report
+    from kernelstudy.runs.opening import open_run
 
 _PLACES = {
     "kernelstudy.handcrafted": ("bank", "family", "info", "kernel", "names", "steer"),
@@ -25,22 +29,33 @@ _PLACES = {
     "kernelstudy.conv": ("apply_bank", "convolve", "correlate"),
     "kernelstudy.conv.bands": ("spread",),
     "kernelstudy.compare": ("compare",),
+    "kernelstudy.recording.recorder": ("Recorder",),
+    "kernelstudy.report": ("report",),
+    "kernelstudy.runs.opening": ("open_run",),
 }
+_ROOMS = ("callbacks", "initializers", "plot", "torch")
 _PLACE_OF = {name: module for module, found in _PLACES.items() for name in found}
 
 __all__ = [
+    "Recorder",
     "apply_bank",
     "as_matrix",
     "bank",
+    "callbacks",
     "compare",
     "convolve",
     "correlate",
     "family",
     "info",
+    "initializers",
     "kernel",
     "names",
+    "open_run",
+    "plot",
+    "report",
     "spread",
     "steer",
+    "torch",
 ]
 
 
@@ -58,6 +73,8 @@ _settle_backend()
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"kernelstudy.{name}")
     if name not in _PLACE_OF:
         raise AttributeError(f"module 'kernelstudy' has no attribute {name!r}")
     module = importlib.import_module(_PLACE_OF[name])

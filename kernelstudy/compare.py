@@ -33,6 +33,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
     *,
     against: Any = None,
     start: Any = None,
+    as_: Literal["seeds"] | None = None,
     layer: str | None = None,
     layers: str | None = None,
     layout: str = "auto",
@@ -46,9 +47,13 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
 
     Args:
         weights: kernels (kh, kw, in, out), a torch or Flax module, a state dict or tree of
-            parameters, or the path of a file or directory of any format, or RUN[:arm[:seed[:step]]].
+            parameters, or the path of a file or directory of any format, or RUN[:arm[:seed[:step]]]; or a
+            list of several, which are set side by side.
         against: a second one, set beside the first.
-        start: the same network before training, for what training added (W - W0 and null model N1).
+        start: the same network before training, for what training added (W - W0 and null model N1); of
+            several networks, a list.
+        as_: 'seeds' takes the networks of a list as trained alike: inference is over networks, with tests
+            from six on.
         layer: its name; without one, the first convolution that sees the image.
         layers: 'all' measures every convolution instead, a row each; see `LayerSurvey`.
         layout: order of the stored axes, 'hwio', 'oihw' or 'ohwi', where it cannot be known.
@@ -69,16 +74,27 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
     """
     from kernelstudy.comparison import report
 
+    networks = list(weights) if isinstance(weights, list | tuple) else [weights]
+    networks += [] if against is None else [against]
+    if as_ not in (None, "seeds"):
+        raise ValueError(
+            f"as_: {as_!r} is not 'seeds'; one network over its steps is followed by kernelstudy.Recorder, "
+            "or by the command's --as steps"
+        )
+    if not networks:
+        raise ValueError("weights: the list is empty")
     if layers is not None:
         if layers != "all":
             raise ValueError(f"layers: {layers!r} is not 'all'; one layer is named by layer")
-        if any(given is not None for given in (layer, against, images, start)):
-            raise ValueError("layers='all' goes with no layer, against, start or images")
+        if any(given is not None for given in (layer, images, start, as_)) or len(networks) > 1:
+            raise ValueError(
+                "layers='all' goes with one network, no layer, against, start, as_ or images"
+            )
         from kernelstudy.comparison import all_layers
         from kernelstudy.weights import Limits
 
         return all_layers.survey(
-            weights,
+            networks[0],
             Limits(int(max_gib * 2**30)),
             report.CLASSICAL,
             layout=layout,
@@ -87,7 +103,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
             seed=seed,
         )
     return report.compare(
-        [weights] if against is None else [weights, against],
+        networks,
         layer=layer,
         layout=layout,
         bank=bank,
@@ -96,6 +112,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
         level=level,
         seed=seed,
         start=start,
+        alike=as_ == "seeds",
     )
 
 
@@ -106,14 +123,19 @@ def main(words: list[str] | None = None) -> int:
         options = _parser().parse_args(words)
         if not 0 < options.max_gib < 1e6:
             raise InputError(f"--max-gib: {options.max_gib:g} must be above 0")
-        sources = [options.weights, *([options.against] if options.against else [])]
+        sources = [*options.weights, *([options.against] if options.against else [])]
         if options.list:
             return _list(sources, options)
         _writable(options.out)
+        command = shlex.join(["python", "-m", "kernelstudy.compare", *words])
+        out = options.out or Path(f"compare-{_file_name(sources)}")
+        if options.as_ == "steps":
+            return _over_steps(options, out, command)
         comparison = compare(
             options.weights,
             against=options.against,
             start=options.start,
+            as_=options.as_,
             layer=options.layer,
             layers=options.layers,
             layout=options.layout,
@@ -123,10 +145,7 @@ def main(words: list[str] | None = None) -> int:
         )
         for line in comparison.introduction:
             print(printable(line), flush=True)
-        command = shlex.join(["python", "-m", "kernelstudy.compare", *words])
-        page = comparison.save(
-            options.out or Path(f"compare-{_file_name(sources)}"), command=command
-        )
+        page = comparison.save(out, command=command)
     except ValueError as error:
         return _tell(str(error))
     except BrokenPipeError:  # told by nobody: the reader has left
@@ -134,7 +153,7 @@ def main(words: list[str] | None = None) -> int:
     except OSError as error:
         return _tell(f"{error.filename or options.out}: {error.strerror or error}")
     except MemoryError:
-        return _tell(f"{options.weights} needs more memory than there is")
+        return _tell(f"{', '.join(options.weights)[:200]} needs more memory than there is")
     for line in comparison.sentences:
         print(printable(line))
     print(f"report: {page}")
@@ -149,8 +168,15 @@ def _parser() -> Parser:
     parser.add_argument(
         "weights",
         metavar="WEIGHTS",
+        nargs="+",
         help=".npy, .npz, safetensors, PyTorch, ONNX, Keras, TFLite, TensorFlow.js, Orbax or msgpack, told "
-        "apart by content; or RUN[:arm[:seed[:step]]]",
+        "apart by content; or RUN[:arm[:seed[:step]]]; several are set side by side, or taken --as ...",
+    )
+    parser.add_argument(
+        "--as",
+        dest="as_",
+        choices=("seeds", "steps"),
+        help="several WEIGHTS are networks trained alike (seeds), or checkpoints of one (steps)",
     )
     parser.add_argument("--layer", metavar="NAME", help="default: the first convolution")
     parser.add_argument(
@@ -170,7 +196,10 @@ def _parser() -> Parser:
     )
     parser.add_argument("--against", metavar="OTHER_WEIGHTS", help="a second layer beside it")
     parser.add_argument(
-        "--start", metavar="WEIGHTS", help="the same network before training: what training added"
+        "--start",
+        metavar="WEIGHTS",
+        nargs="+",
+        help="the same network before training: what training added; of several networks, one each",
     )
     parser.add_argument(
         "--images", metavar="DIR|DATASET", help="for image statistics, null model N3"
@@ -183,6 +212,32 @@ def _parser() -> Parser:
         help="most of a file in memory, GiB; default %(default)g",
     )
     return parser
+
+
+def _over_steps(options: Namespace, out: Path, command: str) -> int:
+    """Checkpoints of one network, as a run over its training."""
+    from kernelstudy.recording.checkpoints import record_files
+    from kernelstudy.runs.report import build
+    from kernelstudy.weights import Limits
+
+    for name in ("against", "start", "layers", "bank"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} does not go with --as steps")
+    if len(options.weights) < 2:
+        raise InputError("--as steps: give two checkpoints or more")
+    lines = record_files(
+        [Path(source) for source in options.weights],
+        out,
+        limits=Limits(int(options.max_gib * 2**30)),
+        layer=options.layer,
+        layout=options.layout,
+        images=options.images,
+        command=command,
+    )
+    for line in lines:
+        print(printable(line), flush=True)
+    print(f"report: {build(out)}")
+    return 0
 
 
 def _list(sources: list[str], options: Namespace) -> int:
@@ -204,6 +259,7 @@ def _writable(out: Path | None) -> None:
 
 def _file_name(sources: list[str]) -> str:
     stems = [Path(source.rstrip("/").split(":")[0]).name or "weights" for source in sources]
+    stems = stems if len(stems) < 3 else [stems[0], f"and{len(stems) - 1}"]
     return "-".join("".join(c if c.isalnum() or c in "._-" else "_" for c in s) for s in stems)
 
 

@@ -1,14 +1,44 @@
 """python -m kernelstudy.report RUN [RUN ...] [--out DIR]: a run's report, or one over many. Needs no JAX."""
 
+from __future__ import annotations
+
+import inspect
 import sys
+import types
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from kernelstudy.studies.sweep_report import report
+from kernelstudy.studies import sweep_report
 from kernelstudy.system import limits
 from kernelstudy.system.commandline import Parser, to_the_end
 from kernelstudy.system.errors import InputError, RunError, first_line, printable
+
+
+def report(
+    runs: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    allow_mixed: bool = False,
+) -> Path:
+    """Make the report of a run, one over several, or one of all that was recorded in a place.
+
+    Args:
+        runs: the directory of a run, of many, or of recordings (`kernelstudy.Recorder`); or several.
+        out: where to write; without it, the run's own directory, or one beside those of several.
+        allow_mixed: report on runs together though their versions or data differ.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        ValueError: the runs cannot be read, or do not belong together; the message is one sentence.
+    """
+    paths = [runs] if isinstance(runs, str | Path) else list(runs)
+    folder = None if out is None else Path(out)
+    return sweep_report.report([Path(path) for path in paths], out=folder, allow_mixed=allow_mixed)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -59,6 +89,16 @@ def main(words: list[str] | None = None) -> int:
     print(f"report: {printable(str(page))}")
     return 0
 
+
+class _Callable(types.ModuleType):
+    """This module as the function it is named after, whichever of the two an import has bound."""
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Path:
+        return report(*arguments, **settings)
+
+
+__signature__ = inspect.signature(report)
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(to_the_end(main))

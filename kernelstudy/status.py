@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kernelstudy import runs
+from kernelstudy.recording import points
 from kernelstudy.runs import lock, untrusted
 from kernelstudy.system.commandline import to_the_end
 from kernelstudy.system.errors import RunError, first_line, printable
@@ -109,7 +110,7 @@ def runs_of_command(overrides: list[str]) -> list[Path]:
 
 def runs_below(directory: Path, depth: int = 2) -> Iterator[Path]:
     """The run directories in `directory`, at most two levels down; links are not followed."""
-    if (directory / runs.CONFIG).exists():
+    if (directory / runs.CONFIG).exists() or points.is_recording(directory):
         yield directory
     elif depth:
         for entry in sorted(directory.iterdir()):
@@ -128,8 +129,11 @@ def status_of(run: Path) -> Status:
 
 
 def _status_of(run: Path) -> Status:
-    if not (run / runs.CONFIG).exists():
+    is_recording = points.is_recording(run)
+    if not is_recording and not (run / runs.CONFIG).exists():
         return Status(run, MISSING, why="not begun")
+    if is_recording and not runs.is_done(run):
+        return _recording_status(run)
     if runs.is_done(run):
         try:
             why = runs.stale(run)
@@ -148,6 +152,15 @@ def _status_of(run: Path) -> Status:
     if (run / runs.FAILED).exists():
         return Status(run, FAILED, steps, why=_reason(run))
     return Status(run, INTERRUPTED, steps, why="the same command goes on with it")
+
+
+def _recording_status(run: Path) -> Status:
+    """Of a training that somebody else's loop does: how many steps it takes is not known."""
+    logged, holder = points.steps(run), lock.holder(run)
+    last = f"last logged at step {logged[-1]:,}" if logged else "nothing logged yet"
+    if holder is not None:
+        return Status(run, RUNNING, why=f"recorded by {holder}; {last}")
+    return Status(run, INTERRUPTED, why=f"a recording, not closed; {last}; its report can be made")
 
 
 def _progress(run: Path) -> tuple[tuple[int, int] | None, float, float]:

@@ -435,3 +435,126 @@ def test_colour_filters_are_shown_in_colour(report):
     with pytest.raises(ValueError, match=r"must be .kh, kw, 3, out."):
         kernelstudy.compare(np.ones((3, 3, 1, 4))).kernels_rgb()
     assert (report / "figures" / "colour_0.png").stat().st_size > 1000
+
+
+def kernels_file(place: Path, name: str, kernels: np.ndarray) -> Path:
+    np.save(place / name, kernels.astype(np.float32))
+    return place / name
+
+
+def sobel_and_noise(seed: int, noise: float) -> np.ndarray:
+    bank = np.stack(list(kernelstudy.bank(["sobel_x", "sobel_y"], 3).values()) * 6)
+    kernels = bank / np.linalg.norm(bank, axis=(1, 2), keepdims=True)
+    kernels = kernels + noise * np.random.default_rng(seed).standard_normal(kernels.shape)
+    return kernels.transpose(1, 2, 0)[:, :, None, :]
+
+
+def test_several_networks_as_seeds(tmp_path, capsys):
+    paths = [kernels_file(tmp_path, f"s{i}.npy", sobel_and_noise(i, 0.05)) for i in range(6)]
+    words = [*paths, "--layout", "hwio", "--as", "seeds", "--out", tmp_path / "out"]
+    status, lines, error = run(capsys, *words)
+    assert (status, error) == (0, "")
+    assert (
+        lines[0]
+        == "networks: 6, taken as trained alike: s0.npy, s1.npy, s2.npy, s3.npy, s4.npy, s5.npy"
+    )
+    assert any("in 6 of 6 networks" in line for line in lines)
+    ladder = pd.read_csv(tmp_path / "out" / "tables" / "ladder.csv")
+    assert (ladder["n"] == 6).all()
+    assert len(pd.read_csv(tmp_path / "out" / "tables" / "kernels.csv")) == 72
+    # the verdict is that of the same kernels as seeds of a run
+    both = np.stack([np.load(path)[:, :, 0].transpose(2, 0, 1) for path in paths]).astype(float)
+    from kernelstudy.analysis import judge
+    from kernelstudy.analysis.ladder import derivative_plane
+
+    verdict = judge(both, plane=derivative_plane(3))
+    found = (
+        kernelstudy.compare([str(p) for p in paths], as_="seeds", layout="hwio").measured[0].verdict
+    )
+    assert found.tier == verdict.tier
+    status, _, error = run(
+        capsys, *paths[:5], "--layout", "hwio", "--as", "seeds", "--out", tmp_path / "five"
+    )
+    assert status == 0
+    assert "No tests over networks below 6" in (tmp_path / "five" / "report.md").read_text()
+
+
+def test_seeds_with_their_starts(tmp_path):
+    trained = [sobel_and_noise(i, 0.05) for i in range(6)]
+    starts = [np.random.default_rng(50 + i).standard_normal(trained[0].shape) for i in range(6)]
+    found = kernelstudy.compare(trained, start=starts, as_="seeds", layout="hwio")
+    assert "N1" in set(found.ladder["null"])
+    assert found.ladder.set_index("null").loc["N1", "n"] == 6
+    with pytest.raises(ValueError, match="2 starts of 6 networks"):
+        kernelstudy.compare(trained, start=starts[:2], as_="seeds", layout="hwio")
+
+
+def test_what_cannot_be_taken_together(tmp_path, capsys):
+    small = kernels_file(tmp_path, "a.npy", sobel_and_noise(0, 1))
+    large = kernels_file(tmp_path, "b.npy", np.random.default_rng(0).standard_normal((5, 5, 1, 12)))
+    for words, told in (
+        ([small, "--as", "seeds"], "two networks or more"),
+        ([small, large, "--as", "seeds"], "as seeds: the kernels of b.npy are (5, 5, 1, 12)"),
+        ([small, "--as", "steps"], "two checkpoints or more"),
+        ([small, large, "--as", "steps"], "its layer is (3, 3, 1, 12)"),
+        ([small, small, "--as", "steps", "--start", small], "--start does not go with --as steps"),
+        ([small, large, "--layers", "all"], "goes with one network"),
+    ):
+        status, _, error = run(capsys, *words, "--layout", "hwio", "--out", tmp_path / "out")
+        assert status == 2, words
+        assert told in error
+        assert error.count("\n") == 1
+    with pytest.raises(ValueError, match="empty"):
+        kernelstudy.compare([])
+    with pytest.raises(ValueError, match="Recorder"):
+        kernelstudy.compare([small, small], as_="steps")
+
+
+def test_several_networks_side_by_side(tmp_path):
+    found = kernelstudy.compare([sobel_and_noise(i, 0.1) for i in range(3)], layout="hwio")
+    assert found.kernels["network"].unique().tolist() == [
+        "kernels (1)",
+        "kernels (2)",
+        "kernels (3)",
+    ]
+    assert len(repr(found)) < 600
+    html = found._repr_html_()
+    assert "data:image/png;base64," in html
+    assert len(re.findall("<table", html)) == 1
+
+
+def test_checkpoints_as_steps(tmp_path, capsys):
+    steps = [0, 50, 1000]
+    paths = [
+        kernels_file(tmp_path, f"run3-epoch{i}-step{step}.npy", sobel_and_noise(7, 2 / (1 + step)))
+        for i, step in enumerate(steps)
+    ]
+    words = [*paths[::-1], "--layout", "hwio", "--as", "steps", "--out", tmp_path / "out"]
+    status, lines, error = run(capsys, *words)
+    assert (status, error) == (0, "")
+    assert "the numbers after 'step' in their names" in lines[1]
+    trained = kernelstudy.open_run(tmp_path / "out", measures=True)
+    assert trained["step"].values.tolist() == steps
+    for row, path in enumerate(paths):
+        np.testing.assert_array_equal(trained["kernel"].values[0, 0, row], np.load(path))
+    assert trained["r2_sobel_centered"].values[0, 0, -1] > 0.99
+    assert (tmp_path / "out" / "report.html").exists()
+    assert 'id="explorer-data"' in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "steps"),
+    [
+        (["ckpt_10.pt", "ckpt_2.pt"], [10, 2]),
+        (["epoch=0-step=100.ckpt", "epoch=1-step=200.ckpt"], [100, 200]),
+        (["model_v2_epoch_3.pth", "model_v2_epoch_7.pth"], [3, 7]),
+        (["first.pt", "last.pt"], [0, 1]),
+        (["a1.pt", "b2.pt"], [0, 1]),
+        (["checkpoint-500", "checkpoint-1000"], [500, 1000]),
+        (["s1-2.pt", "s1-2.pt"], [0, 1]),
+    ],
+)
+def test_steps_are_taken_from_names_or_order(names, steps):
+    from kernelstudy.recording.checkpoints import steps_of
+
+    assert steps_of(names)[0] == steps

@@ -35,15 +35,15 @@ def answer(found: StudyRuns) -> Answer:
             Drawn(
                 "differences",
                 "Accuracy less that of the learned first layer, paired by seed",
-                "Percentage points of all 10,000 test images at step 800, with their 95% interval over networks; "
-                "below 0: worse than learned.",
+                "Percentage points of all 10,000 test images at step 800, with their 95% interval over "
+                "networks; below 0: worse than learned.",
                 drawn(grid),
             )
         ],
         readings=["'Costs less than', 'within' and 'below' a bound are in points of accuracy."],
         limits=[
-            "One data set of small grey images, 3 x 3 kernels, one learning rate and one decay, tuned for none of "
-            "the arms; decay acts on the deeper layers, too.",
+            "One data set of small grey images, 3 x 3 kernels, one learning rate and one decay, tuned for "
+            "none of the arms; decay acts on the deeper layers, too.",
             "Every size is one subset of the images, shared by all networks: intervals are over seeds alone.",
         ],
     )
@@ -61,9 +61,21 @@ def tested(nets: pd.DataFrame) -> list[Claim]:
     for width in WIDTHS:
         cost = points(LEARNED, RANDOM, FULL, width)
         if width < 16:
-            add(1, FULL, width, RANDOM, above("a frozen random layer costs more than 1.5 points", cost, 1.5))
+            add(
+                1,
+                FULL,
+                width,
+                RANDOM,
+                above("a frozen random layer costs more than 1.5 points", cost, 1.5),
+            )
         else:
-            add(1, FULL, width, RANDOM, below("a frozen random layer costs less than 1.5 points", cost, 1.5))
+            add(
+                1,
+                FULL,
+                width,
+                RANDOM,
+                below("a frozen random layer costs less than 1.5 points", cost, 1.5),
+            )
     for width, size in itertools.product((16, 64), SIZES):
         claim = "frozen hand-crafted kernels are within 1 point of learned ones"
         add(2, size, width, FROZEN, within(claim, points(FROZEN, LEARNED, size, width), 1.0))
@@ -85,7 +97,9 @@ def compared(nets: pd.DataFrame) -> pd.DataFrame:
         learned = by_seed(nets, "accuracy", LEARNED, size=size, width=width)
         if len(points):
             low, high = bootstrap_t_interval(points)
-            rows.append((size, width, arm, len(points), points.mean(), low, high, float(np.mean(learned))))
+            rows.append(
+                (size, width, arm, len(points), points.mean(), low, high, float(np.mean(learned)))
+            )
     names = ["size", "width", "arm", "n", "points", "low", "high", "learned_accuracy"]
     return pd.DataFrame(rows, columns=names)
 
@@ -102,7 +116,13 @@ def drawn(grid: pd.DataFrame) -> Figure:
                 at = [WIDTHS.index(w) + 0.17 * (number - 1.5) for w in mine["width"]]
                 ends = [mine["points"] - mine["low"], mine["high"] - mine["points"]]
                 panel.errorbar(
-                    at, mine["points"], ends, fmt="D", ms=6, color=style.colour_of(number), label=words
+                    at,
+                    mine["points"],
+                    ends,
+                    fmt="D",
+                    ms=6,
+                    color=style.colour_of(number),
+                    label=words,
                 )
             panel.set_xticks(range(len(WIDTHS)), [f"width {w}" for w in WIDTHS])
             panel.set(title=f"{size:,} training images", xlim=(-0.5, len(WIDTHS) - 0.5))

@@ -39,8 +39,9 @@ def answer(found: StudyRuns) -> Answer:
             Drawn(
                 "kernels",
                 "R² of the kernels W by inputs and labels, beside chance and image energies",
-                "Dots: networks; diamonds: means with their 95% interval; squares: the same kernels with random "
-                "signs on the images' axes, or random phases (N3). Grey: networks of random kernels (N0).",
+                "Dots: networks; diamonds: means with their 95% interval; squares: the same kernels with "
+                "random signs on the images' axes, or random phases (N3). Grey: networks of random "
+                "kernels (N0).",
                 drawn(found),
             ),
         ],
@@ -50,8 +51,8 @@ def answer(found: StudyRuns) -> Answer:
             "An arm's N3 is on the axes of the images that it sees itself, scrambled or whitened as they are.",
         ],
         limits=[
-            "One architecture, 3 x 3 kernels, AdamW with one learning rate and one decay, 2,000 steps, two sets of "
-            "grey images.",
+            "One architecture, 3 x 3 kernels, AdamW with one learning rate and one decay, 2,000 steps, two "
+            "sets of grey images.",
             "Networks of one arm share the training images: intervals are over seeds, not over data sets.",
         ],
     )
@@ -70,12 +71,20 @@ def tested(found: StudyRuns, data: str) -> list[Claim]:
         return paired(nets, "value", one, other, data=data)
 
     natural, scrambled, whitened, permuted, iid = (arm(inputs) for inputs in INPUTS)
-    add(1, scrambled, within("R² of W is within 0.15 of natural inputs'", less(scrambled, natural), 0.15))
+    add(
+        1,
+        scrambled,
+        within("R² of W is within 0.15 of natural inputs'", less(scrambled, natural), 0.15),
+    )
     for name in (iid, permuted):
         add(1, name, not_above_chance("W is at chance (N0)", step(name, "N0")))
     for inputs in ("natural", "phase_scrambled"):
         shuffled = arm(inputs, "shuffled")
-        add(2, shuffled, above("true labels give a higher R² of W", less(arm(inputs), shuffled), 0.0))
+        add(
+            2,
+            shuffled,
+            above("true labels give a higher R² of W", less(arm(inputs), shuffled), 0.0),
+        )
         add(2, shuffled, above_chance("W is above chance (N0)", step(shuffled, "N0")))
     claim = "natural inputs are higher by 0.1 at least"
     add(3, whitened, above(claim, less(natural, whitened), 0.1))
@@ -112,7 +121,9 @@ def drawn(found: StudyRuns) -> Figure:
             panel.grid(axis="y", visible=False)
         for labels, colour in LABELLED.items():
             panels[0].plot([], [], "D", ms=6, color=colour, label=f"{labels} labels")
-        panels[0].plot([], [], "s", ms=7, mfc="none", mec="black", ls="", label="image energies (N3)")
+        panels[0].plot(
+            [], [], "s", ms=7, mfc="none", mec="black", ls="", label="image energies (N3)"
+        )
         panels[0].fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower center", ncols=4 if len(sets) > 1 else 2)

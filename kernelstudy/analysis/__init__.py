@@ -1,5 +1,6 @@
 """Measures of kernels, the ladder of chance, and inference over networks. NumPy and SciPy only."""
 
+from .dog import DogFit, dog_fit
 from .fits import GaborFit, GaussianDerivativeFit, gabor_fit, gaussian_derivative_fit
 from .gradients import (
     OPERATORS,
@@ -38,6 +39,7 @@ from .nulls import (
     phase_scrambled,
     r2_distribution,
 )
+from .opponency import Opponency, layer_opponency, opponent_shares
 from .population import PopulationA, PopulationInterval, population_a, population_a_interval
 from .sectors import SECTORS, sector_energies, sector_growth, sector_products, sectors
 from .similarity import (
@@ -62,11 +64,13 @@ __all__ = [
     "BestMatch",
     "ColourSpatial",
     "DerivativeFit",
+    "DogFit",
     "GaborFit",
     "GaussianDerivativeFit",
     "Kind",
     "Memory",
     "Naming",
+    "Opponency",
     "PopulationA",
     "PopulationInterval",
     "Rung",
@@ -88,6 +92,7 @@ __all__ = [
     "count_kinds",
     "covariance_matched",
     "derivative_fit",
+    "dog_fit",
     "energy_profile",
     "explained_variance",
     "filter_kl",
@@ -99,6 +104,7 @@ __all__ = [
     "judge",
     "kind_of",
     "kinds_by_chance",
+    "layer_opponency",
     "live_kernels",
     "match_seeds",
     "max_statistic",
@@ -108,6 +114,7 @@ __all__ = [
     "movement",
     "name_operator",
     "new_part",
+    "opponent_shares",
     "orthogonality",
     "patch_pca",
     "permutation_p",

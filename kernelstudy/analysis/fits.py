@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 
 from .arrays import ROUNDING, as_square, unit_rows
 from .nulls import isotropic
+from .varpro import Fit, fit
 
 
 class GaussianDerivativeFit(NamedTuple):
@@ -43,7 +42,8 @@ class GaborFit(NamedTuple):
     p: np.ndarray
 
 
-def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+def grid_of(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of every tap from the middle one, each (size^2,)."""
     axis = np.arange(size) - (size - 1) / 2
     y, x = np.meshgrid(axis, axis, indexing="ij")
     return x.ravel(), y.ravel()
@@ -52,7 +52,7 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=32)
 def _derivative_planes(size: int, orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Sigmas (s,) and orthonormal bases (s, size^2, m) of the sampled Gaussian derivatives."""
-    x, y = _grid(size)
+    x, y = grid_of(size)
     sigmas = np.geomspace(0.4, size / 2, 81)
     planes = []
     for sigma in sigmas:
@@ -104,68 +104,44 @@ def gaussian_derivative_fit(
     zero = np.isnan(unit).any(axis=-1)
     r2, sigma = _best_plane(np.nan_to_num(unit), sigmas, planes)
     null, _ = _best_plane(unit_rows(isotropic(draws, size, seed)), sigmas, planes)
-    p = _p_of(r2, null)
+    p = p_of(r2, null)
     return GaussianDerivativeFit(*(np.where(zero, np.nan, v) for v in (r2, sigma, p)))
 
 
-def _gabor_pair(parameters: np.ndarray, x: np.ndarray, y: np.ndarray):
-    """Even and odd Gabor on taps x, y; x0, y0, log sigma, log aspect, theta, frequency."""
-    x0, y0, log_sigma, log_aspect, theta, frequency = parameters
-    c, s = np.cos(theta), np.sin(theta)
-    along, across = (x - x0) * c + (y - y0) * s, (y - y0) * c - (x - x0) * s
-    sigma = np.exp(log_sigma)
-    envelope = np.exp(-((along / sigma) ** 2 + (across / (sigma * np.exp(log_aspect))) ** 2) / 2)
-    wave = 2 * np.pi * frequency * along
-    return envelope * np.cos(wave), envelope * np.sin(wave)
+def _gabor_functions(parameters: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Even and odd Gabor (n, 2, taps) on taps x, y; of x0, y0, log sigma, log aspect, theta, frequency."""
+    return _gabor_plane(parameters, x, y)[0]
 
 
-def _gabor_loss(
-    parameters: np.ndarray, unit: np.ndarray, x: np.ndarray, y: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Minus the share of a unit kernel in the span of the pair, and its gradient.
-
-    With the projection P on the pair G and its coefficients c, d(u' P u) = 2 u' (1 - P) dG c
-    (variable projection: Golub & Pereyra 1973).
-    """
-    x0, y0, log_sigma, log_aspect, theta, frequency = parameters
-    even, odd = _gabor_pair(parameters, x, y)
-    a, b = unit @ even, unit @ odd
-    ee, oo, eo = even @ even, odd @ odd, even @ odd
-    rest = oo - eo * eo / ee
-    c_odd = (b - a * eo / ee) / rest if rest > 1e-9 * ee else 0.0
-    c_even = (a - c_odd * eo) / ee
-    shown, turned = c_even * even + c_odd * odd, c_odd * even - c_even * odd
+def _gabor_plane(
+    parameters: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`_gabor_functions`, and their derivatives (n, 6, 2, taps)."""
+    x0, y0, log_sigma, log_aspect, theta, frequency = parameters.T[..., None]
     c, s = np.cos(theta), np.sin(theta)
     along, across = (x - x0) * c + (y - y0) * s, (y - y0) * c - (x - x0) * s
     u, v = along * np.exp(-2 * log_sigma), across * np.exp(-2 * (log_sigma + log_aspect))
-    # of the envelope's logarithm along x0, y0, log sigma, log aspect, theta
-    envelope = np.stack(
-        [u * c - v * s, u * s + v * c, u * along + v * across, v * across, v * along - u * across]
-    )
-    left, wave = unit - shown, 2 * np.pi * frequency
-    moved = left * turned  # what a shift of the wave's phase does
-    slope = np.append(envelope @ (left * shown), 2 * np.pi * (along @ moved))
-    total = moved.sum()
-    slope[[0, 1, 4]] += -wave * c * total, -wave * s * total, wave * (across @ moved)
-    return -float(a * c_even + b * c_odd), -2 * slope
+    envelope = np.exp(-(u * along + v * across) / 2)
+    turns = 2 * np.pi * frequency
+    pair = np.stack([envelope * np.cos(turns * along), envelope * np.sin(turns * along)], axis=1)
+    turned = np.stack([-pair[:, 1], pair[:, 0]], axis=1)  # what a shift of the wave's phase does
+    still = np.zeros_like(along)
+    # of the envelope's logarithm, and of the wave's phase
+    grows = [u * c - v * s, u * s + v * c, u * along + v * across, v * across]
+    grows = np.stack([*grows, v * along - u * across, still], axis=1)
+    shifts = [still - turns * c, still - turns * s, still, still]
+    shifts = np.stack([*shifts, turns * across, 2 * np.pi * along], axis=1)
+    return pair, grows[:, :, None] * pair[:, None] + shifts[:, :, None] * turned[:, None]
 
 
 @lru_cache(maxsize=8)
-def _gabor_starts(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Starting parameters (s, 6) and their planes (s, size^2, 2)."""
-    starts = np.array(
-        [
-            (x, y, np.log(sigma), 0.0, theta, frequency)
-            for x in (-0.15 * size, 0.0, 0.15 * size)
-            for y in (-0.15 * size, 0.0, 0.15 * size)
-            for sigma in (0.15 * size, 0.25 * size, 0.4 * size)
-            for theta in np.arange(8) * np.pi / 8
-            for frequency in (0.5 / size, 1 / size, 1.7 / size, 2.5 / size)
-            if frequency < 0.45
-        ]
-    )
-    pairs = (np.stack(_gabor_pair(s, *_grid(size)), axis=1) for s in starts)
-    return starts, np.stack([np.linalg.qr(pair)[0] for pair in pairs])
+def _gabor_starts(size: int) -> np.ndarray:
+    """Starting parameters (s, 6)."""
+    places, sigmas = (-0.15 * size, 0.0, 0.15 * size), (0.15 * size, 0.25 * size, 0.4 * size)
+    frequencies = [f / size for f in (0.5, 1, 1.7, 2.5) if f / size < 0.45]
+    angles = np.arange(8) * np.pi / 8
+    grid = itertools.product(places, places, np.log(sigmas), [0.0], angles, frequencies)
+    return np.array(list(grid))
 
 
 def gabor_planes(size: int) -> np.ndarray:
@@ -179,87 +155,57 @@ def gabor_planes(size: int) -> np.ndarray:
     grid = itertools.product(
         places, places, (0.2, 0.28, 0.4), np.arange(12) * np.pi / 12, frequencies
     )
-    taps = _grid(size)
-    return np.array(
-        [
-            _gabor_pair(np.array([x, y, np.log(s * size), 0.0, t, f]), *taps)
-            for x, y, s, t, f in grid
-        ]
-    )
+    parameters = [(x, y, np.log(s * size), 0.0, t, f) for x, y, s, t, f in grid]
+    return _gabor_functions(np.array(parameters), *grid_of(size))
 
 
-def _fit_one(unit: np.ndarray, size: int, refine: int) -> tuple[float, np.ndarray]:
-    starts, planes = _gabor_starts(size)
-    x, y = _grid(size)
-    r2 = np.sum(np.einsum("i,sij->sj", unit, planes) ** 2, axis=1)
-    bounds = [(-0.4 * size, 0.4 * size)] * 2 + [
-        (np.log(0.5), np.log(size)),
-        (np.log(0.4), np.log(2.5)),
-        (-np.pi, 2 * np.pi),
-        (0.1 / size, 0.5),
-    ]
-    with (
-        warnings.catch_warnings()
-    ):  # SciPy clips a step that rounding puts past a bound, and says so
-        warnings.filterwarnings("ignore", "Values in x were outside bounds", RuntimeWarning)
-        found = [
-            scipy.optimize.minimize(
-                _gabor_loss,
-                starts[i],
-                args=(unit, x, y),
-                jac=True,
-                bounds=bounds,
-                method="SLSQP",  # L-BFGS-B waits for threads in its 6 x 6 algebra: ten times as long
-                options={"ftol": 1e-9},
-            )
-            for i in np.argsort(r2)[::-1][:refine]
-        ]
-    best = min(found, key=lambda result: result.fun)
-    return -float(best.fun), best.x
+def _fit_gabor(unit: np.ndarray, size: int, refine: int) -> Fit:
+    x, y = grid_of(size)
+    reach = 0.4 * size
+    low = [-reach, -reach, np.log(0.5), np.log(0.4), -np.inf, 0.1 / size]
+    high = [reach, reach, np.log(size), np.log(2.5), np.inf, 0.5]
+    bounds = np.array([low, high])
+    return fit(lambda at: _gabor_plane(at, x, y), unit, _gabor_starts(size), bounds, refine)
 
 
 @lru_cache(maxsize=8)
 def _gabor_null(size: int, draws: int, seed: int, refine: int) -> np.ndarray:
-    noise = unit_rows(isotropic(draws, size, seed))
-    return np.array([_fit_one(unit, size, refine)[0] for unit in noise])
+    return _fit_gabor(unit_rows(isotropic(draws, size, seed)), size, refine).r2
 
 
 def gabor_fit(kernels: ArrayLike, *, draws: int = 200, seed: int = 0, refine: int = 3) -> GaborFit:
-    """The Gabor function nearest to each kernel: variable projection, SLSQP (Kraft 1988), a grid of starts.
+    """The Gabor function nearest to each kernel: variable projection, a grid of starts.
 
     kernels: (..., k, k), k >= 5 (ValueError) -> `GaborFit`, each entry (...); NaN for a zero
     kernel. Amplitude and phase are solved for exactly; centre, sigma, aspect, direction and
-    frequency by scipy.optimize from the `refine` best of some hundred starts. p = (1+b)/(1+B) from
-    `draws` isotropic kernels fitted the same way (0: no p, faster): eight free numbers fit about
-    half of 5x5 noise, so R2 means nothing without it. Some 20 ms a kernel, and once for every null
-    kernel. Source: Daugman 1985. Blind to: several waves in one kernel; below half a cycle
-    in the envelope, frequency and sigma trade off against each other.
+    frequency by Levenberg and Marquardt's method from the `refine` best of some hundred starts. p =
+    (1+b)/(1+B) from `draws` isotropic kernels fitted the same way (0: no p): eight free numbers fit
+    about half of 5x5 noise, so R2 means nothing without it. Source: Daugman 1985. Blind to: several
+    waves in one kernel; below half a cycle in the envelope, frequency and sigma trade off against
+    each other.
     """
     kernels = as_square(kernels)
     size = kernels.shape[-1]
     _check_fit(size, max(draws, 1))
     unit = unit_rows(kernels).reshape(-1, size * size)
-    out = np.full((len(unit), 9), np.nan)
-    for i, row in enumerate(unit):
-        if np.isnan(row).any():
-            continue
-        r2, best = _fit_one(row, size, refine)
-        x, y, log_sigma, log_aspect, theta, frequency = best
-        pair = np.stack(_gabor_pair(best, *_grid(size)), axis=1)
-        even, odd = np.linalg.lstsq(pair, row, rcond=None)[0]
-        turned = int(np.floor(theta / np.pi))  # half a turn mirrors the wave, that is its odd part
+    out = np.full((9, len(unit)), np.nan)
+    live = ~np.isnan(unit).any(axis=1)
+    if live.any():
+        found = _fit_gabor(unit[live], size, refine)
+        x, y, log_sigma, log_aspect, theta, frequency = found.parameters.T
+        even, odd = found.weights.T
+        turned = np.floor(theta / np.pi)  # half a turn mirrors the wave, that is its odd part
         phase = np.arctan2(-odd * (-1) ** turned, even)
-        out[i] = (
-            *(r2, theta - turned * np.pi, frequency, np.exp(log_sigma), np.exp(log_aspect)),
-            *(phase, x, y, np.nan),
-        )
-    if draws:
-        p = _p_of(out[:, 0], _gabor_null(size, draws, seed, refine))
-        out[:, 8] = np.where(np.isnan(out[:, 0]), np.nan, p)
-    return GaborFit(*out.T.reshape(9, *kernels.shape[:-2]))
+        direction = np.minimum(theta - turned * np.pi, np.nextafter(np.pi, 0))  # rounding, below 0
+        shape = (found.r2, direction, frequency, np.exp(log_sigma), np.exp(log_aspect))
+        out[:8, live] = (*shape, phase, x, y)
+        if draws:
+            out[8, live] = p_of(found.r2, _gabor_null(size, draws, seed, refine))
+    return GaborFit(*out.reshape(9, *kernels.shape[:-2]))
 
 
-def _p_of(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+def p_of(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """(1+b)/(1+B), b of the B in `null` as large as each observed one."""
     null = np.sort(null)
     return (1 + len(null) - np.searchsorted(null, observed - ROUNDING)) / (1 + len(null))
 

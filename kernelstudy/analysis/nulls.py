@@ -40,11 +40,27 @@ def r2_distribution(k: int, d: int):
 def r2_tail(r2: ArrayLike, k: int, d: int) -> np.ndarray:
     """P(share >= r2) under `r2_distribution(k, d)`, (...) -> (...): its `sf`.
 
-    By the special function alone: scipy.stats takes as long to import as a report to measure.
+    This and the next two by special functions alone: scipy.stats takes half a second to import.
     """
     if not 0 < k < d:
         raise ValueError(f"r2_tail needs 0 < k < d, not k={k}, d={d}")
     return np.asarray(scipy.special.betaincc(k / 2, (d - k) / 2, np.clip(r2, 0, 1)))
+
+
+def r2_quantile(q: ArrayLike, k: int, d: int) -> np.ndarray:
+    """The shares below which `r2_distribution(k, d)` has probability q, (...) -> (...): its `ppf`."""
+    if not 0 < k < d:
+        raise ValueError(f"r2_quantile needs 0 < k < d, not k={k}, d={d}")
+    return np.asarray(scipy.special.betaincinv(k / 2, (d - k) / 2, q))
+
+
+def r2_sample(
+    shape: int | tuple[int, ...], k: int, d: int, rng: np.random.Generator | int
+) -> np.ndarray:
+    """Draws from `r2_distribution(k, d)`: its `rvs`."""
+    if not 0 < k < d:
+        raise ValueError(f"r2_sample needs 0 < k < d, not k={k}, d={d}")
+    return np.random.default_rng(rng).beta(k / 2, (d - k) / 2, shape)
 
 
 def permute_taps(kernels: ArrayLike, rng: np.random.Generator | int) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -45,23 +48,25 @@ def summary(analysis: xr.Dataset) -> pd.DataFrame:
     names += _PLAIN
     for name in names:
         if name in analysis:
-            for arm, step, values in _cells(analysis[name]):
-                low, high = bootstrap_t_interval(values, support=support_of(name))
+            interval = partial(bootstrap_t_interval, support=support_of(name))
+            for arm, step, values, low, high in _with(interval, analysis[name]):
                 rows.append((arm, step, name, len(values), values.mean(), low, high))
-    kept = (~analysis["diverged"]).sum("seed")
+    kept = (~analysis["diverged"]).sum("seed").values
     for name in (prefix + "a_pop" for prefix in PREFIXES.values()):
         if name not in analysis:
             continue
-        for arm in analysis["arm"].values:
-            for step in analysis["step"].values:
-                at = {"arm": arm, "step": step}
-                value, low, high = (
-                    float(analysis[name + end].sel(at)) for end in ("", "_low", "_high")
-                )
-                if not bool(analysis[f"{name}_resolved"].sel(at)):
-                    low = high = np.nan
-                if not np.isnan(value):
-                    rows.append((arm, step, name, int(kept.sel(arm=arm)), value, low, high))
+        at = ("arm", "step")
+        value, low, high = (
+            analysis[name + end].transpose(*at).values for end in ("", "_low", "_high")
+        )
+        low, high = (
+            np.where(analysis[f"{name}_resolved"].transpose(*at), v, np.nan) for v in (low, high)
+        )
+        for i, arm in enumerate(analysis["arm"].values):
+            for j, step in enumerate(analysis["step"].values):
+                if not np.isnan(value[i, j]):
+                    row = int(kept[i]), float(value[i, j]), float(low[i, j]), float(high[i, j])
+                    rows.append((arm, step, name, *row))
     return _in_order(pd.DataFrame(rows, columns=SUMMARY_COLUMNS), analysis)
 
 
@@ -81,7 +86,7 @@ def tests(analysis: xr.Dataset) -> pd.DataFrame:
         expected = analysis["null_mean"].sel(measure=measure, drop=True)
         for name in (prefix + measure for prefix in PREFIXES.values()):
             for null, reference in (("N0", expected), ("N1", initial)):
-                for arm, step, values, low, high, p in _tested(analysis[name] - reference):
+                for arm, step, values, low, high, p in _with(_test, analysis[name] - reference):
                     if null == "N0" or step > 0:
                         row = arm, step, name, null, len(values), values.mean(), low, high, p
                         rows.append((*row, np.nan))
@@ -91,19 +96,28 @@ def tests(analysis: xr.Dataset) -> pd.DataFrame:
     return _in_order(table, analysis)
 
 
-def _tested(differences: xr.DataArray):
-    """(arm, step, finite values over seeds, interval, p) of every cell that has any; cells with as many
-    values are tested at once."""
-    cells = list(_cells(differences))
-    found: list[tuple[float, ...]] = [(np.nan,) * 3] * len(cells)
-    for n in {len(values) for *_, values in cells}:
-        places = [i for i, (*_, values) in enumerate(cells) if len(values) == n]
+def _test(differences: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Interval and p of differences (n, cells)."""
+    n, cells = differences.shape
+    p = mean_test(differences) if n >= FEWEST else np.full(cells, np.nan)
+    return *bootstrap_t_interval(differences), p
+
+
+def _with(
+    function: Callable[[np.ndarray], tuple[np.ndarray, ...]], values: xr.DataArray
+) -> list[tuple]:
+    """(arm, step, finite values over seeds, and what `function` says of them) of every cell that has any.
+
+    `function`: of (n, cells) gives arrays (cells,); cells with as many values are given to it at once.
+    """
+    cells = list(_cells(values))
+    found: list[tuple[float, ...]] = [()] * len(cells)
+    for n in {len(finite) for *_, finite in cells}:
+        places = [i for i, (*_, finite) in enumerate(cells) if len(finite) == n]
         together = np.stack([cells[i][2] for i in places], axis=1)
-        low, high = bootstrap_t_interval(together)
-        p = mean_test(together) if n >= FEWEST else np.full(len(places), np.nan)
-        for i, *of_cell in zip(places, low, high, p, strict=True):
+        for i, *of_cell in zip(places, *function(together), strict=True):
             found[i] = tuple(of_cell)
-    return [(*cell, *ends) for cell, ends in zip(cells, found, strict=True)]
+    return [(*cell, *of_cell) for cell, of_cell in zip(cells, found, strict=True)]
 
 
 def ladder(verdicts: dict[tuple[str, str], Verdict]) -> pd.DataFrame:

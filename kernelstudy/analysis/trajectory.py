@@ -31,6 +31,7 @@ from .population import population_a_interval
 from .sectors import SECTORS, network_growth
 from .similarity import colour_spatial, cosine
 from .theory import a_pca
+from .variables import PATCHES
 from .verdict import Verdict, as_family, judge
 
 # By (arm, 'W', 'update' or 'new').
@@ -66,8 +67,9 @@ def measure_trajectory(
     Returns, for W, with `delta_` for W - W0 and with `new_` for the new part (NaN where there is none,
     or the network diverged): the `SHAPE_MEASURES` (arm, seed, step); abs_cos and abs_cos_centered (arm, seed,
     step, entry), means over live kernels; a_pop, a_pop_low, a_pop_high, a_pop_gap, a_pop_resolved,
-    a_pop_reason (arm, step) over networks and a_pca of the images, for 3 x 3; movement, memory,
-    cos_start, start_left (`memory_of_start`), train_loss, test_accuracy (arm, seed, step); `network_growth`
+    a_pop_reason (arm, step) over networks and a_pca of the images (NaN where none are known), for
+    3 x 3; movement, memory, cos_start, start_left (`memory_of_start`), train_loss, test_accuracy (arm, seed,
+    step); `network_growth`
     (arm, seed, step, sector); live_kernels (arm, seed, step); kinds (arm, seed, step, kind), how many
     live kernels are of each kind; and N0 as null_mean, null_low,
     null_high (measure).
@@ -107,7 +109,9 @@ def measure_trajectory(
     found["diverged"] = (("arm", "seed"), ~kept)
     if size == 3:
         first = _of_arm(trajectory, 0)
-        found["a_pca"] = ((), a_pca(first["patch_eigenvalue"], _patch_axes(first)))
+        axes = _patch_axes(first)
+        a = np.nan if axes is None else a_pca(first["patch_eigenvalue"], axes)
+        found["a_pca"] = ((), a)
     coords = {name: trajectory[name] for name in net}
     coords |= {"entry": list(bank), "sector": list(SECTORS), "kind": list(ALL_KINDS)}
     return xr.merge([xr.Dataset(found, coords=coords), isotropic_chance(size, channels, bank)])
@@ -175,11 +179,14 @@ def _final_layers(
 
 def _of_arm(trajectory: xr.Dataset, row: int) -> xr.Dataset:
     """What belongs to the images that arm `row` sees; where all see the same it has no axis of arms."""
-    return trajectory[["patch_eigenvalue", "patch_basis"]].isel(arm=row, missing_dims="ignore")
+    names = [name for name in PATCHES if name in trajectory]
+    return trajectory[names].isel(arm=row, missing_dims="ignore")
 
 
-def _patch_axes(trajectory: xr.Dataset) -> np.ndarray:
-    """The images' principal patch axes as (k*k, k*k), a row each."""
+def _patch_axes(trajectory: xr.Dataset) -> np.ndarray | None:
+    """The images' principal patch axes as (k*k, k*k), a row each; None of a recording without images."""
+    if "patch_basis" not in trajectory:
+        return None
     axes = trajectory["patch_basis"].transpose("component", "ky", "kx").values
     return axes.reshape(len(axes), -1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,13 +29,16 @@ ALWAYS = {
     "train_loss": Variable(NET, "f"),
     "test_accuracy": Variable(NET, "f"),
     "diverged": Variable(("arm", "seed"), "b"),
-    "patch_eigenvalue": Variable(("component",), "f", by_arm=True),
-    "patch_basis": Variable(("component", "ky", "kx"), "f", by_arm=True),
     "arm": Variable(("arm",), "U"),
     "seed": Variable(("seed",), "iu"),
     "step": Variable(("step",), "iu"),
 }
 VALIDATION = {"val_accuracy": Variable(NET, "f")}
+# Principal axes of the images' patches: of every run, and of recordings that were given images.
+PATCHES = {
+    "patch_eigenvalue": Variable(("component",), "f", by_arm=True),
+    "patch_basis": Variable(("component", "ky", "kx"), "f", by_arm=True),
+}
 
 # Where layers were watched: of each layer {i} (1, 2, ...), and of those from the second on.
 _OF_LAYER = {
@@ -64,6 +68,50 @@ SUBJECTS = {
 }
 
 
+# Long name and unit of every variable, of those of layer {i} with their number.
+_WORDS = {
+    "kernel": ("kernels of the first layer", "1"),
+    "train_loss": ("training loss, mean since the log point before", "nat"),
+    "test_accuracy": ("share of test images classified correctly", "1"),
+    "val_accuracy": ("share of validation images classified correctly", "1"),
+    "diverged": ("whether a loss or a weight was not finite", "1"),
+    "patch_eigenvalue": ("variance of the images' patches along each principal axis", "1"),
+    "patch_basis": ("principal axes of the images' patches", "1"),
+    "arm": ("condition", ""),
+    "seed": ("network of an arm", ""),
+    "step": ("training step", "step"),
+    "feature_map_{i}": ("feature maps of layer {i} for the probes", "1"),
+    "grating_{i}": ("mean |activation| of layer {i} for gratings, over phases", "1"),
+    "stimulus_{i}": ("activation of layer {i} for edges, bars, corners and blobs", "1"),
+    "feature_{i}": ("mean activation of layer {i} in the quarters of the examples' maps", "1"),
+    "top_value_{i}": ("largest activations of layer {i} over the examples", "1"),
+    "top_example_{i}": ("examples with the largest activations of layer {i}", ""),
+    "top_place_{i}": ("row and column of the largest activations of layer {i}", "pixel"),
+    "kernel_{i}": ("kernels of layer {i}", "1"),
+    "probe_image": ("images whose feature maps are kept", "1"),
+    "probe_label": ("class of each probe", ""),
+    "probe_part": ("whether a probe is a training or a test image", ""),
+    "example_image": ("test images that units are excited by", "1"),
+    "example_label": ("class of each example", ""),
+    "probe_seed": ("networks of an arm whose layers were watched", ""),
+    "orientation": ("orientation of a grating", "degree"),
+    "frequency": ("spatial frequency of a grating", "cycle/pixel"),
+    "statistic": ("statistic of an activation", ""),
+    "stimulus_kind": ("kind of a local stimulus", ""),
+    "stimulus_direction": ("direction of a local stimulus", "degree"),
+    "stimulus_polarity": ("sign of a local stimulus", ""),
+}
+
+
+def words_of(name: str) -> dict[str, str]:
+    """`long_name` and, where there is one, `units` of a variable, as attributes of xarray's."""
+    plain = re.sub(r"_\d+$", "_{i}", name)
+    long_name, unit = _WORDS.get(name) or _WORDS.get(plain) or ("", "")
+    number = name.rpartition("_")[2]
+    found = {"long_name": long_name.format(i=number), "units": unit}
+    return {key: value for key, value in found.items() if value}
+
+
 def of_layer(number: int) -> dict[str, Variable]:
     """What layer `number` (from 1) showed, by name."""
     table = _OF_LAYER | (_OF_DEEPER_LAYER if number > 1 else {})
@@ -75,19 +123,22 @@ def of_layer(number: int) -> dict[str, Variable]:
     }
 
 
-def with_dims(arrays: dict[str, Any], layers: int) -> dict[str, tuple[tuple[str, ...], Any]]:
-    """Arrays by name, each with the dims that the table has for it, as `xarray.Dataset` takes them."""
-    table = all_of(layers) | VALIDATION
+def with_dims(
+    arrays: dict[str, Any], layers: int
+) -> dict[str, tuple[tuple[str, ...], Any, dict[str, str]]]:
+    """Arrays by name, each with its dims, values and `words_of`, as `xarray.Dataset` takes them."""
+    table = all_of(layers) | PATCHES | VALIDATION
     found = {}
     for name, values in arrays.items():
         variable = table[name]
         leads = variable.by_arm and np.ndim(values) > len(variable.dims)
-        found[name] = (("arm", *variable.dims) if leads else variable.dims, values)
+        dims = ("arm", *variable.dims) if leads else variable.dims
+        found[name] = dims, values, words_of(name)
     return found
 
 
 def all_of(layers: int) -> dict[str, Variable]:
-    """Every variable of a trajectory of which so many layers were watched, val_accuracy apart."""
+    """Every variable of a trajectory of which so many layers were watched, less `PATCHES` and `VALIDATION`."""
     found = dict(ALWAYS)
     for number in range(1, layers + 1):
         found |= of_layer(number)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -20,7 +20,7 @@ from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.kernels import Bank, usable_bank
 from kernelstudy.analysis.ladder import derivative_plane, plane_axes, plane_r2
 from kernelstudy.analysis.layer import live_kernels, orthogonality, variance_entropy
-from kernelstudy.analysis.nulls import isotropic, r2_distribution
+from kernelstudy.analysis.nulls import isotropic, r2_tail
 from kernelstudy.analysis.sectors import SECTORS, sector_energies
 from kernelstudy.analysis.similarity import colour_spatial, cosine
 from kernelstudy.reporting import page, style
@@ -213,25 +213,27 @@ def _measured(
         return row | {"verdict": "not measured: every weight is zero"}
     size = kernels.shape[-1]
     axes = plane_axes(kernels[:1], *derivative_plane(size))
-    law = r2_distribution(axes.shape[1], axes.shape[0] - 1)  # of kernels less their means
+    k, d = axes.shape[1], axes.shape[0] - 1  # of kernels less their means
     parts = [kernels[i : i + _BLOCK] for i in range(0, len(kernels), _BLOCK)]
     r2 = np.concatenate([plane_r2(part, axes, centered=True) for part in parts])
     r2 = r2[np.isfinite(r2)]  # a constant kernel has none
     if not len(r2):
         return row | {"verdict": "not measured: every kernel is constant"}
     energies = sum(sector_energies(part / np.abs(kernels).max()).sum(0) for part in parts)
-    spread = law.std() / np.sqrt(len(r2))
+    spread = np.sqrt(
+        2 * k * (d - k) / (d**2 * (d + 2)) / len(r2)
+    )  # of a mean of Beta's k/2, (d - k)/2
     row |= {
         "r2": r2.mean(),
-        "r2_chance": law.mean(),
-        "r2_p": 2 * scipy.stats.norm.sf(abs(r2.mean() - law.mean()) / spread),
-        "share_significant": np.mean(benjamini_hochberg(law.sf(r2)) <= level),
+        "r2_chance": k / d,
+        "r2_p": 2 * scipy.special.ndtr(-abs(r2.mean() - k / d) / spread),
+        "share_significant": np.mean(benjamini_hochberg(r2_tail(r2, k, d)) <= level),
         **dict(zip(SECTORS, energies / np.sum(energies), strict=True)),
         "variance_entropy": float(variance_entropy(kernels)) if len(kernels) > 1 else np.nan,
     }
     if bank:
         best = np.concatenate([_best(part, bank) for part in parts])
-        half = scipy.stats.norm.ppf((1 + _CENTRE) / 2) * chance.std() / np.sqrt(len(best))
+        half = scipy.special.ndtri((1 + _CENTRE) / 2) * chance.std() / np.sqrt(len(best))
         row |= {"best_abs_cos": best.mean(), "best_chance": chance.mean()}
         row |= {"best_low": chance.mean() - half, "best_high": chance.mean() + half}
     few = kernels if len(kernels) <= _PAIRS else rng.permutation(kernels)[:_PAIRS]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis.gradients import phi_of_a
 from kernelstudy.analysis.kernels import Bank, exact_means, kernel_matches
-from kernelstudy.analysis.nulls import isotropic, r2_distribution
+from kernelstudy.analysis.nulls import isotropic, r2_quantile
 from kernelstudy.comparison.measure import LayerMeasures
 from kernelstudy.reporting.galleries import mosaic
 from kernelstudy.reporting.measure_words import SECTOR_NAMES
@@ -35,22 +35,36 @@ def answer(layers: list[LayerMeasures]) -> Figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
         for row, layer in enumerate(layers):
             k = layer.subject.kernels.shape[-1]
-            law = r2_distribution(2, k * k)
+            law = 2, k * k - 1
             table = layer.kernels[layer.kernels["live"]]
             left.fill_betweenx(
-                [row - 0.4, row + 0.4], *law.interval(0.95), color=CHANCE, alpha=0.25, lw=0
+                [row - 0.4, row + 0.4],
+                *r2_quantile([0.025, 0.975], *law),
+                color=CHANCE,
+                alpha=0.25,
+                lw=0,
             )
-            left.plot([law.mean()] * 2, [row - 0.4, row + 0.4], color=CHANCE, lw=1.5)
+            left.plot([law[0] / law[1]] * 2, [row - 0.4, row + 0.4], color=CHANCE, lw=1.5)
             heights = row + 0.26 * np.sin(2.4 * np.arange(len(table)))  # spread, the same each time
             above = (table["q_r2"] <= layer.verdict.level).to_numpy()
             colour = colour_of(row)
             left.plot(
-                table["r2"][~above], heights[~above], "o", ms=4, mfc="none", color=colour, alpha=0.7
+                table["r2_centered"][~above],
+                heights[~above],
+                "o",
+                ms=4,
+                mfc="none",
+                color=colour,
+                alpha=0.7,
             )
-            left.plot(table["r2"][above], heights[above], "o", ms=5, color=colour, alpha=0.85)
-            left.plot([table["r2"].mean()] * 2, [row - 0.32, row + 0.32], color="black", lw=2)
+            left.plot(
+                table["r2_centered"][above], heights[above], "o", ms=5, color=colour, alpha=0.85
+            )
+            left.plot(
+                [table["r2_centered"].mean()] * 2, [row - 0.32, row + 0.32], color="black", lw=2
+            )
         _rows(left, [layer.subject.name for layer in layers])
-        left.set(xlim=(-0.01, 1.01), xlabel="R² with the steered derivative pair")
+        left.set(xlim=(-0.01, 1.01), xlabel="R² with the steered derivative pair, means removed")
         left.set_title("Every kernel", loc="left")
         left.plot([], [], "o", ms=5, color="grey", label="beyond chance, q < .05")
         left.plot([], [], "o", ms=4, mfc="none", color="grey", label="not")

@@ -24,7 +24,8 @@ from kernelstudy.analysis.layer import (
     sparsity,
     variance_entropy,
 )
-from kernelstudy.analysis.nulls import isotropic, r2_distribution
+from kernelstudy.analysis.nulls import isotropic, r2_tail
+from kernelstudy.analysis.opponency import AXES, layer_opponency, opponent_shares
 from kernelstudy.analysis.population import PopulationInterval
 from kernelstudy.analysis.similarity import colour_spatial
 from kernelstudy.analysis.tables import KERNELS_COLUMNS, LADDER_COLUMNS, ladder
@@ -36,7 +37,7 @@ LARGEST = 32  # pixels; beyond it the symmetry sectors take minutes
 # Arithmetic in a type of float is off by an ulp or so, not by the half that rounding once may be.
 _PER_STEP = float(np.sqrt(12))
 _FLAT = 1e-3  # of the mean: a kernel that varies less is constant up to float16's rounding
-_GABOR_KERNELS, _GABOR_DRAWS, _GABOR_LARGEST = 128, 100, 16
+_GABOR_KERNELS, _GABOR_DRAWS, _GABOR_LARGEST = 1024, 200, 16
 
 PER_KERNEL_COLUMNS = [name for name in KERNELS_COLUMNS if name not in ("arm", "seed")]
 LAYER_MEASURES = {
@@ -53,7 +54,8 @@ class Subject:
 
     `colour_share` (net, channel): the part of a filter's energy that its profile holds, 1 for grey;
     `rounding`: the quantisation step of every channel (channel,), zeros where there is none; `ulp`
-    (channel,): how far the stored type of float lets a weight be off; `start`:
+    (channel,): how far the stored type of float lets a weight be off; `colours` (net, kh, kw, 3, channel): the
+    filters themselves, where they see three colours; `start`:
     the same networks at step 0, `patch_basis` (k*k, k*k) of the images, where known; `seeds`: the
     networks' names.
     """
@@ -63,6 +65,7 @@ class Subject:
     colour_share: np.ndarray
     rounding: np.ndarray
     ulp: np.ndarray
+    colours: np.ndarray | None = None
     start: np.ndarray | None = None
     patch_basis: np.ndarray | None = None
     seeds: tuple[int, ...] = (0,)
@@ -113,6 +116,8 @@ def subject(name: str, kernels_hwio: np.ndarray, **known: Any) -> Subject:
     rounding = np.broadcast_to(0.0 if step is None else step, (kernels.shape[-1],))
     peak = np.abs(kernels).max(axis=(0, 1, 2, 3))
     ulp = peak * float_precision(kernels, known.pop("dtype", ""))
+    if kernels.shape[3] == 3:
+        known["colours"] = kernels
     if known.get("start") is not None:
         known["start"], _ = _profiles(np.asarray(known["start"], dtype=np.float64))
     return Subject(name, profiles, share, rounding, ulp, **known)
@@ -181,7 +186,10 @@ def measure_layer(
         a,
         flags,
         kernel_table,
-        _layer_table(profiles, flags, bank, plane, seed),
+        pd.concat(
+            [_layer_table(profiles, flags, bank, plane, seed), _colour_table(layer, seed)],
+            ignore_index=True,
+        ),
         ladder_table,
     )
 
@@ -220,8 +228,8 @@ def _kernel_table(
         "r2": plane_r2(layer.kernels, axes).ravel(),
         "r2_centered": plane_r2(layer.kernels, axes, centered=True).ravel(),
     }
-    law = r2_distribution(axes.shape[1], axes.shape[0] - 1)
-    columns["p_r2"] = np.where(live, law.sf(np.nan_to_num(columns["r2_centered"])), np.nan)
+    tail = r2_tail(np.nan_to_num(columns["r2_centered"]), axes.shape[1], axes.shape[0] - 1)
+    columns["p_r2"] = np.where(live, tail, np.nan)
     columns["q_r2"] = _q(columns["p_r2"], live)
     extra = ["flag", "colour_share", "r2", "r2_centered", "p_r2", "q_r2"]
     if p_permuted is not None:
@@ -229,6 +237,10 @@ def _kernel_table(
         columns["p_permuted"][live] = p_permuted
         columns["q_permuted"] = _q(columns["p_permuted"], live)
         extra += ["p_permuted", "q_permuted"]
+    if layer.colours is not None:
+        shares = opponent_shares(layer.colours).reshape(-1, len(AXES))
+        columns |= dict(zip(AXES, shares.T, strict=True))
+        extra += AXES
     if layer.rounding.any():
         # of the kernel's energy, what rounding can have put there
         noise = profiles[0, 0].size * np.tile(layer.rounding, nets) ** 2 / 12
@@ -263,7 +275,7 @@ def _fits(kernels: np.ndarray, live: np.ndarray, seed: int) -> dict[str, np.ndar
     if size > _GABOR_LARGEST:
         return columns
     indices = np.flatnonzero(live)[:_GABOR_KERNELS]
-    gabor = gabor_fit(kernels[indices], draws=_GABOR_DRAWS, seed=seed, refine=2)
+    gabor = gabor_fit(kernels[indices], draws=_GABOR_DRAWS, seed=seed, refine=4)
     for name in ("r2", "theta", "frequency", "sigma", "phase", "p"):
         columns[f"gabor_{name}"] = np.full(len(kernels), np.nan)
         columns[f"gabor_{name}"][indices] = getattr(gabor, name)
@@ -274,6 +286,17 @@ def _fits(kernels: np.ndarray, live: np.ndarray, seed: int) -> dict[str, np.ndar
 def _q(p: np.ndarray, live: np.ndarray) -> np.ndarray:
     """Benjamini and Hochberg's q within the kernels that count."""
     return benjamini_hochberg(np.where(live, p, np.nan))
+
+
+def _colour_table(layer: Subject, seed: int) -> pd.DataFrame:
+    """Rows of `_layer_table` on the colours of a colour network's first layer."""
+    columns = ["measure", "value", "chance", "chance_low", "chance_high"]
+    if layer.colours is None or not layer.colours.any():
+        return pd.DataFrame(columns=columns)
+    filters = np.concatenate(list(layer.colours), axis=-1)
+    found = layer_opponency(filters, seed=seed)
+    rows = zip(AXES, found.value, [1 / 3] * len(AXES), found.low, found.high, strict=True)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _layer_table(

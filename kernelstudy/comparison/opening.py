@@ -140,7 +140,7 @@ def _run_listing(run: run_directory.RunKernels) -> list[str]:
 
 def _open_array(source: Any, layout: str, name: str | None) -> Opened:
     values = modules.as_numpy(source)
-    kernels, layout = _kernels_of_array(values, layout, torch=hasattr(source, "detach"))
+    kernels, layout = kernels_of_array(values, layout, torch=hasattr(source, "detach"))
     facts = [
         (
             "Weights",
@@ -158,7 +158,7 @@ def _open_array(source: Any, layout: str, name: str | None) -> Opened:
     )
 
 
-def _kernels_of_array(values: np.ndarray, layout: str, *, torch: bool) -> tuple[np.ndarray, str]:
+def kernels_of_array(values: np.ndarray, layout: str, *, torch: bool) -> tuple[np.ndarray, str]:
     """(net, kh, kw, in, out), and the order of axes as which `values` was read: never a guess."""
     if values.ndim == 5 and layout == "auto":
         raise WeightsError(
@@ -270,7 +270,8 @@ def _notes(kernels: np.ndarray, step: np.ndarray | None, layer: Layer | None = N
     cin = kernels.shape[3]
     if cin == 3:
         notes.append(
-            "Whether the channels are R, G, B or B, G, R is not in the file; no measure here depends on it."
+            "Whether the channels are R, G, B or B, G, R is not in the file; only how chromatic energy divides "
+            "into red-green and blue-yellow depends on it."
         )
     if cin > 1:
         notes.append(

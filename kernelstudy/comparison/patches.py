@@ -15,7 +15,13 @@ _ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 
 def patch_basis(images: Any, size: int) -> tuple[np.ndarray, str]:
-    """The basis (size^2, size^2) of grey patches, an axis a row, and which images it is of.
+    """`patch_axes` without the eigenvalues."""
+    _, basis, source = patch_axes(images, size)
+    return basis, source
+
+
+def patch_axes(images: Any, size: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Eigenvalues (size^2,) and basis (size^2, size^2) of grey patches, an axis a row, and of which images.
 
     images: (N, H, W[, C]), a directory, or the name of a data set.
 
@@ -26,12 +32,12 @@ def patch_basis(images: Any, size: int) -> tuple[np.ndarray, str]:
         array = np.asarray(images, dtype=np.float64)
         check_images(array.shape)
         grey, source = array.mean(axis=-1) if array.ndim == 4 else array, f"{len(array):,} images"
-        return patch_pca(grey, size)[1], source
+        return *patch_pca(grey, size), source
     if Path(images).is_dir():
         stacks, source = _directory_tiles(Path(images), size)
-        return patch_pca_of(stacks, size)[1], source
+        return *patch_pca_of(stacks, size), source
     grey, source = _data_set_images(str(images))
-    return patch_pca(grey, size)[1], source
+    return *patch_pca(grey, size), source
 
 
 def _directory_tiles(folder: Path, size: int) -> tuple[list[np.ndarray], str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +23,7 @@ from kernelstudy.comparison.figures import answer, fits, gallery, portrait
 from kernelstudy.comparison.measure import LayerMeasures, measure_layer, subject
 from kernelstudy.comparison.opening import Opened
 from kernelstudy.comparison.patches import patch_basis
+from kernelstudy.comparison.seeds import as_seeds
 from kernelstudy.comparison.start import with_start
 from kernelstudy.comparison.words import (
     headline_claims,
@@ -29,6 +33,7 @@ from kernelstudy.comparison.words import (
 )
 from kernelstudy.reporting import page, style
 from kernelstudy.system import files
+from kernelstudy.system.errors import InputError
 from kernelstudy.system.software import environment
 from kernelstudy.weights import Limits, WeightsError
 
@@ -39,7 +44,7 @@ CLASSICAL = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What `kernelstudy.compare` found.
 
@@ -86,6 +91,23 @@ class Comparison:
             lines += [lead + line for line in (*network_claims(one), left_out(one))]
         lines.append(what_one_cannot_tell(self.measured[0]))
         return [line for line in lines if line]
+
+    def __repr__(self) -> str:
+        lines = [headline_claims(one)[0] for one in self.measured]
+        names = [one.subject.name for one in self.measured]
+        told = "; ".join(f"{n}: {line}" for n, line in zip(names, lines, strict=True))
+        return f"<Comparison of {told}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the sentences, the figure and the ladder."""
+        picture = io.BytesIO()
+        with style.styled():
+            self.figure.savefig(picture, format="png", dpi=110)
+        data = base64.b64encode(picture.getvalue()).decode()
+        lines = "".join(f"<li>{html.escape(line)}</li>" for line in self.sentences)
+        table = self.ladder.to_html(index=False, float_format="{:.3g}".format, border=0)
+        source = f"data:image/png;base64,{data}"
+        return f'<ul>{lines}</ul><img alt="Every kernel beside chance" src="{source}">{table}'
 
     def __str__(self) -> str:
         return "\n".join(self.sentences)
@@ -224,16 +246,22 @@ def compare(
     level: float,
     seed: int,
     start: Any = None,
+    alike: bool = False,
 ) -> Comparison:
-    """See `kernelstudy.compare`."""
+    """See `kernelstudy.compare`. `alike`: the sources are networks trained alike, one layer's seeds."""
     limits = Limits(int(max_gib * 2**30))
     # --layer names a layer of the first; the second may have none of that name
     opened = [
         _open(source, limits, layer, layout, fallback=index > 0)
         for index, source in enumerate(sources)
     ]
-    if start is not None:
-        opened[0] = with_start(opened[0], start, limits, layout)
+    starts = [] if start is None else list(start) if isinstance(start, list | tuple) else [start]
+    if len(starts) > len(opened) or (alike and starts and len(starts) < len(opened)):
+        raise InputError(f"start: {len(starts)} starts of {len(opened)} networks")
+    for index, before in enumerate(starts):
+        opened[index] = with_start(opened[index], before, limits, layout)
+    if alike:
+        opened = [as_seeds(opened)]
     layers, banks, image_source = [], [], ""
     for one in opened:
         network = subject(

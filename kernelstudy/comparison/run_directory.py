@@ -11,11 +11,12 @@ from kernelstudy.weights.layer import WeightsError
 
 
 class RunKernels(NamedTuple):
-    """`kernels`, `start` (net, kh, kw, in, out) at the step and at step 0; `patch_basis` (d, d), grey."""
+    """`kernels`, `start` (net, kh, kw, in, out) at the step and at the first; `patch_basis` (d, d), grey, where
+    the images are known."""
 
     kernels: np.ndarray
     start: np.ndarray | None
-    patch_basis: np.ndarray
+    patch_basis: np.ndarray | None
     seeds: tuple[int, ...]
     arm: str
     step: int
@@ -70,11 +71,14 @@ def read(path: Path, parts: list[str]) -> RunKernels:
         raise WeightsError(f"{path}: every network asked for diverged")
     values = networks["kernel"].transpose("seed", "step", "ky", "kx", "cin", "cout").values[mask]
     # of the arm's own images, where arms see them in several variants
-    basis = networks["patch_basis"].transpose("component", "ky", "kx").values
+    basis = None
+    if "patch_basis" in networks:
+        basis = networks["patch_basis"].transpose("component", "ky", "kx").values
+        basis = basis.reshape(len(basis), -1)
     return RunKernels(
         kernels=values[:, steps.index(step)].astype(float),
         start=values[:, 0].astype(float) if step != steps[0] else None,
-        patch_basis=basis.reshape(len(basis), -1),
+        patch_basis=basis,
         seeds=tuple(s for s, is_in in zip(seeds, mask, strict=True) if is_in),
         arm=arm,
         step=step,

@@ -18,7 +18,7 @@ from kernelstudy.analysis.ladder import (
 from kernelstudy.analysis.nulls import (
     permute_taps,
     phase_scrambled,
-    r2_distribution,
+    r2_sample,
     zero_mean_axes,
 )
 from kernelstudy.analysis.population import PopulationInterval, population_a, population_a_interval
@@ -102,9 +102,10 @@ def ladder_within(
     r2, taken = plane_r2(kernels, axes, centered=True), one_of_each(kernels)
     n, value = len(taken), float(r2[taken].mean())
     rng = np.random.default_rng(seed)
-    law = r2_distribution(axes.shape[1], axes.shape[0] - 1)
-    null_means = law.rvs((10_000, min(n, 4096)), random_state=rng).mean(axis=1)
-    rungs = [_rung("N0", n, value, law.mean(), null_means)]
+    law = axes.shape[1], axes.shape[0] - 1
+    chance = law[0] / law[1]
+    null_means = r2_sample((10_000, min(n, 4096)), *law, rng).mean(axis=1)
+    rungs = [_rung("N0", n, value, chance, null_means)]
     count, means = np.zeros(len(kernels)), []
     batch = max(1, 100_000 // kernels.size)
     for first in range(0, draws, batch):
@@ -112,7 +113,7 @@ def ladder_within(
         permuted = plane_r2(permute_taps(copies, rng), axes, centered=True)
         count += np.sum(permuted >= r2 - 1e-12, axis=0)
         means.append(permuted[:, taken].mean(axis=1))
-    rungs.append(_rung("N2", n, value, law.mean(), np.concatenate(means)))
+    rungs.append(_rung("N2", n, value, chance, np.concatenate(means)))
     if patch_basis is not None:
         nets = int(np.clip(NULL_NUMBERS // kernels.size, 20, draws))
         rungs.append(_image_energies(kernels[taken], axes, patch_basis, nets, rng))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernelstudy.analysis.gradients import OPERATORS
+from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.ladder import MARGIN
 from kernelstudy.analysis.population import PopulationInterval
 from kernelstudy.analysis.verdict import Verdict
@@ -30,7 +31,7 @@ def network_claims(layer: LayerMeasures) -> tuple[str, ...]:
         lines.append(_rung(row))
     if layer.a is not None:
         lines.append(_population(layer.a, v))
-    lines += _fits(layer)
+    lines += [*_colours(layer), *_fits(layer)]
     return tuple(lines)
 
 
@@ -46,8 +47,13 @@ def headline_claims(layer: LayerMeasures) -> list[str]:
 
 def what_one_cannot_tell(layer: LayerMeasures) -> str:
     """The limits of n = 1, or nothing where there are enough networks for tests over them."""
-    if layer.networks > 1:
+    if layer.networks >= FEWEST:
         return ""
+    if layer.networks > 1:
+        return (
+            f"No tests over networks below {FEWEST}: with {layer.networks} an exact sign-flip test cannot give "
+            f"less than {2 / 2**layer.networks:.2g}."
+        )
     known = layer.subject.start is not None
     start = "" if known else ", and what training added, for the start is not known"
     return (
@@ -122,6 +128,20 @@ def _position(a: float) -> str:
     below = max((n for n in _NAMED if OPERATORS[n] <= a), key=lambda n: OPERATORS[n])
     above = min((n for n in _NAMED if OPERATORS[n] > a), key=lambda n: OPERATORS[n])
     return f"between {below} and {above}"
+
+
+def _colours(layer: LayerMeasures) -> list[str]:
+    """Of a colour network: how much of its filters' energy is achromatic, and how much opponent."""
+    rows = layer.layer.set_index("measure")
+    if "achromatic" not in rows.index:
+        return []
+    words = {"achromatic": "achromatic", "red_green": "red-green", "blue_yellow": "blue-yellow"}
+    told = ", ".join(f"{rows.loc[name, 'value']:.0%} {text}" for name, text in words.items())
+    low, high = rows.loc["achromatic", ["chance_low", "chance_high"]]
+    return [
+        f"Colour, if the channels are R, G and B: of a filter's energy {told}; with its colours turned at "
+        f"random 33% each [{low:.0%}, {high:.0%}]."
+    ]
 
 
 def _fits(layer: LayerMeasures) -> list[str]:

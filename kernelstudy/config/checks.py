@@ -30,6 +30,8 @@ from kernelstudy.system.values import at_least, fraction, one_of, positive
 
 def check(study: Study) -> None:
     """Raise ConfigError for the first setting that cannot be run."""
+    if study.recorded:
+        raise ConfigError("recorded: only kernelstudy.Recorder sets it")
     _check_name(study.name)
     _check_seeds(study.seeds)
     for key in ("steps", "batch_size"):
@@ -103,7 +105,10 @@ def check_reported(study: Study) -> None:
     for key in ("steps", "batch_size"):
         at_least(key, getattr(study, key), 1)
     one_of("model.kernel_size", study.model.kernel_size, KERNEL_SIZES)
-    one_of("model.stride", study.model.stride, STRIDES)
+    if study.recorded:
+        at_least("model.stride", study.model.stride, 1)
+    else:
+        one_of("model.stride", study.model.stride, STRIDES)
     _check_bank(study.bank, study.model.kernel_size)
     if not study.arms:
         raise ConfigError("arms: there is none")

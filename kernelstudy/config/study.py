@@ -44,6 +44,17 @@ STRUCTURED_INITS = (
     "patch_gaussian",
 )
 INITS = (*RANDOM_INITS, *STRUCTURED_INITS)
+_AS = {
+    "sobel": "Sobel",
+    "prewitt": "Prewitt",
+    "sobel_prewitt": "Sobel and Prewitt",
+    "gabor": "Gabor functions",
+    "dct": "cosines (DCT)",
+    "sobel_jittered": "Sobel with noise",
+    "sobel_scrambled": "Sobel's spectrum, scrambled",
+    "patch_pca": "the patches' principal axes",
+    "patch_gaussian": "noise with the patches' covariance",
+}
 DATA_SETS = tuple(SETS)
 INPUTS = ("natural", "phase_scrambled", "iid", "permuted", "whitened")
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity")
@@ -92,6 +103,29 @@ class Arm:
             ),
         ]
         return "/".join(parts)
+
+    @property
+    def words(self) -> str:
+        """The same in people's words: 'random start, weight decay 1', 'started as Sobel, frozen', ..."""
+        start = (
+            "random start" if self.starts_random else f"started as {_AS.get(self.init, self.init)}"
+        )
+        parts = [
+            start if self.scale == 1 else f"{start}, times {self.scale:g}",
+            *(["frozen"] if self.first_layer == "frozen" else []),
+            *(["shuffled labels"] if self.labels == "shuffled" else []),
+            *([f"{self.inputs.replace('_', '-')} images"] if self.inputs != "natural" else []),
+            *(
+                f"{words} {value:g}"
+                for words, value in (
+                    ("learning rate", self.learning_rate),
+                    ("weight decay", self.weight_decay),
+                    ("momentum", self.momentum),
+                )
+                if value is not None
+            ),
+        ]
+        return ", ".join(parts)
 
     @property
     def starts_random(self) -> bool:
@@ -159,6 +193,9 @@ class Study:
     bank: Bank = field(default_factory=Bank)
     impl: str = "auto"
     precision: str = "float32"
+    # Whether it was trained by somebody else's loop (`kernelstudy.Recorder`), of which only arms, seeds,
+    # steps and the first layer's shape are known.
+    recorded: bool = False
     # Where and on what it runs; none of it changes the result.
     runs_dir: str = "results/runs"
     log: str | None = None
@@ -232,6 +269,7 @@ NEUTRAL = {
     "arms.momentum": None,
     "probe_seeds": 3,
     "probe_mib": 200.0,
+    "recorded": False,
 }
 NOT_IN_ID = (
     *("runs_dir", "log", "report", "devices", "memory_gib", "distributed", "data.in_memory_gib"),

@@ -66,11 +66,8 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
         figure = Figure(figsize=(3.3 * len(measures), 5.4))
         axes = figure.subplots(2, len(measures), sharex=True, sharey=True, squeeze=False)
         for column, measure in enumerate(measures):
-            null = analysis.sel(measure=measure)
             for axis, prefix in zip(axes[:, column], ("", DELTA), strict=True):
-                axis.axhspan(null["null_low"], null["null_high"], color=CHANCE, alpha=0.22, lw=0)
-                axis.axhline(null["null_mean"], color=CHANCE, lw=1.2)
-                _lines(axis, analysis, prefix + measure)
+                beside_chance(axis, analysis, measure, prefix)
             axes[0, column].set_title(SHORT_WORDS[measure])
         axes[0, 0].set_ylim(0, 1.02)  # all share it
         step_axis(axes, analysis)
@@ -87,16 +84,22 @@ def over_time(analysis: xr.Dataset, measures: list[str]) -> Figure:
     return figure
 
 
-def column(analysis: xr.Dataset, measure: str, prefix: str) -> Figure:
-    """One measure of W (prefix '') or of W - W0 ('delta_') against step, for a column of a paper."""
+def beside_chance(axis: Axes, analysis: xr.Dataset, measure: str, prefix: str = "") -> None:
+    """A measure of W (prefix '') or of another part against step: a line an arm, and N0 in grey."""
     null = analysis.sel(measure=measure)
     low, mean, high = (float(null[f"null_{end}"]) for end in ("low", "mean", "high"))
+    axis.axhspan(low, high, color=CHANCE, alpha=0.22, lw=0)
+    axis.axhline(mean, color=CHANCE, lw=1.2, label="_chance")
+    _lines(axis, analysis, prefix + measure)
+
+
+def column(analysis: xr.Dataset, measure: str, prefix: str) -> Figure:
+    """One measure of W (prefix '') or of W - W0 ('delta_') against step, for a column of a paper."""
     with styled():
         figure = Figure(figsize=(COLUMN_MM / 25.4, 2.9))
         axis = figure.subplots()
-        axis.axhspan(low, high, color=CHANCE, alpha=0.22, lw=0)
-        axis.axhline(mean, color=CHANCE, lw=1.2, label="chance (N0)")
-        _lines(axis, analysis, prefix + measure)
+        beside_chance(axis, analysis, measure, prefix)
+        axis.lines[0].set_label("chance (N0)")
         axis.set_ylim(0, 1.02)
         axis.set_ylabel(SHORT_WORDS[measure])
         axis.set_title(OF_UPDATE if prefix else OF_KERNELS)
@@ -117,7 +120,7 @@ def sectors(analysis: xr.Dataset) -> Figure:
             for axis, prefix in zip(axes[:, column], ("", DELTA), strict=True):
                 for sector, colour in SECTOR_COLOURS.items():
                     shares = analysis[prefix + sector].sel(arm=arm)
-                    _band(axis, shares, colour, SECTOR_WORDS[sector])
+                    band(axis, shares, colour, SECTOR_WORDS[sector])
                 axis.hlines(
                     chance,
                     0,
@@ -159,10 +162,10 @@ def performance(analysis: xr.Dataset) -> Figure:
 
 def _lines(axis: Axes, analysis: xr.Dataset, measure: str) -> None:
     for row, arm in enumerate(analysis["arm"].values):
-        _band(axis, analysis[measure].sel(arm=arm), colour_of(row), str(arm))
+        band(axis, analysis[measure].sel(arm=arm), colour_of(row), str(arm))
 
 
-def _band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
+def band(axis: Axes, values: xr.DataArray, colour: str, label: str) -> None:
     """Mean over seeds against step with its interval over networks."""
     networks = values.transpose("seed", "step").values
     networks = networks[np.isfinite(networks).any(axis=1)]

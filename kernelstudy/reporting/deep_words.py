@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ METHOD = [
 
 def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path, save: Save) -> None:
     """All figures of deeper layers."""
-    save(deep_figures.layer_figure(deep.layers), folder, "layers")
-    save(deep_figures.label_figure(deep.channels), folder, "labels")
+    save(partial(deep_figures.layer_figure, deep.layers), folder, "layers")
+    save(partial(deep_figures.label_figure, deep.channels), folder, "labels")
     for index, arm in enumerate(trajectory["arm"].values.astype(str)):
         save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
         save(

@@ -13,29 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_limits
 
 from kernelstudy.reporting import style
 
-Save = Callable[..., Any]  # as `style.save`
+# As `style.save`, of a figure, or of a function that makes it, which is then called by whoever draws it.
+Save = Callable[..., Any]
+Make = Callable[[], Figure]
 AHEAD = 24  # figures that wait at most: more would fill the memory
 
 
 @contextmanager
 def drawing() -> Iterator[Save]:
-    """`style.save`, by a second process where there is a core for it; all is written when the block ends.
+    """`Save`, by a second process where there is a core for it; all is written when the block ends.
 
     What that process has not begun by then is drawn here, and so is what it fails in, which then tells why.
     """
     process = _start() if _cores() > 1 else None
     if process is None:
-        yield style.save
+        yield _make_and_save
         return
-    with process, ThreadPoolExecutor(1, "drawing") as thread:
+    # Threads of matrix products would wait for the core that the other process has.
+    with process, threadpool_limits(1, "blas"), ThreadPoolExecutor(1, "drawing") as thread:
         given: list[tuple[Future[bool], tuple, dict]] = []
 
-        def save(figure: Figure, folder: Path, name: str, **look: Any) -> None:
+        def save(figure: Figure | Make, folder: Path, name: str, **look: Any) -> None:
             if sum(not future.done() for future, *_ in given) >= AHEAD:
-                style.save(figure, folder, name, **look)
+                _make_and_save(figure, folder, name, **look)
                 return
             work = (figure, folder, name), look
             given.append((thread.submit(_hand_over, process, work), *work))
@@ -45,11 +49,15 @@ def drawing() -> Iterator[Save]:
             while given:  # from the last on, for the other process begins with the first
                 future, figure, look = given.pop()
                 if future.cancel() or not future.result():
-                    style.save(*figure, **look)
+                    _make_and_save(*figure, **look)
         finally:
             thread.shutdown(cancel_futures=True)
             with suppress(OSError):  # it has ended already
                 process.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def _make_and_save(figure: Figure | Make, folder: Path, name: str, **look: Any) -> None:
+    style.save(figure if isinstance(figure, Figure) else figure(), folder, name, **look)
 
 
 def _cores() -> int:
@@ -64,6 +72,7 @@ def _start() -> subprocess.Popen[bytes] | None:
     words = [sys.executable, "-P", "-m", "kernelstudy.reporting.drawing"]
     # It finds modules where this process does.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment |= {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with suppress(OSError):
         return subprocess.Popen(
             words,
@@ -94,7 +103,7 @@ def _draw() -> None:
             figure, look = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        style.save(*figure, **look)
+        _make_and_save(*figure, **look)
         sys.stdout.buffer.write(b".")
         sys.stdout.buffer.flush()
 

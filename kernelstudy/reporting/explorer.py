@@ -17,10 +17,10 @@ import xarray as xr
 
 from kernelstudy.analysis.deep_tables import Deeper
 from kernelstudy.analysis.fields import Field, fields_of
-from kernelstudy.analysis.kernels import Bank, kernel_matches
+from kernelstudy.analysis.kernels import PREFIXES, Bank, kernel_matches
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.variables import layers_of
-from kernelstudy.reporting.measure_words import SECTOR_WORDS
+from kernelstudy.reporting.measure_words import METRIC_WORDS, SECTOR_WORDS
 from kernelstudy.reporting.style import (
     ARM_COLOURS,
     DIVERGING,
@@ -59,16 +59,17 @@ def payload(
     best = np.array(
         [names.index(n) if n in bank else -1 for n in matches["best"].ravel().astype(str)]
     )
-    update = kernels - kernels[:, :, :1]
     nets = analysis.isel(seed=slice(len(seeds)))
     arrays = {
         "kernels": pack(kernels.astype(np.float32)),
         "best": pack(best.reshape(matches["best"].shape).astype(np.int16)),
         "abs_cos": pack(matches["best_abs_cos"].astype(np.float32)),
         "p": pack(matches["p_best"].astype(np.float32)),
-        "sectors": pack(_stacked(nets, SECTORS)),
-        "delta_sectors": pack(_stacked(nets, [f"delta_{s}" for s in SECTORS])),
-        "lines": pack(_stacked(nets, [metric, f"delta_{metric}", "test_accuracy"])),
+        **{
+            f"{prefix}sectors": pack(_stacked(nets, [f"{prefix}{s}" for s in SECTORS]))
+            for prefix in PREFIXES.values()
+        },
+        "lines": pack(_stacked(nets, [f"{prefix}{metric}" for prefix in PREFIXES.values()])),
     }
     for name, colours in (("lut_diverging", DIVERGING), ("lut_maps", MAPS)):
         table = mpl.colormaps[colours](np.arange(256), bytes=True)[:, :3]
@@ -81,11 +82,12 @@ def payload(
         "size": int(kernels.shape[-1]),
         "channels": int(kernels.shape[3]),
         "strip": _strip(trajectory.sizes["step"]),
-        "scale": float(np.abs(np.nan_to_num(kernels)).max()),
-        "delta_scale": float(np.abs(np.nan_to_num(update)).max()),
+        "prefixes": PREFIXES,
+        "open": _opening(analysis),
         "bank": {name: np.asarray(k).tolist() for name, k in bank.items()},
         "sectors": [[SECTOR_WORDS[s], SECTOR_COLOURS[s]] for s in SECTORS],
         "metric": metric,
+        "metric_words": METRIC_WORDS[metric],
         "chance": {
             name: float(analysis["null_mean"].sel(measure=name)) for name in (*SECTORS, metric)
         },
@@ -95,6 +97,16 @@ def payload(
     if deep is not None:
         content |= _deep(trajectory, deep, stride, arrays, notes)
     return content | {"arrays": arrays, "notes": notes}
+
+
+def _opening(analysis: xr.Dataset) -> dict[str, Any]:
+    """The arm that has turned furthest from its start, and the part of its kernels that shows it: the update
+    while most of the start is there, else the kernels themselves."""
+    last = analysis.isel(step=-1)
+    turned = (1 - last["cos_start"]).median("seed").fillna(-1)
+    arm = int(turned.argmax("arm"))
+    forgotten = float(last["memory"].isel(arm=arm).median("seed")) < 0.5
+    return {"arm": arm, "part": "W" if forgotten else "update"}
 
 
 def pack(values: np.ndarray) -> dict[str, Any]:

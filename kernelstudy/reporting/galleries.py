@@ -48,7 +48,7 @@ def kernels_over_time(trajectory: xr.Dataset, kernels: np.ndarray, row: int) -> 
             shown = stack[steps, :channels]
             ends = np.abs(np.nan_to_num(shown, posinf=0, neginf=0)).max(axis=(1, 2, 3))
             axes.imshow(
-                _tiled(shown / np.where(ends > 0, ends, 1)[:, None, None, None]),
+                tiled(shown / np.where(ends > 0, ends, 1)[:, None, None, None]),
                 cmap=DIVERGING,
                 vmin=-1,
                 vmax=1,
@@ -59,7 +59,7 @@ def kernels_over_time(trajectory: xr.Dataset, kernels: np.ndarray, row: int) -> 
                 axes.text(
                     left + 1.01 * channels, place + 0.5, f"±{end:.2g}", va="center", fontsize=7.5
                 )
-        _bare(axes)
+        bare(axes)
         axes.set(xlim=(0, beside + 1.1 * channels), ylim=(rows, 0), ylabel="step")
         axes.set_yticks(
             np.arange(rows) + 0.5, [f"{int(s):,}" for s in trajectory["step"].values[steps]]
@@ -112,7 +112,7 @@ def matches(final: xr.Dataset, untrained: xr.Dataset, bank: Bank, title: str) ->
             extent=(0, width, height, 0),
             interpolation="nearest",
         )
-        _bare(axes)
+        bare(axes)
         axes.set_ylim(height - 0.15, -0.3)
         axes.set_yticks(
             [row * ROW + 0.5 for row in range(len(arms))],
@@ -184,7 +184,7 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
             scaled = (stack - low) / np.where(high > low, high - low, 1)
             count = scaled.shape[-1]
             axes.imshow(
-                _tiled(np.moveaxis(scaled[steps], -1, 1)),
+                tiled(np.moveaxis(scaled[steps], -1, 1)),
                 cmap=MAPS,
                 vmin=0,
                 vmax=1,
@@ -208,7 +208,7 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
         axes.imshow(picture, cmap="gray", extent=(right - 1.5, right, middle + side, middle))
         label = int(trajectory["probe_label"][probe])
         axes.text(right - 0.75, middle - 0.1, f"class {label}", ha="center", va="bottom")
-        _bare(axes)
+        bare(axes)
         axes.set(xlim=(right - 1.6, channels), ylim=(top - 0.5, -0.5))
     return figure
 
@@ -220,17 +220,17 @@ def mosaic_of(rows: list[list[np.ndarray]]) -> np.ndarray:
         low, high = np.nanmin(picture, initial=np.inf), np.nanmax(picture, initial=-np.inf)
         return (picture - low) / (high - low) if high > low else picture * 0
 
-    return _tiled(np.stack([np.stack([scaled(p) for p in row]) for row in rows]))
+    return tiled(np.stack([np.stack([scaled(p) for p in row]) for row in rows]))
 
 
-def _tiled(stack: np.ndarray) -> np.ndarray:
+def tiled(stack: np.ndarray) -> np.ndarray:
     """(rows, columns, h, w) pictures as one, an empty pixel (NaN) between them."""
     padded = np.pad(stack, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=np.nan)
     rows, columns, height, width = padded.shape
     return padded.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)[:-1, :-1]
 
 
-def _bare(axis: Axes) -> None:
+def bare(axis: Axes) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     axis.tick_params(length=0)

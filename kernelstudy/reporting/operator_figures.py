@@ -24,7 +24,9 @@ def population_a(analysis: xr.Dataset) -> Figure:
         for axis, prefix, title in zip(axes, ("", DELTA), (OF_KERNELS, OF_UPDATE), strict=True):
             operator_lines(axis, named=axis is axes[1])
             images = float(phi_of_a(analysis["a_pca"]))
-            axis.axhline(images, color="black", lw=1.2, ls="--", label="the images' own patches")
+            if np.isfinite(images):
+                label = "the images' own patches"
+                axis.axhline(images, color="black", lw=1.2, ls="--", label=label)
             for row, arm in enumerate(analysis["arm"].values):
                 arm_values = analysis.sel(arm=arm)
                 resolved = arm_values[f"{prefix}a_pop_resolved"].values

@@ -52,6 +52,8 @@ class Page:
     points: dict[str, list[str]] = field(default_factory=dict)  # of a section, by its title
     ladder: dict[str, Any] | None = None  # `ladder_words.in_words`
     explorer: dict[str, Any] | None = None  # `explorer.payload`
+    sentence: str = ""  # the answer in one, in plain words
+    glance: pd.DataFrame | None = None  # a row an arm, in plain words
     csv: dict[str, str] = field(
         default_factory=dict
     )  # whole tables by name, as `write_tables` made them

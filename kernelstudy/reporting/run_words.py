@@ -23,6 +23,105 @@ _COUNTED = ("edge", "low-pass")
 _KIND_WORDS = {"edge": "edge detectors", "low-pass": "low-pass"}
 
 
+_SURE = {
+    "chance": "no more than random kernels",
+    "structured": "more than random kernels and than their start",
+    "spatially structured": "more than random kernels, their start and their own weights shuffled",
+    "beyond image energies": "more than all of these and than the images' statistics imply",
+}
+
+
+def at_a_glance(
+    analysis: xr.Dataset,
+    verdicts: Verdicts,
+    kinds: pd.DataFrame,
+    names: dict[str, str],
+    metric: str,
+) -> pd.DataFrame:
+    """A row an arm: its name in words, whether the kernels are derivative-like, how sure that is, edge
+    detectors, the nearest operator, accuracy. names: arm -> its name in words."""
+    last, rows = analysis.isel(step=-1), []
+    chance = float(analysis["null_mean"].sel(measure=metric))
+    for arm in (str(a) for a in analysis["arm"].values):
+        verdict, of_arm = verdicts.get((arm, "W")), last.sel(arm=arm)
+        if verdict is None:
+            continue
+        values = of_arm[metric].values
+        values = values[np.isfinite(values)]
+        like = {True: "yes", False: "no", None: "cannot tell"}[verdict.derivative_like]
+        sure = f"{int((values > chance).sum())} of {len(values)} networks above chance"
+        if verdict.derivative_like is not None:
+            already = _was_so_already(verdict)
+            like = "as at the start" if already else like
+            sure += "; they were so from the start" if already else f"; {_SURE[verdict.tier]}"
+        else:
+            sure += f"; a test needs {FEWEST}"
+        accuracy = float(of_arm["test_accuracy"].mean())
+        edges, total, by_chance = _edges(kinds, arm)
+        rows.append(
+            {
+                "arm": names.get(arm, arm),
+                "name": arm,
+                "derivative-like?": like,
+                "how sure": sure,
+                "edge detectors": f"{edges:.0f} of {total:.0f} (random: {by_chance:.0f})",
+                "nearest operator": verdict.operator if _names_operator(verdict) else "none alone",
+                "test accuracy": f"{accuracy:.1%}" if np.isfinite(accuracy) else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def sentence(
+    verdicts: Verdicts, kinds: pd.DataFrame, names: dict[str, str], learning: list[str]
+) -> str:
+    """The answer in one sentence, in plain words, over the arms `learning`, which learned from true labels."""
+    of_kernels = {arm: verdicts[arm, "W"] for arm in learning if (arm, "W") in verdicts}
+    if not of_kernels:
+        return "Every network diverged: there is no answer."
+    if all(v.derivative_like is None for v in of_kernels.values()):
+        return f"Too few networks to tell: tests need {FEWEST} an arm."
+    turned = [arm for arm, v in of_kernels.items() if v.derivative_like and not _was_so_already(v)]
+    if turned:
+        arm = max(turned, key=lambda name: _edges(kinds, name)[0])
+        verdict, (edges, total, by_chance) = of_kernels[arm], _edges(kinds, arm)
+        operator = verdict.operator if _names_operator(verdict) else "no single textbook operator"
+        images = (
+            "more so than the images' statistics alone imply"
+            if verdict.tier == TIERS[-1]
+            else "no more so than the images' statistics imply"
+            if any(rung.null == "N3" for rung in verdict.rungs)
+            else "whether more so than the images' statistics imply was not asked"
+        )
+        others = [names.get(a, a) for a in of_kernels if a not in turned]
+        rest = f" Not so with {'; '.join(others)}." if others else ""
+        return (
+            f"Training made first-layer kernels derivative-like ({names.get(arm, arm)}): {edges:.0f} of "
+            f"{total:.0f} are edge detectors, where random kernels have {by_chance:.0f}; they resemble "
+            f"{operator}, and are edge-like {images}.{rest}"
+        )
+    updates = [
+        arm for arm in of_kernels if (v := verdicts.get((arm, "update"))) and v.derivative_like
+    ]
+    if updates:
+        return (
+            "The kernels themselves look like chance; what training added to them does not: it is "
+            f"derivative-like ({'; '.join(names.get(a, a) for a in updates)})."
+        )
+    return (
+        "Neither the kernels nor what training added to them is more derivative-like than chance."
+    )
+
+
+def _edges(kinds: pd.DataFrame, arm: str) -> tuple[float, float, float]:
+    """Edge detectors a network, all kernels, and edge detectors among random ones."""
+    rows = kinds[(kinds["arm"] == arm) & (kinds["part"] == "W") & (kinds["null"] == "N0")]
+    edges = rows[rows["kind"] == "edge"]
+    if not len(edges):
+        return 0.0, 0.0, 0.0
+    return float(edges["value"].iloc[0]), float(rows["value"].sum()), float(edges["chance"].iloc[0])
+
+
 def headline(verdicts: Verdicts, learning: list[str], kinds: pd.DataFrame) -> list[str]:
     """The answer in a few sentences, over the arms `learning`: those that learned their first layer from
     true labels. kinds: `tables.kinds`."""
@@ -124,8 +223,9 @@ def sentences(
             lines.append(_growth(analysis, arm))
         if "a_pop" in analysis:
             lines.append(_operator(analysis, verdicts, arm))
-        accuracy = final.loc[(arm, "test_accuracy")]
-        lines.append(f"Test accuracy {_interval(accuracy, percent=True)}.")
+        if (arm, "test_accuracy") in final.index:  # a recording need not know it
+            accuracy = final.loc[(arm, "test_accuracy")]
+            lines.append(f"Test accuracy {_interval(accuracy, percent=True)}.")
         sections.append((arm, lines))
     return sections
 
@@ -172,7 +272,7 @@ def diverged(analysis: xr.Dataset) -> str:
     if not counts:
         return ""
     listed = ", ".join(f"{n} of {analysis.sizes['seed']} in {arm}" for arm, n in counts.items())
-    return f"Diverged (the loss stopped being finite) and excluded: {listed}."
+    return f"Diverged (a loss or a weight stopped being finite) and excluded: {listed}."
 
 
 def dead(verdicts: Verdicts) -> str:
@@ -260,10 +360,11 @@ def _operator(analysis: xr.Dataset, verdicts: Verdicts, arm: str) -> str:
         parts.append(f"a of {name} = {_a(a)}{interval} ({operator})")
     if not parts:
         return "Which operator: there are no gradients."
+    of_images = float(analysis["a_pca"])
+    images = f"The images' own patches have a = {of_images:.2f}; " if np.isfinite(of_images) else ""
     return (
         f"Which operator, at step {int(last['step']):,} (a of [1, a, 1] x [-1, 0, 1]; it changes as "
-        f"training goes on): {'; '.join(parts)}. The images' own patches have "
-        f"a = {float(analysis['a_pca']):.2f}; Prewitt is 1, Sobel 2."
+        f"training goes on): {'; '.join(parts)}. {images}Prewitt is 1, Sobel 2."
     )
 
 

@@ -1,4 +1,4 @@
-"""What other people's dashboards read: TensorBoard's event files, written while networks train.
+"""What other people's dashboards show: TensorBoard's event files, and W&B, written while networks train.
 
 metrics.jsonl and trajectory.zarr stay the source; this is a view of them that comes earlier.
 """
@@ -24,42 +24,75 @@ Write = Callable[[dict[str, Any], np.ndarray], None]
 
 @contextmanager
 def tensorboard(run: Path, arms: list[str]) -> Iterator[Write]:
-    """A function that, inside the block, writes one log point into <run>/tensorboard.
-
-    It takes the point's record (as in metrics.jsonl) and the first-layer kernels
-    (arm, seed, ky, kx, cin, cout): of each arm the mean over networks of every scalar, the sectors'
-    shares of the kernels' energy, and a grid of the first network's kernels, its scale symmetric.
-    """
+    """A function that, inside the block, writes one log point into <run>/tensorboard (`shown`)."""
     from tensorboardX import SummaryWriter  # an extra
 
     writer = SummaryWriter(str(run / FOLDER))
 
     def write(record: dict[str, Any], kernels: np.ndarray) -> None:
-        step = record["step"]
-        for name, values_by_arm in record.items():
-            if not isinstance(values_by_arm, dict):
-                continue
-            for arm, values in values_by_arm.items():
-                known = [v for v in values if v is not None]
-                if known:
-                    writer.add_scalar(f"{name}/{arm}", float(np.mean(known)), step)
-        spatial = np.moveaxis(kernels[..., 0, :], -1, -3).astype(float)
-        if kernels.shape[-2] > 1:
-            spatial = colour_spatial(np.nan_to_num(kernels)).spatial
-        for arm, arm_kernels in zip(arms, spatial, strict=True):
-            finite = arm_kernels[np.isfinite(arm_kernels).all((-3, -2, -1))]
-            if not finite.size:
-                continue
-            energies = sector_energies(finite).reshape(-1, len(SECTORS)).sum(0)
-            for sector, share in zip(SECTORS, energies / (energies.sum() or 1), strict=True):
-                writer.add_scalar(f"sectors/{sector}/{arm}", float(share), step)
-            writer.add_image(f"kernels/{arm}", kernel_grid(finite[0]), step, dataformats="HW")
+        for tag, value in shown(record, kernels, arms):
+            if isinstance(value, np.ndarray):
+                writer.add_image(tag, value, record["step"], dataformats="HW")
+            else:
+                writer.add_scalar(tag, value, record["step"])
         writer.flush()
 
     try:
         yield write
     finally:
         writer.close()  # it writes in a thread of its own
+
+
+@contextmanager
+def weights_and_biases(arms: list[str]) -> Iterator[Write]:
+    """A function that, inside the block, logs one log point to W&B's current run, which is begun if there is
+    none (`shown`)."""
+    import wandb  # an extra
+
+    mine = None if wandb.run is not None else wandb.init(project="kernelstudy")
+
+    def write(record: dict[str, Any], kernels: np.ndarray) -> None:
+        point = {"kernelstudy/step": record["step"]}  # W&B's own steps may be others
+        for tag, value in shown(record, kernels, arms):
+            point[f"kernelstudy/{tag}"] = (
+                wandb.Image(value) if isinstance(value, np.ndarray) else value
+            )
+        wandb.log(point)
+
+    try:
+        yield write
+    finally:
+        if mine is not None:
+            mine.finish()
+
+
+def shown(
+    record: dict[str, Any], kernels: np.ndarray, arms: list[str]
+) -> Iterator[tuple[str, float | np.ndarray]]:
+    """What a dashboard gets of a log point, by tag: numbers, and grey pictures.
+
+    record: as in metrics.jsonl; kernels: (arm, seed, ky, kx, cin, cout). Of each arm the mean over networks of
+    every scalar, the sectors' shares of the kernels' energy, and a grid of the first network's kernels,
+    its scale symmetric.
+    """
+    for name, values_by_arm in record.items():
+        if not isinstance(values_by_arm, dict):
+            continue
+        for arm, values in values_by_arm.items():
+            known = [v for v in values if v is not None]
+            if known:
+                yield f"{name}/{arm}", float(np.mean(known))
+    spatial = np.moveaxis(kernels[..., 0, :], -1, -3).astype(float)
+    if kernels.shape[-2] > 1:
+        spatial = colour_spatial(np.nan_to_num(kernels)).spatial
+    for arm, arm_kernels in zip(arms, spatial, strict=True):
+        finite = arm_kernels[np.isfinite(arm_kernels).all((-3, -2, -1))]
+        if not finite.size:
+            continue
+        energies = sector_energies(finite).reshape(-1, len(SECTORS)).sum(0)
+        for sector, share in zip(SECTORS, energies / (energies.sum() or 1), strict=True):
+            yield f"sectors/{sector}/{arm}", float(share)
+        yield f"kernels/{arm}", kernel_grid(finite[0])
 
 
 def kernel_grid(kernels: np.ndarray) -> np.ndarray:

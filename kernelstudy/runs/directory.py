@@ -284,7 +284,9 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     with replacing(path) as temporary, warnings.catch_warnings():
         # Zarr 3 says of text coordinates that their encoding is not in its specification yet.
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-        dataset.to_zarr(temporary, consolidated=False)
+        # consolidated, so that plain xarray.open_zarr reads it in one go
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        dataset.to_zarr(temporary, consolidated=True)
 
 
 def stale(run: Path) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_LAYERS = max(DEPTHS)
+RECORDED = "recorded"  # attribute of the trajectory of a training that somebody else's loop did
 
 
 def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
@@ -38,24 +39,25 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
     if layers != list(range(1, len(layers) + 1)):
         raise refuse("a layer between others was not watched")
     required_variables = variables.all_of(len(layers))
-    required_variables |= {
-        k: v for k, v in variables.VALIDATION.items() if k in trajectory.variables
-    }
+    recorded = bool(trajectory.attrs.get(RECORDED, False))
+    optional = variables.VALIDATION | (variables.PATCHES if recorded else {})
+    required_variables |= {k: v for k, v in optional.items() if k in trajectory.variables}
+    if not recorded or set(variables.PATCHES) & set(trajectory.variables):
+        required_variables |= variables.PATCHES
     for name, variable in required_variables.items():
         _check_variable(trajectory, name, variable, refuse)
     if any(size < 1 for size in trajectory.sizes.values()):
         raise refuse("it has an axis without entries")
-    if (
-        trajectory.sizes["ky"] != trajectory.sizes["kx"]
-        or trajectory.sizes["ky"] not in KERNEL_SIZES
-    ):
+    size = trajectory.sizes["ky"]
+    if size != trajectory.sizes["kx"] or size not in KERNEL_SIZES:
         raise refuse("its kernels are not square and of a size that is studied")
     for name in variables.NET:
         values = trajectory[name].values
         if len(set(values.tolist())) != len(values):
             raise refuse(f"{name} is not one distinct value for each entry")
     steps = trajectory["step"].values
-    if steps[0] != 0 or (np.diff(steps) <= 0).any():
+    # a recording starts where its network was first seen
+    if steps[0] < 0 or (steps[0] and not recorded) or (np.diff(steps) <= 0).any():
         raise refuse("its steps do not start at 0 and grow")
     if layers:
         _check_subjects(trajectory, refuse)
@@ -71,9 +73,9 @@ def _check_values(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> 
         if not (np.isnan(values) | ((values >= 0) & (values <= 1))).all():
             raise refuse(f"{name} is no share")
     sizes = trajectory.sizes
-    if sizes["component"] != sizes["ky"] * sizes["kx"]:
+    if sizes.get("component", sizes["ky"] * sizes["kx"]) != sizes["ky"] * sizes["kx"]:
         raise refuse("patch_basis is no basis of the patches")
-    for name in ("patch_basis", "patch_eigenvalue"):
+    for name in set(variables.PATCHES) & set(trajectory.variables):
         if not np.isfinite(trajectory[name].values).all():
             raise refuse(f"{name} is not finite")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -83,24 +84,27 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     trajectory, analysis, kernels = findings.trajectory, findings.analysis, findings.kernels
     metric, matches = findings.study.bank.metric, findings.matches
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
-    save(curves.answer(analysis, metric), folder, "answer")
-    save(curves.over_time(analysis, [metric, *others][:3]), folder, "similarity")
+    save(partial(curves.answer, analysis, metric), folder, "answer")
+    save(partial(curves.over_time, analysis, [metric, *others][:3]), folder, "similarity")
     for prefix in ("", DELTA):
-        column = curves.column(analysis, metric, prefix)
+        column = partial(curves.column, analysis, metric, prefix)
         save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
-    save(curves.sectors(analysis), folder, "sectors")
-    save(curves.performance(analysis), folder, "performance")
+    save(partial(curves.sectors, analysis), folder, "sectors")
+    if _has_scores(analysis):
+        save(partial(curves.performance, analysis), folder, "performance")
     if "a_pop" in analysis:
-        save(operator_figures.population_a(analysis), folder, "a_pop")
-        portrait = operator_figures.portrait(matches.trained, matches.update)
+        save(partial(operator_figures.population_a, analysis), folder, "a_pop")
+        portrait = partial(operator_figures.portrait, matches.trained, matches.update)
         save(portrait, folder, "portrait")
     for name, final, title in (
         ("matches", matches.trained, "W"),
         ("matches_update", matches.update, "update W − W₀"),
     ):
-        save(galleries.matches(final, matches.untrained, bank, title), folder, name)
+        gallery = partial(galleries.matches, final, matches.untrained, bank, title)
+        save(gallery, folder, name)
+    named = trajectory[["arm", "seed", "step"]]
     for row in range(trajectory.sizes["arm"]):
-        over_time = galleries.kernels_over_time(trajectory, kernels, row)
+        over_time = partial(galleries.kernels_over_time, named, kernels, row)
         save(over_time, folder, f"kernels_{row}")
 
 
@@ -108,27 +112,24 @@ def compose(findings: Findings) -> Page:
     """What the report says, in words."""
     analysis, verdicts, tables = findings.analysis, findings.verdicts, findings.tables
     study, provenance = findings.study, findings.provenance
-    data, metric, last = provenance["data"], study.bank.metric, study.steps
+    metric, last = study.bank.metric, int(analysis["step"][-1])
     arms, seeds = [str(a) for a in analysis["arm"].values], analysis.sizes["seed"]
     entries = ", ".join(str(entry) for entry in analysis["entry"].values)
-    shape = " x ".join(map(str, data["image_shape"]))
+    of_arms, of_seeds = (
+        f"{n} {name}{'' if n == 1 else 's'}" for n, name in ((len(arms), "arm"), (seeds, "seed"))
+    )
+    networks = f"{of_arms} x {of_seeds} = {len(arms) * seeds}"
     facts = [
-        (
-            "Data",
-            f"{data['name']}, {data['train']:,} training and {data['test']:,} test images of {shape}, "
-            f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}",
-        ),
-        (
-            "Networks",
-            f"{len(arms)} arms x {seeds} seeds = {len(arms) * seeds}, {last:,} steps of "
-            f"{study.batch_size} images, on {provenance['device']}",
-        ),
+        *(_of_recording if study.recorded else _of_training)(study, provenance, networks),
         ("Declared", f"bank {entries}; primary measure {metric}; final step {last:,}"),
     ]
     notes = [run_words.refusal(analysis), run_words.diverged(analysis), run_words.dead(verdicts)]
     final_summary = tables["summary"][tables["summary"]["step"] == last].drop(columns="step")
     final_tests = tables["tests"][tables["tests"]["step"] == last].drop(columns="step")
+    names = {arm.name: arm.init if study.recorded else arm.words for arm in study.arms}
     return Page(
+        sentence=run_words.sentence(verdicts, tables["kinds"], names, study.learning_arms),
+        glance=run_words.at_a_glance(analysis, verdicts, tables["kinds"], names, metric),
         title=f"{study.name}: do the learned kernels look hand-crafted?",
         facts=facts,
         headline=run_words.headline(verdicts, study.learning_arms, tables["kinds"]),
@@ -141,7 +142,7 @@ def compose(findings: Findings) -> Page:
             "training added to them, which is where learning shows while the kernels keep their start; right, "
             "what of the kernels is new, whatever they keep.",
         ),
-        sections=_sections(arms, "a_pop" in analysis),
+        sections=_sections(arms, "a_pop" in analysis, _has_scores(analysis)),
         tables=[
             (
                 "Kinds of kernels a network beside chance, means over networks",
@@ -158,6 +159,48 @@ def compose(findings: Findings) -> Page:
     )
 
 
+def _of_training(study: Study, provenance: dict, networks: str) -> list[tuple[str, str]]:
+    """What the networks of a run were trained on, and how."""
+    data = provenance["data"]
+    shape = " x ".join(map(str, data["image_shape"]))
+    return [
+        (
+            "Data",
+            f"{data['name']}, {data['train']:,} training and {data['test']:,} test images of {shape}, "
+            f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}",
+        ),
+        (
+            "Networks",
+            f"{networks}, {study.steps:,} steps of {study.batch_size} images, on {provenance['device']}",
+        ),
+    ]
+
+
+def _of_recording(study: Study, provenance: dict, networks: str) -> list[tuple[str, str]]:
+    """What is known of networks that somebody else's loop has trained."""
+    known = provenance.get("recorded")
+    known = known if isinstance(known, dict) else {}
+    text = f"{networks}, recorded from {known.get('form', 'a model')} up to step {study.steps:,}"
+    if known.get("not_closed"):
+        last = max(int(step) for step in known["last_steps"])
+        text += f"; {known['not_closed']} of them in training, last seen at step {last:,}"
+    if known.get("networks", 0) > known.get("in_report", 0):
+        text += (
+            f"; {known['networks'] - known['in_report']} more have a seed that not all arms have"
+        )
+    return [
+        ("Layer", f"{known.get('layer', '')} ({known.get('why', '')})"),
+        ("Networks", text),
+        ("Images", _images_of_recording(provenance["data"]["source"])),
+    ]
+
+
+def _images_of_recording(source: str) -> str:
+    if source == "no images":
+        return "none given: image statistics (N3) are not asked"
+    return f"{source}, given for the image statistics"
+
+
 def _kinds(table: pd.DataFrame) -> pd.DataFrame:
     """`tables.kinds` with a row a layer and kind, a column a null model; kinds that nothing has left out."""
     keys = ["arm", "part", "kind"]
@@ -172,7 +215,14 @@ def _kinds(table: pd.DataFrame) -> pd.DataFrame:
     return shown.reset_index()
 
 
-def _sections(arms: list[str], has_a: bool) -> list[tuple[str, str, list[Figure]]]:
+def _has_scores(analysis: xr.Dataset) -> bool:
+    """Whether accuracies or losses are known; a recording need not have them."""
+    return any(bool(analysis[name].notnull().any()) for name in ("test_accuracy", "train_loss"))
+
+
+def _sections(
+    arms: list[str], has_a: bool, has_scores: bool
+) -> list[tuple[str, str, list[Figure]]]:
     indices = list(enumerate(arms))
     portrait = Figure(
         "portrait",
@@ -186,7 +236,7 @@ def _sections(arms: list[str], has_a: bool) -> list[tuple[str, str, list[Figure]
         "a = 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 Scharr. Bars: 95% interval over networks. Crosses: "
         "unresolved, the networks share no direction.",
     )
-    return [
+    sections = [
         (
             "Kernels over time",
             "The first seed's kernels of each arm. Every step has a symmetric colour scale of its own, whose "
@@ -223,23 +273,32 @@ def _sections(arms: list[str], has_a: bool) -> list[tuple[str, str, list[Figure]
                 Figure("matches_update", "Matches of the update", "The same for W − W₀."),
             ],
         ),
-        (
-            "Accuracy",
-            "Whether the networks learned their task.",
-            [
-                Figure(
-                    "performance",
-                    "Accuracy and loss against step",
-                    "Mean and 95% interval. The last point is on all test images, those before it on a "
-                    "fixed random part of them (eval_images).",
-                )
-            ],
-        ),
     ]
+    if has_scores:
+        sections.append(
+            (
+                "Accuracy",
+                "Whether the networks learned their task.",
+                [
+                    Figure(
+                        "performance",
+                        "Accuracy and loss against step",
+                        "Mean and 95% interval. The last point is on all test images, those before it on a "
+                        "fixed random part of them (eval_images).",
+                    )
+                ],
+            )
+        )
+    return sections
 
 
 def _method(study: Study, entries: str) -> list[str]:
+    recorded = (
+        "Recorded from a training of one's own: the start is the first step that was logged; accuracy and loss "
+        "are as the loop gave them, of that step."
+    )
     return [
+        *([recorded] if study.recorded else []),
         f"Declared before the run: bank {entries}; primary measure {study.bank.metric}; final step "
         f"{study.steps:,}. All else is description.",
         "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "
@@ -270,5 +329,12 @@ def _method(study: Study, entries: str) -> list[str]:
         "1% of the largest norm in the network).",
         "Growth: with W = W₀ + dW a sector's energy grows by the new part |dW|² (learned) and the cross term "
         "2⟨W₀, dW⟩ (what was there, amplified or turned down); in units of |W₀|², summed over all kernels.",
-        "Training loss is the mean of the minibatches since the log point before, taken before each update.",
+        *(
+            []
+            if study.recorded
+            else [
+                "Training loss is the mean of the minibatches since the log point before, taken before each "
+                "update."
+            ]
+        ),
     ]

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kernelstudy import runs
+from kernelstudy.recording import joined
 from kernelstudy.reporting import page, style
 from kernelstudy.reporting.measure_words import METRIC_WORDS
 from kernelstudy.reporting.page import Figure, Page
@@ -28,18 +29,29 @@ MOST_ROWS = 200  # of a table on the page; the whole tables are beside it
 def report(paths: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
     """One run's report, or one over all runs in `paths`: directories of runs, or of many of them.
 
+    Recordings (`kernelstudy.Recorder`) in one place are networks of one run.
+
     Returns:
         The path of report.html.
 
     Raises:
         RunError: where they cannot be read, or do not belong together.
     """
+    if recordings := joined.below(paths):
+        return _of_recordings(recordings, out)
     directories = find_runs(paths)
     if not directories:
         raise RunError(f"{paths[0]} holds a report over many runs, but no run")
     if len(directories) == 1:
         return build(directories[0], out=out)
     return write(directories, out=out, allow_mixed=allow_mixed)
+
+
+def _of_recordings(recordings: list[Path], out: Path | None) -> Path:
+    """The report on trainings that were recorded: of several, and of one that still goes on, as one run."""
+    if len(recordings) == 1 and runs.is_done(recordings[0]):
+        return build(recordings[0], out=out)
+    return build(joined.join(recordings, out))
 
 
 def default_directory(directories: list[Path]) -> Path:

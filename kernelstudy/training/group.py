@@ -20,7 +20,7 @@ from kernelstudy.training.inputs import initial, mixed, nets_of, task_of
 from kernelstudy.training.journal import Journal
 from kernelstudy.training.observer import Observer
 from kernelstudy.training.parallel import Grid, Population, compiling
-from kernelstudy.training.recorder import Recorder, make_recorder
+from kernelstudy.training.recorder import ResponseRecorder, make_recorder
 from kernelstudy.training.train import STEPS_A_CALL, Net, Order, State, Task
 from kernelstudy.training.trajectory import mean_loss
 
@@ -58,7 +58,7 @@ class Group:
     inputs: Inputs
     batches: Iterator[tuple[Task, Order]]
     batch: tuple[Task, Order]  # of the next dispatch
-    recorder: Recorder | None
+    recorder: ResponseRecorder | None
     advance: Any  # compiled, as `Population.advance`
     evaluate: dict[str, Any]  # as `Population.evaluate`, by the name of the accuracy
     state: State

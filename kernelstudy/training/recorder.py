@@ -1,4 +1,4 @@
-"""What the first networks of each arm of a group show at its log points, recorded (`Recorder`)."""
+"""What the first networks of each arm of a group show at its log points, recorded (`ResponseRecorder`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bytes_of_one(study: Study, data: Images, train: Train, one: State) -> int:
 
 
 @dataclass
-class Recorder:
+class ResponseRecorder:
     """Records what some networks of a group show at its log points.
 
     They are copied at a log point, and what they show is computed later: its program compiles during the
@@ -68,7 +68,7 @@ def make_recorder(
     net: Net,
     group: Grid,
     seeds: int,
-) -> Recorder | None:
+) -> ResponseRecorder | None:
     """Of the first `seeds` networks of every arm of a group, whose `net` is on the devices; None of none."""
     if not seeds:
         return None
@@ -76,4 +76,4 @@ def make_recorder(
     rows = jnp.asarray(grid.rows(group.seeds))
     input_row = population.place(population.pick(net.input_row, rows))
     images = population.share(subjects.images)
-    return Recorder(population, grid, rows, input_row, images)
+    return ResponseRecorder(population, grid, rows, input_row, images)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kernelstudy import runs
+from kernelstudy.analysis.kernels import usable_bank
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.trajectory import final_matches, measure_trajectory, spatial_kernels
 from kernelstudy.reporting import explorer
@@ -117,7 +118,7 @@ def test_it_opens_without_network_and_without_complaint(opened, built):
 def test_the_slider_moves_kernels_and_maps_to_the_steps_values(opened, trajectory, arm, seed, step):
     choose(opened, arm=arm, seed=seed, step=step, probe=1)
     kernels = spatial_kernels(trajectory)
-    scale = np.abs(kernels).max()
+    scale = np.abs(kernels[arm, seed, step]).max()
     for channel in (0, 4):
         byte = np.round(127.5 + 127.5 * kernels[arm, seed, step, channel] / scale).astype(int)
         shown = pixels(opened, f"#kernels .tile:nth-child({channel + 1}) canvas")
@@ -255,6 +256,59 @@ def test_deeper_kernels_have_their_own_size(opened, tmp_path):
         waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
 
 
+def test_the_new_part_and_the_nearest_kernels(opened, trajectory):
+    choose(opened, arm=0, seed=1, step=3)
+    opened.execute_script("document.querySelector('[data-part=new]').click()")
+    kernels = spatial_kernels(trajectory)[0, 1]
+    start, now = kernels[0], kernels[3]
+    kept = (now * start).sum((1, 2)) / (start**2).sum((1, 2))
+    new = now - kept[:, None, None] * start
+    byte = np.round(127.5 + 127.5 * new[2] / np.abs(new).max()).astype(int)
+    shown = pixels(opened, "#kernels .tile:nth-child(3) canvas")
+    near = [lut(opened, "lut_diverging")[np.clip(byte + d, 0, 255)] for d in (-1, 0, 1)]
+    assert min(np.abs(shown - n).max() for n in near) <= 3
+    entries = usable_bank(BANK.kernels, 3)
+    cosines = {
+        name: (new[2] * k).sum() / np.linalg.norm(new[2]) / np.linalg.norm(k)
+        for name, k in entries.items()
+    }
+    best = max(cosines, key=lambda name: abs(cosines[name]))
+    title = opened.find_element("css selector", "#kernels .tile:nth-child(3)").get_attribute(
+        "title"
+    )
+    assert title.startswith(f"nearest: {best}, |cos| {abs(cosines[best]):.2g}"[:-1])
+    match = np.sign(cosines[best]) * entries[best]
+    byte = np.round(127.5 + 127.5 * match / np.abs(match).max()).astype(int)
+    shown = pixels(opened, "#kernels .tile:nth-child(3) canvas.match")
+    assert np.abs(shown - lut(opened, "lut_diverging")[np.clip(byte, 0, 255)]).max() <= 3
+    scores = opened.execute_script("return document.getElementById('scores').data[0].y")
+    measured = measure_trajectory(trajectory, BANK.kernels).isel(arm=0, seed=1)
+    np.testing.assert_allclose(
+        np.array(scores[1:], float), measured[f"new_{BANK.metric}"].values[1:], atol=1e-5
+    )
+    opened.execute_script("document.querySelector('[data-part=W]').click()")
+
+
+def test_a_view_can_be_passed_on_and_opens_where_something_happens(opened, built):
+    opening = opened.execute_script("return window.kernelstudy.data.open")
+    assert opening["arm"] == 0  # the other is frozen
+    choose(opened, arm=1, seed=1, step=2, layer=1, channel=1)
+    address = opened.current_url
+    opened.get("about:blank")
+    opened.get(address)
+    waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
+    state = opened.execute_script("return window.kernelstudy.state")
+    assert (state["arm"], state["seed"], state["step"], state["channel"]) == (1, 1, 2, 1)
+    # without a choice it plays once, from the start to the end, when it comes into sight
+    opened.get("about:blank")
+    opened.get((built / "report.html").as_uri())
+    waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
+    assert opened.execute_script("return window.kernelstudy.state.step") == 3
+    opened.execute_script("document.getElementById('kernels').scrollIntoView({block: 'center'})")
+    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 0, 10)
+    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 3, 10)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [380, 1280])
 def test_no_overflow_and_legible(opened, scheme, width):
@@ -286,7 +340,9 @@ def test_a_hostile_name_is_text(opened, built):
     arms = opened.find_element("id", "arm").find_elements("css selector", "option")
     assert arms[0].text == HOSTILE
     assert opened.execute_script("return document.querySelectorAll('img[src=x]').length") == 0
-    heads = [h.text for h in opened.find_elements("css selector", ".answer h3")]
+    heads = [
+        h.get_attribute("textContent") for h in opened.find_elements("css selector", ".answer h3")
+    ]
     assert HOSTILE in heads
     assert HOSTILE not in (built / "report.html").read_text()
 

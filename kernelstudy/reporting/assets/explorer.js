@@ -47,10 +47,12 @@ async function explore(data) {
   const names = Object.keys(data.arrays);
   const unpacked = await Promise.all(names.map((name) => unpack(data.arrays[name])));
   const arrays = Object.fromEntries(names.map((name, i) => [name, unpacked[i]]));
+  let touched = false; // whether the reader has chosen anything
   document.documentElement.dataset.ready = "true"; // shown from here on, so that charts know their width
   const last = data.steps.length - 1;
   const deep = data.layers.length > 0;
-  const state = { step: last, arm: 0, seed: 0, layer: 1, channel: 0, part: "W" };
+  const state = { step: last, seed: 0, layer: 1, channel: 0, ...data.open };
+  readAddress();
 
   const lut = (name) => (byte) => [...arrays[name].at(byte), 255];
   const diverging = lut("lut_diverging"), magma = lut("lut_maps");
@@ -59,11 +61,29 @@ async function explore(data) {
     diverging(Math.max(0, Math.min(255, Math.round(127.5 + (127.5 * v) / (scale || 1)))));
 
   const kernel = (step, channel) => arrays.kernels.at(state.arm, state.seed, step, channel);
+  const dot = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
+  /** W, the update W - W0, or the new part: W less its projection on W0. */
   const shownKernel = (step, channel) => {
     const now = kernel(step, channel), start = kernel(0, channel);
-    return state.part === "W" ? now : now.map((v, i) => v - start[i]);
+    if (state.part === "W") return now;
+    const kept = state.part === "update" ? 1 : dot(now, start) / (dot(start, start) || 1);
+    return now.map((v, i) => v - kept * start[i]);
   };
-  const scale = () => (state.part === "W" ? data.scale : data.delta_scale);
+  const largest = (values) => Math.max(...values.map(Math.abs));
+  /** The largest weight of the network's kernels at a step: kernels that shrink keep their shapes in sight. */
+  const scale = (step) =>
+    Math.max(...Array.from({ length: data.channels }, (_, channel) => largest(shownKernel(step, channel))));
+  const bank = Object.entries(data.bank).map(([name, rows]) => [name, rows.flat()]);
+  /** The hand-crafted kernel nearest to one, turned to its sign. */
+  const nearest = (values) => {
+    const norm = Math.sqrt(dot(values, values));
+    let best = { name: "none", cos: 0, kernel: null };
+    for (const [name, entry] of bank) {
+      const cos = dot(values, entry) / (norm * Math.sqrt(dot(entry, entry)) || 1);
+      if (Math.abs(cos) > Math.abs(best.cos)) best = { name, cos, kernel: entry.map((v) => v * Math.sign(cos)) };
+    }
+    return best;
+  };
   const watched = () => deep && state.seed < data.probe_seeds.length;
   const match = (step, channel) => {
     const at = [state.arm, state.seed, step, channel];
@@ -97,6 +117,7 @@ async function explore(data) {
 
   for (const key of ["arm", "seed", "layer", "channel"]) {
     byId(key).addEventListener("change", (event) => {
+      touch();
       state[key] = Number(event.target.value) + (key === "layer" ? 1 : 0);
       if (key === "layer") channels();
       if (key === "arm" || key === "seed") rebuild();
@@ -104,11 +125,37 @@ async function explore(data) {
     });
   }
   byId("step").addEventListener("input", (event) => {
+    touch();
     state.step = Number(event.target.value);
     draw();
   });
   for (const button of document.querySelectorAll("[data-part]")) {
-    button.addEventListener("click", () => { state.part = button.dataset.part; draw(); });
+    button.addEventListener("click", () => { touch(); state.part = button.dataset.part; draw(); });
+  }
+
+  // The address says what is shown, from the first choice on, so that a view can be passed on.
+  function readAddress() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    const counts = {
+      arm: data.arms.length, seed: data.seeds.length, step: data.steps.length,
+      layer: data.layers.length + 1, channel: data.channels,
+    };
+    for (const [key, count] of Object.entries(counts)) {
+      const value = Number(given.get(key) ?? NaN);
+      if (Number.isInteger(value) && value >= 0 && value < count) state[key] = value;
+    }
+    if (state.layer < 1) state.layer = 1;
+    if (given.get("part") in data.prefixes) state.part = given.get("part");
+    touched = given.has("step");
+  }
+  function writeAddress() {
+    if (!touched) return;
+    const { arm, seed, step, layer, channel, part } = state;
+    history.replaceState(null, "", `#${new URLSearchParams({ arm, seed, step, layer, channel, part })}`);
+  }
+  function touch() {
+    touched = true;
+    play(false);
   }
 
   let timer = null;
@@ -123,6 +170,7 @@ async function explore(data) {
     byId("play").setAttribute("aria-pressed", String(on));
   }
   byId("play").addEventListener("click", () => {
+    touched = true;
     if (!timer && state.step === last) { state.step = 0; draw(); }
     play(!timer);
   });
@@ -133,12 +181,13 @@ async function explore(data) {
     place.replaceChildren(...Array.from({ length: count }, (_, channel) => {
       const tile = make("button", { type: "button", className: "tile" });
       tile.append(make("canvas"));
+      if (layer === 1 && place.id === "kernels") tile.append(make("canvas", { className: "match" }));
       tile.addEventListener("click", () => {
+        touch();
         Object.assign(state, { layer, channel });
         byId("hover").hidden = true; // its place is no longer beside the tile
         channels();
         draw();
-        byId("history").scrollIntoView({ block: "nearest" });
       });
       for (const name of ["mouseenter", "focus"]) {
         tile.addEventListener(name, () => hover(tile, layer, channel));
@@ -183,7 +232,7 @@ async function explore(data) {
       const pair = make("div", { className: "pair" });
       for (const [step, text] of [[state.step, `step ${data.steps[state.step]}`], [0, "step 0"]]) {
         const one = make("figure"), canvas = make("canvas", { className: "large" });
-        paint(canvas, kernel(step, channel), size, size, signed(data.scale));
+        paint(canvas, kernel(step, channel), size, size, signed(largest(kernel(step, channel))));
         one.append(canvas, make("figcaption", { textContent: text }));
         pair.append(one);
       }
@@ -216,12 +265,17 @@ async function explore(data) {
   });
 
   function drawKernels() {
+    const end = scale(state.step);
     [...byId("kernels").children].forEach((tile, channel) => {
-      paint(tile.firstChild, shownKernel(state.step, channel), size, size, signed(scale()));
+      const values = shownKernel(state.step, channel), alike = nearest(values);
+      paint(tile.firstChild, values, size, size, signed(end));
+      if (alike.kernel) paint(tile.lastChild, alike.kernel, size, size, signed(largest(alike.kernel)));
+      tile.lastChild.style.visibility = alike.kernel ? "visible" : "hidden";
       tile.setAttribute("aria-label", words(1, channel));
+      tile.title = alike.kernel ? `nearest: ${alike.name}, |cos| ${format(Math.abs(alike.cos), 2)}` : "";
       mark(tile, 1, channel);
     });
-    byId("kernel-scale").textContent = `one scale for all arms and steps, ±${format(scale(), 2)}`;
+    byId("kernel-scale").textContent = `the scale is this step's, ±${format(end, 2)}`;
   }
 
   const mark = (tile, layer, channel) =>
@@ -292,19 +346,19 @@ async function explore(data) {
   const dashes = ["solid", "dash", "dot", "dashdot", "longdash"];
 
   function charts() {
-    const prefix = state.part === "W" ? "" : "delta_";
+    const prefix = data.prefixes[state.part];
     const shares = data.sectors.map(([name, color], i) => line(
       name, data.steps.map((_, s) => arrays[`${prefix}sectors`].at(state.arm, state.seed, s, i)),
       { line: { color, dash: dashes[i] } },
     ));
     Plotly.react("sectors", shares, overSteps({ title: { text: "share of energy" }, range: [0, 1] }), options);
-    const column = state.part === "W" ? 0 : 1;
+    const column = Object.keys(data.prefixes).indexOf(state.part);
     const scores = data.arms.map((arm, i) => line(
       arm, data.steps.map((_, s) => arrays.lines.at(i, state.seed, s, column)),
       { line: { color: data.colours[i], width: i === state.arm ? 3 : 1.8, dash: dashes[i % 5] } },
     ));
     scores.push(line("chance", data.steps.map(() => data.chance[data.metric]), { line: { color: style("--soft"), dash: "dot" } }));
-    Plotly.react("scores", scores, overSteps({ title: { text: data.metric }, range: [0, 1] }, scores.length), options);
+    Plotly.react("scores", scores, overSteps({ title: { text: "likeness to an edge detector (R²)" }, range: [0, 1] }, scores.length), options);
     if (!deep) return;
     const similar = data.layers.flatMap((layer, l) => [["cka_final", "solid"], ["probe_accuracy", "dot"]].map(([name, dash]) => line(
       `layer ${layer.number}, ${name === "cka_final" ? "CKA with its end" : "linear probe"}`,
@@ -333,7 +387,7 @@ async function explore(data) {
     byId("history-words").textContent = layer === 1 ? words(1, channel) : "";
     if (layer === 1) {
       row(byId("history-kernels"), data.strip, (canvas, step) =>
-        paint(canvas, shownKernel(step, channel), size, size, signed(scale())));
+        paint(canvas, shownKernel(step, channel), size, size, signed(scale(step))));
     } else if (watched()) {
       deeperKernels(layer, channel);
     }
@@ -372,16 +426,19 @@ async function explore(data) {
   function deeperKernels(layer, channel) {
     const at = (input, i) => {
       const all = arrays[`kernels_${layer}`], now = all.at(state.arm, state.seed, channel, input, i);
-      const start = all.at(state.arm, state.seed, channel, input, 0);
-      return Array.from(now, (v, j) => v - (state.part === "W" ? 128 : start[j]));
+      const start = Array.from(all.at(state.arm, state.seed, channel, input, 0), (v) => v - 128);
+      const values = Array.from(now, (v) => v - 128);
+      if (state.part === "W") return values;
+      const kept = state.part === "update" ? 1 : dot(values, start) / (dot(start, start) || 1);
+      return values.map((v, j) => v - kept * start[j]);
     };
     const inputs = [...arrays[`inputs_${layer}`].at(state.arm, state.seed, channel)];
     const values = inputs.flatMap((_, input) => data.strip.flatMap((_, i) => at(input, i)));
-    const largest = Math.max(...values.map(Math.abs)), side = data.layers[layer - 1].kernel;
+    const end = largest(values), side = data.layers[layer - 1].kernel;
     byId("history-kernels").replaceChildren(...inputs.map((number, input) => {
       const place = make("div", { className: "row" });
       row(place, data.strip, (canvas, step) =>
-        paint(canvas, at(input, data.strip.indexOf(step)), side, side, signed(largest)));
+        paint(canvas, at(input, data.strip.indexOf(step)), side, side, signed(end)));
       place.prepend(make("span", { className: "input", textContent: `channel ${number}` }));
       return place;
     }));
@@ -434,10 +491,13 @@ async function explore(data) {
         charts();
       }
     }
+    byId("arm").value = state.arm;
+    byId("seed").value = state.seed;
     drawKernels();
     drawMaps();
     moveCursors();
     drawHistory();
+    writeAddress();
   }
   const rebuild = () => charts();
 
@@ -446,6 +506,17 @@ async function explore(data) {
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { charts(); drawHistory(); });
   window.kernelstudy = { data, arrays, state, draw };
+  // Played once by itself when it comes into sight, unless the reader has chosen something or wants no motion.
+  if (!touched && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
+    const seen = new IntersectionObserver((entries) => {
+      if (touched || !entries.some((entry) => entry.isIntersecting)) return;
+      seen.disconnect();
+      state.step = 0;
+      draw();
+      play(true);
+    }, { threshold: 0.9 });
+    seen.observe(byId("kernels"));
+  }
   document.documentElement.dataset.drawn = "true";
 }
 

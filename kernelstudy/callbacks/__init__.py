@@ -1,0 +1,22 @@
+"""`Recorder` as a callback of Keras, Lightning and Hugging Face's Trainer: one line in a training of one's own.
+
+    model.fit(x, y, callbacks=[kernelstudy.callbacks.Keras("runs/mine", seed=0, images=x)])
+
+Each takes what `Recorder` takes, logs the network before its first step, and closes the recording when
+training ends. Nothing is imported but the framework that is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {"Keras": "keras", "Lightning": "lightning", "HuggingFace": "huggingface"}
+
+__all__ = ["HuggingFace", "Keras", "Lightning"]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'kernelstudy.callbacks' has no attribute {name!r}")
+    return getattr(import_module(f"kernelstudy.callbacks.{_MODULES[name]}"), name)

@@ -1,0 +1,119 @@
+"""A recording on disk: one directory a network, one small file a log point, whole or not there."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kernelstudy import runs
+from kernelstudy.runs import untrusted
+from kernelstudy.system import files
+from kernelstudy.system.errors import RunError, first_line
+
+ABOUT, POINTS, PATCHES = "recording.json", "points", "patches.npz"
+_LARGEST = 2**28  # bytes of a log point
+
+
+class Point(NamedTuple):
+    """What was logged at a step: `kernel` (kh, kw, in, out); `accuracy` and `loss`, NaN where not given."""
+
+    step: int
+    kernel: np.ndarray
+    accuracy: float
+    loss: float
+
+
+def write_point(folder: Path, point: Point) -> None:
+    """Add a log point; the system is not waited for, so that it takes a millisecond."""
+    path = folder / POINTS / f"{point.step:012d}.npz"
+    files.write_bytes(path, _packed(point._asdict()), durable=False)
+    numbers = {"step": point.step, "test_accuracy": point.accuracy, "train_loss": point.loss}
+    known = {k: v for k, v in numbers.items() if v == v}
+    runs.append_metrics(folder, known)
+
+
+def read_points(folder: Path) -> list[Point]:
+    """All log points, in the order of their steps.
+
+    Raises:
+        RunError: one of them is not what a Recorder writes.
+    """
+    place = folder / POINTS
+    names = sorted(path.name for path in place.glob("*.npz")) if place.is_dir() else []
+    return [_read_point(folder, f"{POINTS}/{name}") for name in names]
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of all log points, from the names of their files alone."""
+    place = folder / POINTS
+    names = (path.stem for path in place.glob("*.npz")) if place.is_dir() else ()
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def write_patches(folder: Path, eigenvalues: np.ndarray, basis: np.ndarray) -> None:
+    files.write_bytes(folder / PATCHES, _packed({"eigenvalues": eigenvalues, "basis": basis}))
+
+
+def read_patches(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Eigenvalues (d,) and basis (d, d) of the images' patches; None where no images were given."""
+    if not (folder / PATCHES).exists():
+        return None
+    found = _unpacked(folder, PATCHES)
+    values, basis = found["eigenvalues"], found["basis"]
+    if basis.shape != (len(values), len(values)) or not np.isfinite(basis).all():
+        raise RunError(f"{folder / PATCHES} holds no basis of patches")
+    return values, basis
+
+
+def write_about(folder: Path, about: dict[str, Any]) -> None:
+    files.write_text(folder / ABOUT, json.dumps(about, indent=2) + "\n")
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What the Recorder wrote of itself when it began."""
+    try:
+        about = json.loads(untrusted.read_text(folder, ABOUT))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{folder / ABOUT} cannot be read: {first_line(error)}") from error
+    texts = ("name", "arm", "layer", "why", "form", "command", "images")
+    if (
+        not isinstance(about, dict)
+        or any(not isinstance(about.get(key), str) for key in texts)
+        or any(not isinstance(about.get(key), int) for key in ("seed", "stride"))
+    ):
+        raise RunError(f"{folder / ABOUT} is not what a Recorder writes")
+    return about
+
+
+def is_recording(folder: Path) -> bool:
+    return (folder / ABOUT).is_file() and not (folder / ABOUT).is_symlink()
+
+
+def _read_point(folder: Path, name: str) -> Point:
+    found = _unpacked(folder, name)
+    kernel = found.get("kernel", np.zeros(0))
+    if kernel.ndim != 4 or kernel.dtype.kind != "f":
+        raise RunError(f"{folder / name} holds no kernels")
+    accuracy, loss = (float(found[key]) for key in ("accuracy", "loss"))
+    return Point(int(found["step"]), kernel, accuracy, loss)
+
+
+def _packed(arrays: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _unpacked(folder: Path, name: str) -> dict[str, np.ndarray]:
+    try:
+        content = untrusted.read_bytes(folder, name, _LARGEST)
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except RunError:
+        raise
+    except Exception as error:  # a damaged archive may raise anything
+        raise RunError(f"{folder / name} cannot be read: {first_line(error)}") from error

@@ -1,0 +1,36 @@
+"""PyTorch's first layers, started with hand-crafted kernels: `kernelstudy.torch.init_(conv, "gabor")`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernelstudy import initializers
+
+
+def init_(conv: Any, name: str, *, scale: float = 1.0, seed: int = 0, images: Any = None) -> Any:
+    """Fill the weight of a convolution, in place, with hand-crafted kernels; returns the weight.
+
+    Args:
+        conv: a `torch.nn.Conv2d`, or its weight (out, in, kh, kw).
+        name: one of `kernelstudy.initializers.NAMES`, or of the random ones, as 'he_normal'.
+        scale: times the norm that He's initialiser has on average.
+        seed: of what is random in it.
+        images: (N, H, W, C), for 'patch_pca' and 'patch_gaussian'.
+
+    Raises:
+        ValueError: no such name, or no such kernels for a weight of that shape.
+    """
+    import torch
+
+    weight = getattr(conv, "weight", conv)
+    if not isinstance(weight, torch.Tensor) or weight.ndim != 4:
+        raise ValueError("init_ is for a Conv2d or its weight (out, in, kh, kw)")
+    if getattr(conv, "transposed", False):
+        raise ValueError("init_ is for convolutions that see an image, not transposed ones")
+    cout, cin, kh, kw = weight.shape
+    made = initializers.kernels(name, (kh, kw, cin, cout), scale=scale, seed=seed, images=images)
+    with torch.no_grad():
+        values = torch.from_numpy(np.ascontiguousarray(made.transpose(3, 2, 0, 1)))
+        return weight.copy_(values)
