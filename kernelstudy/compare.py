@@ -74,15 +74,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
     """
     from kernelstudy.comparison import report
 
-    networks = list(weights) if isinstance(weights, list | tuple) else [weights]
-    networks += [] if against is None else [against]
-    if as_ not in (None, "seeds"):
-        raise ValueError(
-            f"as_: {as_!r} is not 'seeds'; one network over its steps is followed by kernelstudy.Recorder, "
-            "or by the command's --as steps"
-        )
-    if not networks:
-        raise ValueError("weights: the list is empty")
+    networks = _several(weights, against, as_)
     if layers is not None:
         if layers != "all":
             raise ValueError(f"layers: {layers!r} is not 'all'; one layer is named by layer")
@@ -114,6 +106,20 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
         start=start,
         alike=as_ == "seeds",
     )
+
+
+def _several(weights: Any, against: Any, as_: str | None) -> list[Any]:
+    """The networks that are meant; ValueError where they cannot be taken so."""
+    networks = list(weights) if isinstance(weights, list | tuple) else [weights]
+    networks += [] if against is None else [against]
+    if as_ not in (None, "seeds"):
+        raise ValueError(
+            f"as_: {as_!r} is not 'seeds'; one network over its steps is followed by kernelstudy.Recorder, "
+            "or by the command's --as steps"
+        )
+    if not networks:
+        raise ValueError("weights: the list is empty")
+    return networks
 
 
 def main(words: list[str] | None = None) -> int:

@@ -9,7 +9,11 @@ import kernelstudy
 
 
 def test_all_public_names_are_there():
-    assert set(kernelstudy.__all__) == set(kernelstudy._PLACE_OF) <= set(dir(kernelstudy))
+    assert (
+        set(kernelstudy.__all__)
+        == {*kernelstudy._PLACE_OF, *kernelstudy._ROOMS}
+        <= set(dir(kernelstudy))
+    )
     for name in kernelstudy.__all__:
         assert getattr(kernelstudy, name).__doc__
 

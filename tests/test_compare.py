@@ -458,7 +458,7 @@ def test_several_networks_as_seeds(tmp_path, capsys):
         lines[0]
         == "networks: 6, taken as trained alike: s0.npy, s1.npy, s2.npy, s3.npy, s4.npy, s5.npy"
     )
-    assert any("in 6 of 6 networks" in line for line in lines)
+    assert "The kernels are derivative-like." in lines
     ladder = pd.read_csv(tmp_path / "out" / "tables" / "ladder.csv")
     assert (ladder["n"] == 6).all()
     assert len(pd.read_csv(tmp_path / "out" / "tables" / "kernels.csv")) == 72
@@ -484,7 +484,7 @@ def test_seeds_with_their_starts(tmp_path):
     starts = [np.random.default_rng(50 + i).standard_normal(trained[0].shape) for i in range(6)]
     found = kernelstudy.compare(trained, start=starts, as_="seeds", layout="hwio")
     assert "N1" in set(found.ladder["null"])
-    assert found.ladder.set_index("null").loc["N1", "n"] == 6
+    assert (found.ladder["n"] == 6).all()
     with pytest.raises(ValueError, match="2 starts of 6 networks"):
         kernelstudy.compare(trained, start=starts[:2], as_="seeds", layout="hwio")
 

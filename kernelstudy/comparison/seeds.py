@@ -32,7 +32,7 @@ def as_seeds(networks: list[Opened]) -> Opened:
     if all(start is not None for start in starts):
         known["start"] = np.concatenate(starts)
     steps = [one.rounding for one in networks if one.rounding is not None]
-    names = ", ".join(one.name for one in networks[:_SHOWN])
+    names = ", ".join(dict.fromkeys(one.name for one in networks[:_SHOWN]))
     more = f" and {len(networks) - _SHOWN} more" if len(networks) > _SHOWN else ""
     facts = [
         ("Networks", f"{len(networks)}, taken as trained alike: {names}{more}"),

@@ -14,7 +14,7 @@ from kernelstudy.config import KERNEL_SIZES
 from kernelstudy.recording import joined
 from kernelstudy.recording.points import Point
 from kernelstudy.system.errors import InputError, printable
-from kernelstudy.weights import Limits
+from kernelstudy.weights import Limits, WeightsError
 
 _TOLD_BY = ("step", "iter", "it", "global_step", "batch", "update", "epoch", "ep", "e")
 
@@ -42,7 +42,7 @@ def record_files(
     name = last.provenance.get("layer") if layer is None else layer
     found = []
     for step, file in ordered:
-        one = opening.open_any(file, limits, layer=name, layout=layout)
+        one = _open(file, limits, name, layout, named=layer is not None)
         if one.kernels.shape != last.kernels.shape:
             raise InputError(
                 f"{file.name}: its layer is {one.kernels.shape[1:]}, that of {last.name} "
@@ -74,6 +74,18 @@ def record_files(
     joined.write([one], out)
     lines = [f"{file.name}: step {step:,}" for step, file in ordered]
     return [f"layer: {about['layer']}", f"steps, from {how}: " + "; ".join(lines)]
+
+
+def _open(
+    file: Path, limits: Limits, layer: str | None, layout: str, *, named: bool
+) -> opening.Opened:
+    """A file's layer of this name; unless the user gave the name, else the one that sees the image."""
+    try:
+        return opening.open_any(file, limits, layer=layer, layout=layout)
+    except WeightsError:
+        if named:
+            raise
+        return opening.open_any(file, limits, layout=layout)
 
 
 def steps_of(names: list[str]) -> tuple[list[int], str]:

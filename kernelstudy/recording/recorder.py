@@ -205,7 +205,13 @@ class Recorder:
                 ) from error
             self._seen = _Seen(step, picked, accuracy, loss)
             again = bool(self._logged) and step == self._logged[-1]
-            return self._write() if now or (self.is_due(step) and not again) else False
+            if not (now or (self.is_due(step) and not again)):
+                return False
+            try:
+                return self._write()
+            except InputError:
+                self._seen = None  # `close` has nothing of it to log
+                raise
 
     def traced(self, step: Any, params: Any, *, accuracy: Any = None, loss: Any = None) -> None:
         """As a call, within a function that `jax.jit` compiles: arrays alone, which come when they are there.
@@ -243,9 +249,8 @@ class Recorder:
                 return
             try:
                 if self._seen is not None and self._seen.step not in self._logged:
-                    with suppress(
-                        RuntimeError
-                    ):  # JAX has given the arrays' memory to the next step's
+                    # JAX may have given the arrays' memory to the next step's
+                    with suppress(RuntimeError, InputError):
                         self._write()
                 if len(self._logged) > 1:  # of one step there is nothing to tell
                     joined.finish(self.folder)

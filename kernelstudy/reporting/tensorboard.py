@@ -49,7 +49,8 @@ def weights_and_biases(arms: list[str]) -> Iterator[Write]:
     none (`shown`)."""
     import wandb  # an extra
 
-    mine = None if wandb.run is not None else wandb.init(project="kernelstudy")
+    current = wandb.run
+    run = wandb.init(project="kernelstudy") if current is None else current
 
     def write(record: dict[str, Any], kernels: np.ndarray) -> None:
         point = {"kernelstudy/step": record["step"]}  # W&B's own steps may be others
@@ -57,13 +58,13 @@ def weights_and_biases(arms: list[str]) -> Iterator[Write]:
             point[f"kernelstudy/{tag}"] = (
                 wandb.Image(value) if isinstance(value, np.ndarray) else value
             )
-        wandb.log(point)
+        run.log(point)
 
     try:
         yield write
     finally:
-        if mine is not None:
-            mine.finish()
+        if current is None:
+            run.finish()
 
 
 def shown(

@@ -51,7 +51,9 @@ def test_torch_weights_are_those_that_are_computed_with(tmp_path, form):
     torch.manual_seed(1)
     conv = torch.nn.Conv2d(3, 5, 3)
     if form == "prune":
-        torch.nn.utils.prune.random_unstructured(conv, "weight", 0.4)
+        from torch.nn.utils import prune
+
+        prune.random_unstructured(conv, "weight", 0.4)
     elif form == "weight_norm":
         with pytest.warns(FutureWarning):
             torch.nn.utils.weight_norm(conv)
@@ -143,6 +145,7 @@ def keras(monkeypatch):
     return pytest.importorskip("keras")
 
 
+@pytest.mark.filterwarnings("ignore")  # its own
 def test_keras_callback(tmp_path, keras):
     model = keras.Sequential(
         [
@@ -155,7 +158,7 @@ def test_keras_callback(tmp_path, keras):
         ]
     )
     model.compile(
-        "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
+        "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
     )
     rng = np.random.default_rng(0)
     x, y = rng.random((32, 9, 9, 3)).astype(np.float32), rng.integers(0, 2, 32)
@@ -187,6 +190,7 @@ def test_keras_depthwise_and_transposed(keras):
     assert source.layer.depthwise
 
 
+@pytest.mark.filterwarnings("ignore")  # its own
 def test_lightning_callback(tmp_path):
     lightning = pytest.importorskip("lightning.pytorch")
     import torch
@@ -226,6 +230,7 @@ def test_lightning_callback(tmp_path):
     np.testing.assert_array_equal(kernels[-1], module.net[0].weight.detach().numpy())
 
 
+@pytest.mark.filterwarnings("ignore")  # its own
 def test_hugging_face_callback(tmp_path):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")

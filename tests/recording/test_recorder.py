@@ -297,9 +297,10 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
-    logged = []
-    real = wandb.log
-    monkeypatch.setattr(wandb, "log", lambda point: (logged.append(point), real(point)))
+    logged, real = [], wandb.Run.log
+    monkeypatch.setattr(
+        wandb.Run, "log", lambda run, point: (logged.append(point), real(run, point))
+    )
     with kernelstudy.Recorder(tmp_path / "mine", layout="hwio", to="wandb") as log:
         log(0, KERNELS[0, 0], accuracy=0.25)
         log(1, KERNELS[0, 1])

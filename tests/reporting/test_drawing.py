@@ -76,4 +76,4 @@ def test_an_error_ends_the_other_process(processes, tmp_path):
 def test_one_core_has_one_process(monkeypatch, tmp_path):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with drawing() as save:
-        assert save is style.save
+        assert save is module._make_and_save

@@ -204,7 +204,7 @@ def binary_done(run):
 
 def _array(name, values):
     def spoil(run):
-        group = zarr.open_group(run / "trajectory.zarr", mode="a")
+        group = zarr.open_group(run / "trajectory.zarr", mode="a", use_consolidated=False)
         dims = group[name].metadata.dimension_names
         del group[name]
         made = group.create_array(name, data=values, dimension_names=dims)
@@ -217,7 +217,7 @@ def _changed(name, change):
     """An array as `change` makes it; the axes' names stay."""
 
     def spoil(run):
-        group = zarr.open_group(run / "trajectory.zarr", mode="a")
+        group = zarr.open_group(run / "trajectory.zarr", mode="a", use_consolidated=False)
         names = group[name].metadata.dimension_names
         short = change(np.asarray(group[name][...]))
         for other in list(group):  # what shares an axis that is now shorter
