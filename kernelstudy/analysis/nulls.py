@@ -51,7 +51,7 @@ def r2_quantile(q: ArrayLike, k: int, d: int) -> np.ndarray:
     """The shares below which `r2_distribution(k, d)` has probability q, (...) -> (...): its `ppf`."""
     if not 0 < k < d:
         raise ValueError(f"r2_quantile needs 0 < k < d, not k={k}, d={d}")
-    return np.asarray(scipy.special.betaincinv(k / 2, (d - k) / 2, q))
+    return np.asarray(scipy.special.betaincinv(k / 2, (d - k) / 2, np.asarray(q, dtype=float)))
 
 
 def r2_sample(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import keras
+import keras  # pyright: ignore[reportMissingImports]
 
 from kernelstudy.recording.recorder import Recorder
 

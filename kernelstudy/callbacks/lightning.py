@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from lightning.pytorch import Callback
+    from lightning.pytorch import Callback  # pyright: ignore[reportMissingImports]
 except ImportError:  # its older name
-    from pytorch_lightning import Callback
+    from pytorch_lightning import Callback  # pyright: ignore[reportMissingImports]
 
 from kernelstudy.recording.recorder import Recorder
 
 
-class Lightning(Callback):
+class Lightning(Callback):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedBaseClass]
     """Records the module that is trained; accuracy is the first logged metric of validation that is one."""
 
     def __init__(self, place: str | Path, **settings: Any):

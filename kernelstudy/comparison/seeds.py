@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from kernelstudy.system.errors import InputError
@@ -27,9 +29,9 @@ def as_seeds(networks: list[Opened]) -> Opened:
                 f"{first.kernels.shape[1:]}"
             )
     kernels = np.concatenate([one.kernels for one in networks])
-    starts = [one.known.get("start") for one in networks]
-    known = {"seeds": tuple(range(len(networks)))}
-    if all(start is not None for start in starts):
+    starts = [one.known["start"] for one in networks if "start" in one.known]
+    known: dict[str, Any] = {"seeds": tuple(range(len(networks)))}
+    if len(starts) == len(networks):
         known["start"] = np.concatenate(starts)
     steps = [one.rounding for one in networks if one.rounding is not None]
     names = ", ".join(dict.fromkeys(one.name for one in networks[:_SHOWN]))

@@ -57,7 +57,8 @@ def record_files(
         )
     patches, told = None, "no images"
     if images is not None:
-        *patches, told = patch_axes(images, kh)
+        eigenvalues, basis, told = patch_axes(images, kh)
+        patches = eigenvalues, basis
     facts = dict(last.facts)
     about = {
         "name": printable(out.name),
@@ -70,7 +71,7 @@ def record_files(
         "images": told,
         "command": command,
     }
-    one = joined.Recording(out, about, found, tuple(patches) if patches else None, ended=True)
+    one = joined.Recording(out, about, found, patches, ended=True)
     joined.write([one], out)
     lines = [f"{file.name}: step {step:,}" for step, file in ordered]
     return [f"layer: {about['layer']}", f"steps, from {how}: " + "; ".join(lines)]

@@ -121,7 +121,9 @@ def _of_model(model: Any, network: Network, layer: Layer, why: str) -> Source:
             def pick(given: Any) -> Any:
                 return modules.follow(given, path)
 
-            load = modules.as_numpy
+            def load(picked: Any) -> np.ndarray:
+                return modules.as_numpy(picked)
+
         else:  # its weights are computed from several arrays
 
             def pick(given: Any) -> Any:

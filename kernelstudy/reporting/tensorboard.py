@@ -47,7 +47,7 @@ def tensorboard(run: Path, arms: list[str]) -> Iterator[Write]:
 def weights_and_biases(arms: list[str]) -> Iterator[Write]:
     """A function that, inside the block, logs one log point to W&B's current run, which is begun if there is
     none (`shown`)."""
-    import wandb  # an extra
+    import wandb  # an extra  # pyright: ignore[reportMissingImports]
 
     current = wandb.run
     run = wandb.init(project="kernelstudy") if current is None else current

@@ -22,7 +22,7 @@ def init_(conv: Any, name: str, *, scale: float = 1.0, seed: int = 0, images: An
     Raises:
         ValueError: no such name, or no such kernels for a weight of that shape.
     """
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     weight = getattr(conv, "weight", conv)
     if not isinstance(weight, torch.Tensor) or weight.ndim != 4:

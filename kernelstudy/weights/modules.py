@@ -138,7 +138,7 @@ def _keras_layers(model: Any) -> Iterator[Layer]:
         for attribute in ("kernel", "depthwise_kernel"):
             kernel = getattr(inner, attribute, None)
             shape = tuple(int(n) for n in getattr(kernel, "shape", ()) or ())
-            if len(shape) not in (4, 5):
+            if kernel is None or len(shape) not in (4, 5):
                 continue
             depthwise = attribute == "depthwise_kernel" or kind.startswith("Depthwise")
             strides = getattr(inner, "strides", None)
