@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "kernelstudy"
-COMMANDS = {"run", "report", "compare", "filter", "prepare", "status"}
+COMMANDS = {"run", "report", "compare", "filter", "explain", "prepare", "status"}
 ROOMS = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 

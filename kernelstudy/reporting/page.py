@@ -99,13 +99,13 @@ def write(page: Page, folder: Path) -> Path:
     environment.filters["label"] = markdown.label
     environment.filters["code"] = markdown.code
     environment.filters["block"] = markdown.block
-    script = _asset("explorer.js")
+    script = asset("explorer.js")
     plotly = _plotly() if page.explorer else ""
-    hashes = " ".join(_hash(text) for text in (script, plotly) if text)
+    hashes = " ".join(script_hash(text) for text in (script, plotly) if text)
     shared = {
         "page": page,
         "provenance": json.dumps(page.provenance, indent=2),
-        "css": Markup(_asset("report.css")),
+        "css": Markup(asset("report.css")),
         "script": Markup(script),
         "plotly": _zip(plotly.encode()),
         "vectors": _vectors(page, folder),
@@ -120,7 +120,7 @@ def write(page: Page, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     return (resources.files("kernelstudy") / "reporting/assets" / name).read_text(encoding="utf-8")
 
 
@@ -129,7 +129,7 @@ def _plotly() -> str:
     return (resources.files("plotly") / "package_data/plotly.min.js").read_text(encoding="utf-8")
 
 
-def _hash(script: str) -> str:
+def script_hash(script: str) -> str:
     """How a content security policy names a script that may run: by what it is."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"

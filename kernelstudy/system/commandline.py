@@ -15,6 +15,7 @@ COMMANDS = {
     "report": "make the report of a run again, or one report over many runs",
     "compare": "hold any network's first layer against hand-crafted kernels and chance",
     "filter": "show an image under the hand-crafted kernels",
+    "explain": "make a page that explains convolution and kernels, to play with",
     "prepare": "fetch and prepare a data set once; runs never download",
     "status": "show which runs are done, running, failed or missing",
 }

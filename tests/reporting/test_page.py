@@ -1,7 +1,6 @@
 """report.html as a reader has it: opened from disk in Chromium, with no network."""
 
 import re
-import shutil
 import time
 
 import numpy as np
@@ -13,14 +12,10 @@ from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.trajectory import final_matches, measure_trajectory, spatial_kernels
 from kernelstudy.reporting import explorer
 from kernelstudy.runs.report import build
+from tests.browser import chromium, needs_browser, sized, waited
 from tests.synthetic import BANK, make_run
 
-BROWSER = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER),
-    reason="no Chromium with its driver here (Debian: chromium and chromium-driver)",
-)
+pytestmark = needs_browser
 HOSTILE = "<img src=x onerror=alert(1)>&quot;</script>"
 
 
@@ -33,34 +28,8 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(built):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which(BROWSER)
-    for word in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-dev-shm-usage",
-        "host-resolver-rules=MAP * ~NOTFOUND",  # no network
-    ):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
-def sized(browser, width: int) -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def waited(condition, seconds: float = 30):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-    return found
+    with chromium() as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
