@@ -25,6 +25,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = _parser().parse_args(argv)
         if options.worked_example:
+            if options.image is not None:
+                raise InputError(
+                    f"--worked-example has its own image: leave out {options.image}, or the option"
+                )
             print(explain())
             return 0
         kernels = bank(options.bank, options.size)

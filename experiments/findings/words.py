@@ -11,7 +11,10 @@ from kernelstudy.analysis.ladder import CENTRED
 from kernelstudy.analysis.verdict import tier_of
 
 METRIC, UPDATE = "r2_sobel_centered", "delta_r2_sobel_centered"
-STUDIES = ("initialisation", "why", "learned_vs_handcrafted")
+STUDIES = (
+    *("regimes", "initialisation", "why", "why_forgetting"),
+    *("learned_vs_handcrafted", "learned_forgetting"),
+)
 SMALL, FORGOTTEN = "he_normal*0.1", "he_normal/wd=2"
 CHANCE = float(
     r2_distribution(2, 8).mean()
@@ -42,9 +45,12 @@ class Results:
 def findings(results: Results) -> list[Finding]:
     return [
         *_main_runs(results),
+        *_regimes(results),
         *_initialisation(results),
         *_why(results),
+        *_why_forgetting(results),
         *_learned(results),
+        *_learned_forgetting(results),
         _zoo(results),
     ]
 
@@ -135,6 +141,37 @@ def image_energies(ladder: pd.DataFrame, arm: str) -> float | None:
     return float(mine["chance"].iloc[0]) if len(mine) else None
 
 
+def _regimes(results: Results) -> Iterator[Finding]:
+    """What the kernels look like against what they remember, over all ways to train; a sentence a data set."""
+    course, hypotheses = (results(f"regimes/tables/{n}.csv") for n in ("course", "hypotheses"))
+    if course is None or hypotheses is None:
+        yield _absent("regimes")
+        return
+    last = course[course["step"] == course["step"].max()]
+    plain = last[~last["arm"].str.contains("shuffled|scrambled|frozen|sobel|gabor")]
+    for data, arms in plain.groupby("data", sort=False):
+        said = []
+        for words, mine in (
+            ("has forgotten its start (memory below 25%)", arms[arms["memory"] < 0.25]),
+            ("keeps it (memory above 90%)", arms[arms["memory"] > 0.9]),
+        ):
+            if len(mine):
+                low, high = mine["value"].min(), mine["value"].max()
+                span = f"{low:.2f} to {high:.2f}" if len(mine) > 1 else f"{low:.2f}"
+                edges = f"{mine['edge'].mean():.1f} edge detectors of 16"
+                said.append(f"R² {span} where training {words}, {len(mine)} ways ({edges})")
+        ranks = arms[["memory", "value"]].rank().corr().iloc[0, 1]
+        curve = hypotheses[(hypotheses["hypothesis"] == 1) & (hypotheses["place"] == data)]
+        held = int((curve["verdict"] == "holds").sum())
+        yield Finding(
+            f"On {data}, {len(arms)} ways to train from random starts, 4,000 steps: {'; '.join(said)}. Rank "
+            f"correlation of R² of the kernels with their memory: {ranks:+.2f}; one falling curve of memory "
+            f"predicts {held} of {len(curve)} within 0.1.",
+            "",
+            "regimes/tables/course.csv",
+        )
+
+
 def _initialisation(results: Results) -> Iterator[Finding]:
     arms = results("initialisation/tables/arms.csv")
     if arms is None:
@@ -175,14 +212,7 @@ def _why(results: Results) -> Iterator[Finding]:
     if arms is None or ladder is None or fits is None:
         yield _absent("why")
         return
-    kinds = {
-        "natural inputs": SMALL,
-        "shuffled labels": f"{SMALL}/shuffled",
-        "scrambled phases": f"{SMALL}/phase_scrambled",
-        "whitened inputs": f"{SMALL}/whitened",
-        "permuted pixels": f"{SMALL}/permuted",
-        "i.i.d. pixels": f"{SMALL}/iid",
-    }
+    kinds = _kinds(SMALL)
     for data in dict.fromkeys(arms["data"]):
         mine = arms[(arms["data"] == data) & (arms["measure"] == "update")].set_index("arm")
         said = [
@@ -204,6 +234,38 @@ def _why(results: Results) -> Iterator[Finding]:
         "",
         "why/tables/linear_theory.csv",
     )
+
+
+def _why_forgetting(results: Results) -> Iterator[Finding]:
+    arms, ladder = (results(f"why_forgetting/tables/{n}.csv") for n in ("arms", "ladder"))
+    if arms is None or ladder is None:
+        yield _absent("why_forgetting")
+        return
+    for data in dict.fromkeys(arms["data"]):
+        mine = arms[(arms["data"] == data) & (arms["measure"] == "W")].set_index("arm")
+        said = [
+            f"{name} {value(mine.loc[arm])}"
+            for name, arm in _kinds("he_normal").items()
+            if arm in mine.index
+        ]
+        reached = tier(ladder[ladder["data"] == data], "he_normal", "W")
+        text = (
+            f"With a weight decay of 1 and a learning rate of 0.003 the kernels' own R² on {data} is, with "
+            f"{', with '.join(said)}; chance is {CHANCE:.2f}."
+        )
+        yield Finding(text, reached, "why_forgetting/tables/arms.csv")
+
+
+def _kinds(base: str) -> dict[str, str]:
+    """Labels and inputs in words -> their arm."""
+    return {
+        "natural inputs": base,
+        "shuffled labels": f"{base}/shuffled",
+        "scrambled phases": f"{base}/phase_scrambled",
+        "whitened inputs": f"{base}/whitened",
+        "permuted pixels": f"{base}/permuted",
+        "i.i.d. pixels": f"{base}/iid",
+    }
 
 
 def against_learned(results: Results) -> pd.DataFrame | None:
@@ -240,6 +302,32 @@ def _learned(results: Results) -> Iterator[Finding]:
             f"{'; '.join(said)}.",
             "",
             "learned_vs_handcrafted/tables/differences.csv",
+        )
+
+
+def _learned_forgetting(results: Results) -> Iterator[Finding]:
+    grid = results("learned_forgetting/tables/differences.csv")
+    if grid is None:
+        yield _absent("learned_forgetting")
+        return
+    for size, group in grid.groupby("size", sort=False):
+        said = []
+        for name, arm in (
+            ("random kernels frozen", "he_normal/frozen"),
+            ("Sobel and Prewitt frozen", "sobel_prewitt/frozen"),
+            ("patch axes frozen", "patch_pca/frozen"),
+        ):
+            mine = [
+                f"{value(r, True)} at width {r.width}" for r in group.itertuples() if r.arm == arm
+            ]
+            if mine:
+                said.append(f"{name} {', '.join(mine)}")
+        yield Finding(
+            f"With {size:,} garments and 800 steps with a weight decay of 1 and a learning rate of 0.003 (a "
+            "regime that forgets), accuracy differs from that of a learned first layer by, in points: "
+            f"{'; '.join(said)}.",
+            "",
+            "learned_forgetting/tables/differences.csv",
         )
 
 

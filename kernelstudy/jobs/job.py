@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from kernelstudy import runs
+from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.config import Study, checks
 from kernelstudy.jobs import launchers, training_run
 from kernelstudy.runs import lock
 from kernelstudy.system import files, signals
-from kernelstudy.system.errors import ConfigError, RunError
+from kernelstudy.system.errors import ConfigError, RunError, printable
 from kernelstudy.system.signals import Stop, Stopped
 
 if TYPE_CHECKING:
@@ -111,15 +112,21 @@ def _leads(study: Study) -> bool:
 
 def _measure(study: Study, directory: Path, trajectory: "xr.Dataset | None" = None) -> None:
     # What these import takes as long as JAX, and is needed only now.
-    if study.report:
-        from kernelstudy.runs.report import build as make
-    else:
-        from kernelstudy.runs.measures import measure_run as make
+    answer = ""
     try:
         with Console(stderr=True).status("measuring"):  # silent without a terminal
-            make(directory, trajectory=trajectory)
+            if study.report:
+                from kernelstudy.runs.report import make
+
+                _, answer = make(directory, trajectory=trajectory)
+            else:
+                from kernelstudy.runs.measures import measure_run
+
+                measure_run(directory, trajectory=trajectory)
     except Stopped as stopped:
         raise Stopped(stopped.number, "its report") from stopped
+    if answer:
+        print(f"answer: {printable(answer)}", flush=True)
     print(_result_line(study, directory), flush=True)
 
 
@@ -154,6 +161,12 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
         f"{study.steps:,} steps of {study.batch_size} images, on {backend.devices}",
         flush=True,
     )
+    if len(study.seed_list) < FEWEST:
+        print(
+            f"note: tests need {FEWEST} networks an arm; with {len(study.seed_list)} the report describes, "
+            "and decides nothing",
+            flush=True,
+        )
     is_new = not directory.exists()
     trajectory = None
     with _held(directory) as hold:

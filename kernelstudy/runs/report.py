@@ -29,12 +29,19 @@ from kernelstudy.runs.measures import Findings
 
 
 def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None = None) -> Path:
+    """`make`, of which the answer is not asked for."""
+    return make(run, out=out, trajectory=trajectory)[0]
+
+
+def make(
+    run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None = None
+) -> tuple[Path, str]:
     """`measure_run` a finished run, and add figures/, report.md and report.html, all in `out`.
 
     `trajectory`: as in `measure_run`.
 
     Returns:
-        The path of report.html.
+        The path of report.html, and the answer in one sentence.
 
     Raises:
         RunError: where `run` cannot be read.
@@ -52,7 +59,7 @@ def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None =
             deep_words.draw(findings.trajectory, deep, stride, out / "figures", save)
         kernels_gif(findings.trajectory, findings.kernels, out / "figures")
         content = _content(findings, bank, run)
-    return page.write(content, out)
+    return page.write(content, out), content.sentence
 
 
 def _content(findings: Findings, bank: Bank, run: Path) -> Page:

@@ -358,7 +358,7 @@ async function explore(data) {
       { line: { color: data.colours[i], width: i === state.arm ? 3 : 1.8, dash: dashes[i % 5] } },
     ));
     scores.push(line("chance", data.steps.map(() => data.chance[data.metric]), { line: { color: style("--soft"), dash: "dot" } }));
-    Plotly.react("scores", scores, overSteps({ title: { text: "likeness to an edge detector (R²)" }, range: [0, 1] }, scores.length), options);
+    Plotly.react("scores", scores, overSteps({ title: { text: "likeness to an edge (R²)" }, range: [0, 1] }, scores.length), options);
     if (!deep) return;
     const similar = data.layers.flatMap((layer, l) => [["cka_final", "solid"], ["probe_accuracy", "dot"]].map(([name, dash]) => line(
       `layer ${layer.number}, ${name === "cka_final" ? "CKA with its end" : "linear probe"}`,
