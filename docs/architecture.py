@@ -17,8 +17,13 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "kernelstudy"
 # Where each room is drawn (the middle of its box; a floor is 1 high), and what is in it.
 ROOMS = {
-    "jobs": (1.8, 4, "one run, from its\nconfig to its report"),
-    "studies": (5.0, 4, "many runs: sweeps,\nplans and hypotheses"),
+    "studies": (5.0, 6, "many runs: sweeps,\nplans and hypotheses"),
+    "callbacks": (7.6, 6, "Keras, Lightning,\nHugging Face"),
+    "recording": (6.6, 5, "trainings of\none's own, logged"),
+    "torch": (3.2, 5, "starts for PyTorch's\nlayers"),
+    "plot": (9.2, 5, "figures on Axes of\none's own"),
+    "jobs": (1.2, 4, "one run, from its\nconfig to its report"),
+    "initializers": (3.2, 4, "starts for others'\nlayers"),
     "comparison": (8.5, 4, "anybody's network\nbeside chance"),
     "training": (1.8, 3, "populations of\nnetworks, logged"),
     "runs": (5.0, 3, "a run's directory,\nand its report"),
@@ -26,10 +31,10 @@ ROOMS = {
     "reporting": (5.5, 2, "words, figures,\npages"),
     "data": (0.95, 1, "sets of images,\ncontrols"),
     "analysis": (6.1, 1, "measures, nulls,\ninference"),
-    "conv": (7.95, 1, "correlation on\nany device"),
+    "conv": (7.9, 1, "correlation on\nany device"),
     "system": (3.4, 0, "files, signals,\nerrors"),
     "handcrafted": (6.1, 0, "the kernels, with\ntheir sources"),
-    "weights": (9.6, 1, "readers, one\na format"),
+    "weights": (9.68, 1, "readers, one\na format"),
 }
 WIDTH, HEIGHT = 1.64, 0.6
 # Boxes have their own ground and lines a middle grey, so that the picture reads on light and dark pages.
@@ -94,9 +99,9 @@ def description() -> str:
 def draw() -> Figure:
     uses, jax = read()
     with styled():
-        figure = Figure(figsize=(10, 6.9), layout="none")
+        figure = Figure(figsize=(10.4, 9.0), layout="none")
         axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-0.05, 10.05), ylim=(-0.85, 5.63))
+    axes.set(xlim=(-0.05, 10.55), ylim=(-0.85, 7.63))
     axes.axis("off")
     for name in ROOMS:
         for other in direct(uses, name):
@@ -110,21 +115,21 @@ def draw() -> Figure:
             x, floor - 0.105, what, ha="center", va="center", size=8.2, color=INK, linespacing=1.15
         )
     for index, name in enumerate(COMMANDS):
-        x = 0.9 + index * 8.2 / (len(COMMANDS) - 1)
+        x = 0.8 + index * 8.8 / (len(COMMANDS) - 1)
         called = ", ".join(room for room in direct(uses, name) if room != "system")
-        _box(axes, x, 5.14, 1.42, 0.46, COMMAND)
-        axes.text(x, 5.23, name, ha="center", va="center", size=11.5, weight="bold", color="white")
-        axes.text(x, 5.03, f"calls {called}", ha="center", va="center", size=7, color="white")
+        _box(axes, x, 7.14, 1.34, 0.46, COMMAND)
+        axes.text(x, 7.23, name, ha="center", va="center", size=11.5, weight="bold", color="white")
+        axes.text(x, 7.03, f"calls {called}", ha="center", va="center", size=6, color="white")
     _note(
         axes,
         0.1,
-        5.49,
+        7.49,
         "Commands parse arguments, call a room and report errors. No room imports them.",
     )
     _note(
         axes,
         0.1,
-        4.6,
+        6.6,
         "Rooms: arrows are imports and only point down; those implied by others are left out.",
     )
     for x, colour, what in (

@@ -69,7 +69,7 @@ def _photo(path: Path | None) -> tuple[str, Any]:
         return printable(path.name), read_image(path)
     from skimage import data
 
-    return "camera (scikit-image)", data.camera().astype("float32") / 255
+    return "the cameraman of scikit-image", data.camera().astype("float32") / 255
 
 
 def _colour_photo() -> Any:

@@ -72,9 +72,12 @@ def tier(ladder: pd.DataFrame, arm: str, part: str) -> str:
     mine = ladder[
         (ladder["arm"] == arm) & (ladder["part"] == part) & (ladder["measure"] == CENTRED)
     ]
-    return (
-        tier_of({r.null: str(r.passed) == "True" for r in mine.itertuples()}) if len(mine) else ""
-    )
+    if not len(mine):
+        return ""
+    passed = {r.null: str(r.passed) == "True" for r in mine.itertuples()}
+    if passed["N0"] and passed.get("N1") is False:
+        return "above random kernels from the start, and no more so after training"
+    return tier_of(passed)
 
 
 def final(summary: pd.DataFrame, arm: str, measure: str):

@@ -101,11 +101,11 @@ def payload(
 
 def _opening(analysis: xr.Dataset) -> dict[str, Any]:
     """The arm that has turned furthest from its start, and the part of its kernels that shows it: the update
-    while most of the start is there, else the kernels themselves."""
+    while half of the start or more is there, else the kernels themselves, for then the update holds -W0."""
     last = analysis.isel(step=-1)
     turned = (1 - last["cos_start"]).median("seed").fillna(-1)
     arm = int(turned.argmax("arm"))
-    forgotten = float(last["memory"].isel(arm=arm).median("seed")) < 0.5
+    forgotten = float(last["start_left"].isel(arm=arm).median("seed")) < 0.5
     return {"arm": arm, "part": "W" if forgotten else "update"}
 
 

@@ -24,10 +24,10 @@ _KIND_WORDS = {"edge": "edge detectors", "low-pass": "low-pass"}
 
 
 _SURE = {
-    "chance": "no more than random kernels",
-    "structured": "more than random kernels and than their start",
-    "spatially structured": "more than random kernels, their start and their own weights shuffled",
-    "beyond image energies": "more than all of these and than the images' statistics imply",
+    "chance": "tests do not find them above random kernels",
+    "structured": "above random kernels and their own start",
+    "spatially structured": "above random kernels, their own start and their own weights permuted",
+    "beyond image energies": "above all of these, and above their own energies on the images' axes",
 }
 
 
@@ -49,7 +49,8 @@ def at_a_glance(
         values = of_arm[metric].values
         values = values[np.isfinite(values)]
         like = {True: "yes", False: "no", None: "cannot tell"}[verdict.derivative_like]
-        sure = f"{int((values > chance).sum())} of {len(values)} networks above chance"
+        above = int((values > chance).sum())
+        sure = f"{above} of {len(values)} networks above the mean of random kernels"
         if verdict.derivative_like is not None:
             already = _was_so_already(verdict)
             like = "as at the start" if already else like
@@ -86,19 +87,31 @@ def sentence(
         arm = max(turned, key=lambda name: _edges(kinds, name)[0])
         verdict, (edges, total, by_chance) = of_kernels[arm], _edges(kinds, arm)
         operator = verdict.operator if _names_operator(verdict) else "no single textbook operator"
+        same = "than kernels with the same energies on the images' principal axes"
         images = (
-            "more so than the images' statistics alone imply"
+            f", and more edge-like {same}"
             if verdict.tier == TIERS[-1]
-            else "no more so than the images' statistics imply"
+            else f", and are not shown to be more edge-like {same}"
             if any(rung.null == "N3" for rung in verdict.rungs)
-            else "whether more so than the images' statistics imply was not asked"
+            else ""
         )
-        others = [names.get(a, a) for a in of_kernels if a not in turned]
-        rest = f" Not so with {'; '.join(others)}." if others else ""
+        others = {
+            "Not so": [
+                a for a in of_kernels if a not in turned and not _was_so_already(of_kernels[a])
+            ],
+            "So from the start, and no more so after training": [
+                a for a in of_kernels if _was_so_already(of_kernels[a])
+            ],
+        }
+        rest = "".join(
+            f" {told}: {'; '.join(names.get(a, a) for a in arms)}."
+            for told, arms in others.items()
+            if arms
+        )
         return (
             f"Training made first-layer kernels derivative-like ({names.get(arm, arm)}): {edges:.0f} of "
             f"{total:.0f} are edge detectors, where random kernels have {by_chance:.0f}; they resemble "
-            f"{operator}, and are edge-like {images}.{rest}"
+            f"{operator}{images}.{rest}"
         )
     updates = [
         arm for arm in of_kernels if (v := verdicts.get((arm, "update"))) and v.derivative_like

@@ -240,7 +240,7 @@ function drawMatrix(chosenWeight = null) {
     make("td", { textContent: index === null ? 0 : flat[index], className: index === null ? "zero" : index === chosenWeight ? "on" : "" }));
   const used = outs.flat().filter((index) => index !== null).length, all = outs.flat().length;
   byId("matrix-words").textContent =
-    `${all} weights as a dense layer, ${used} of them not zero, and these are ${flat.length} numbers: ${Math.round((100 * flat.length) / all)}% of what a dense layer would learn.`;
+    `${all} weights as a dense layer, ${used} of them not zero, and these are ${flat.length} numbers: ${Math.round((100 * flat.length) / all)}% as many parameters.`;
 }
 function light(index) {
   for (const [place, test] of [["matrix-kernel", (_, k) => k === index], ["matrix-grid", (cell) => cell.dataset.of === String(index)]]) {
@@ -262,7 +262,7 @@ drawMatrix();
 
 const network = data.network;
 const steps = network.steps.length;
-const shown = { step: steps - 1 };
+const shown = { step: 0 };
 const dot = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
 const bank = Object.entries(data.bank).map(([name, { kernel }]) => [name, kernel.flat()]);
 function nearest(values) {
@@ -312,7 +312,7 @@ function drawNetwork() {
   }));
 }
 byId("network-intro").textContent =
-  `The first layer of a small network (${network.words}) from its first step to step ${network.steps[steps - 1].toLocaleString("en")}. It starts as noise.`;
+  `The first layer of a small network (${network.words}) from its first step to step ${network.steps[steps - 1].toLocaleString("en")}. It starts as noise: press Play.`;
 byId("network-step").max = steps - 1;
 byId("network-step").addEventListener("input", (event) => { play(false); shown.step = Number(event.target.value); drawNetwork(); });
 let timer = null;
