@@ -59,7 +59,11 @@ def collapse(points: pd.DataFrame, found: StudyRuns, arms: list[str]) -> Figure:
             panels[0].plot([], [], "o-", ms=5, color=colour, label=name)
         panels[0].plot([], [], "--", color="black", label="one falling curve")
         panels[0].fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+        figure.legend(
+            *panels[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=6 if len(sets) > 1 else 2,
+        )
     return figure
 
 

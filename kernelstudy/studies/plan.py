@@ -87,10 +87,18 @@ def plan_of(folder: Path, conf: Path) -> Plan:
         name=conf.stem,
         question=" ".join(between("Question", "Declared").split()),
         hypotheses=hypotheses,
-        settings=yaml.safe_load(conf_text),
+        settings=_as_hydra_reads(conf_text),
         command=command_of(conf.stem, swept),
         jobs=[dict(zip(swept, job, strict=True)) for job in itertools.product(*swept.values())],
     )
+
+
+def _as_hydra_reads(text: str) -> dict[str, Any]:
+    """A config as Hydra reads it: 3e-3 is a number there, text to PyYAML."""
+    from omegaconf import OmegaConf
+
+    found = OmegaConf.to_container(OmegaConf.create(text))
+    return found if isinstance(found, dict) else {}
 
 
 def command_of(name: str, swept: dict[str, list[Any]]) -> str:

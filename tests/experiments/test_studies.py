@@ -17,7 +17,14 @@ from tests.experiments.scripts import script
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
 RUNS, EXPECTED = HERE / "runs" / "why", HERE / "expected" / "why"
-STUDIES = ("initialisation", "why", "learned_vs_handcrafted")
+JOBS = {
+    "initialisation": 2,
+    "why": 2,
+    "learned_vs_handcrafted": 12,
+    "regimes": 3,
+    "why_forgetting": 2,
+    "learned_forgetting": 6,
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +74,14 @@ def test_nothing_finished_is_one_sentence(why, tmp_path, capsys):
     assert not (tmp_path / "o").exists()
 
 
-@pytest.mark.parametrize(("study", "jobs"), list(zip(STUDIES, (2, 2, 12), strict=True)))
+@pytest.mark.parametrize(("study", "jobs"), list(JOBS.items()))
 def test_plans_are_read_from_what_was_committed(study, jobs):
     plan = plan_of(ROOT / "experiments" / study, ROOT / "conf" / "exp" / f"{study}.yaml")
     assert len(plan.jobs) == jobs
     assert list(plan.hypotheses) == list(range(1, len(plan.hypotheses) + 1))
     assert plan.question.endswith("?")
+    rates = [arm.get("learning_rate", 1.0) for arm in plan.settings["arms"]]
+    assert all(isinstance(rate, float) for rate in rates)  # 3e-3 is text to PyYAML
     conf = (ROOT / "conf" / "exp" / f"{study}.yaml").read_text(encoding="utf-8")
     assert conf.splitlines()[1] == f"# {plan.command}"
 
