@@ -117,6 +117,8 @@ def _several(weights: Any, against: Any, as_: str | None) -> list[Any]:
             f"as_: {as_!r} is not 'seeds'; one network over its steps is followed by kernelstudy.Recorder, "
             "or by the command's --as steps"
         )
+    if as_ and against is not None:
+        raise ValueError("against does not go with as_='seeds': name all networks in one list")
     if not networks:
         raise ValueError("weights: the list is empty")
     return networks

@@ -551,6 +551,11 @@ def test_checkpoints_as_steps(tmp_path, capsys):
         (["first.pt", "last.pt"], [0, 1]),
         (["a1.pt", "b2.pt"], [0, 1]),
         (["checkpoint-500", "checkpoint-1000"], [500, 1000]),
+        (
+            ["/a/checkpoint-500/model.safetensors", "/a/checkpoint-1000/model.safetensors"],
+            [500, 1000],
+        ),
+        (["model.ckpt-100", "model.ckpt-20"], [100, 20]),
         (["s1-2.pt", "s1-2.pt"], [0, 1]),
     ],
 )

@@ -144,8 +144,15 @@ def dog_fit(
         shape = (r2, order, np.exp(log_sigma), np.exp(log_ratio), balance)
         out[:8, live] = (*shape, direction, x, y)
         if null is not None:
-            drawn = unit_rows(as_square(null)).reshape(-1, size * size)
+            drawn = as_square(null)
+            if drawn.shape[-1] != size:
+                raise ValueError(
+                    f"null: kernels of {drawn.shape[-2:]}, where {kernels.shape[-2:]} are fitted"
+                )
+            drawn = unit_rows(drawn).reshape(-1, size * size)
             drawn = drawn[~np.isnan(drawn).any(axis=1)]
+            if not len(drawn):
+                raise ValueError("null: every kernel is zero")
             out[8, live] = p_of(r2, _fit_dog(drawn, size, orders, refine)[0])
         elif draws:
             out[8, live] = p_of(r2, _dog_null(size, orders, draws, seed, refine))

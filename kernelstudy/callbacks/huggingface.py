@@ -7,33 +7,37 @@ from typing import Any
 
 from transformers import TrainerCallback  # pyright: ignore[reportMissingImports]
 
-from kernelstudy.recording.recorder import Recorder
+from kernelstudy.callbacks.lazy import Lazy
 
 
 class HuggingFace(TrainerCallback):
-    """Records the model that is trained; accuracy is the evaluation's metric of that name."""
+    """Records the model that is trained, on the first process alone; accuracy is the evaluation's metric of
+    that name."""
 
     def __init__(self, place: str | Path, **settings: Any):
         super().__init__()
-        self.recorder = Recorder(place, **settings)
+        self.recording = Lazy(place, settings)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         del args, control
-        if self.recorder.last_step is None:
-            self.recorder(state.global_step, given["model"], now=True)
+        if not state.is_world_process_zero:
+            return
+        recorder = self.recording.open()
+        if recorder.last_step is None:
+            recorder(state.global_step, given["model"], now=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         del args, control
-        self.recorder(state.global_step, given["model"])
+        if self.recording.is_open:
+            self.recording.recorder(state.global_step, given["model"])
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         del args, control
-        accuracy = next(
-            (v for k, v in (given.get("metrics") or {}).items() if "accuracy" in k), None
-        )
-        if accuracy is not None:
-            self.recorder(state.global_step, given["model"], accuracy=accuracy, now=True)
+        metrics = given.get("metrics") or {}
+        accuracy = next((v for k, v in metrics.items() if "accuracy" in k), None)
+        if self.recording.is_open and accuracy is not None:
+            self.recording.recorder(state.global_step, given["model"], accuracy=accuracy, now=True)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         del args, state, control, given
-        self.recorder.close()
+        self.recording.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras  # pyright: ignore[reportMissingImports]
 
-from kernelstudy.recording.recorder import Recorder
+from kernelstudy.callbacks.lazy import Lazy
 
 
 class Keras(keras.callbacks.Callback):
@@ -15,34 +15,39 @@ class Keras(keras.callbacks.Callback):
 
     def __init__(self, place: str | Path, **settings: Any):
         super().__init__()
-        self.recorder = Recorder(place, **settings)
-        self._step = self.recorder.last_step or 0
+        self.recording = Lazy(place, settings)
+        self._step = self._epoch_start = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         del logs
-        if self.recorder.last_step is None:
-            self.recorder(0, self.model, now=True)
+        # what the optimiser has done before: a fit may go on with a model that was trained
+        self._step = int(self.model.optimizer.iterations)
+        recorder = self.recording.open()
+        if recorder.last_step is None:
+            recorder(self._step, self.model, now=True)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        del epoch, logs
+        self._epoch_start = self._step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        del batch
-        self._step += 1
-        if self.recorder.is_due(
+        self._step = (
+            self._epoch_start + batch + 1
+        )  # with steps_per_execution it is not each that is told
+        if self.recording.recorder.is_due(
             self._step
         ):  # asking for the model fetches its state, which takes time
-            self.recorder(self._step, self.model, loss=(logs or {}).get("loss"))
+            self.recording.recorder(self._step, self.model, loss=(logs or {}).get("loss"))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         del epoch
         logs = logs or {}
         accuracy = next((v for k, v in logs.items() if k.startswith("val_") and "acc" in k), None)
-        self.recorder(
-            self._step,
-            self.model,
-            accuracy=accuracy,
-            loss=logs.get("loss"),
-            now=accuracy is not None,
+        loss = logs.get("loss")
+        self.recording.recorder(
+            self._step, self.model, accuracy=accuracy, loss=loss, now=accuracy is not None
         )
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         del logs
-        self.recorder.close()
+        self.recording.close()

@@ -22,6 +22,7 @@ from kernelstudy.comparison.colour import kernels_rgb
 from kernelstudy.reporting import curves, galleries
 from kernelstudy.reporting.measure_words import SECTOR_WORDS, SHORT_WORDS
 from kernelstudy.reporting.style import DIVERGING, SECTOR_COLOURS, styled
+from kernelstudy.weights.modules import as_numpy
 
 __all__ = ["kernels", "over_time", "sectors"]
 
@@ -55,15 +56,19 @@ def kernels(
         of = one["kernel"].values[0, 0, 0]
         profiles = spatial_kernels(one)[0, 0, 0]
     else:
-        of = np.asarray(of, dtype=float)
+        of = as_numpy(of).astype(float)
+        if of.ndim == 4 and of.shape[0] != of.shape[1]:
+            raise ValueError(f"kernels must be (kh, kw, cin, cout), not {of.shape}")
         if of.ndim == 3:
             profiles = of
         elif of.ndim == 4:
             profiles = _profiles(of)
         else:
             raise ValueError(f"kernels must be (kh, kw, cin, cout) or (n, k, k), not {of.shape}")
+    if columns < 1:
+        raise ValueError(f"columns: {columns} must be 1 or more")
     in_colour = of.ndim == 4 and of.shape[2] == 3
-    pictures = kernels_rgb(of) if in_colour else profiles / (np.abs(profiles).max() or 1)
+    pictures = kernels_rgb(of) if in_colour else profiles / (np.nanmax(np.abs(profiles)) or 1)
     with styled():
         axes = _axes(axes)
         rows = -(-len(pictures) // columns)
@@ -118,6 +123,8 @@ def sectors(
     """
     if part not in PREFIXES:
         raise ValueError(f"part: {part!r} is not one of {', '.join(PREFIXES)}")
+    if "odd" not in run:
+        raise ValueError("run: open the run with measures=True")
     chosen = run.sel(arm=_choice(run, "arm", arm))
     with styled():
         axes = _axes(axes)

@@ -36,7 +36,10 @@ def record_files(
     Raises:
         ValueError: a file cannot be read, or its layer has another shape than the last one's.
     """
-    steps, how = steps_of([file.name for file in files])
+    names = [file.name for file in files]
+    if len(set(names)) < len(names):  # checkpoint-500/model.safetensors
+        names = [file.absolute().as_posix() for file in files]
+    steps, how = steps_of(names)
     ordered = sorted(zip(steps, files, strict=True), key=lambda pair: pair[0])
     last = opening.open_any(ordered[-1][1], limits, layer=layer, layout=layout)
     name = last.provenance.get("layer") if layer is None else layer
@@ -95,7 +98,7 @@ def steps_of(names: list[str]) -> tuple[list[int], str]:
     Where several numbers differ, the one after 'step', 'iter', ..., 'epoch' in this order, else the last
     of which no two are alike.
     """
-    split = [re.split(r"(\d+)", Path(name).stem) for name in names]
+    split = [re.split(r"(\d+)", name) for name in names]
     words = {tuple(parts[::2]) for parts in split}
     if len(words) == 1 and len(names) > 1:
         numbers = [[int(part) for part in parts[1::2]] for parts in split]

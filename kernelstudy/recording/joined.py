@@ -146,7 +146,7 @@ def _study(recordings: list[Recording]) -> Study:
     ]
     if not seeds:
         raise RunError(f"no seed was recorded in all of the arms {', '.join(arms)}")
-    steps = _steps(recordings)
+    steps = _steps(_chosen(recordings, arms, seeds))
     about = recordings[0].about
     bank = [name for name in CLASSICAL if name in bank_names(size)]
     return Study(
@@ -179,9 +179,11 @@ def _steps(recordings: list[Recording]) -> list[int]:
 def _trajectory(recordings: list[Recording], study: Study):
     import xarray as xr  # slow to import: a training begins without it
 
-    arms, seeds, steps = [arm.init for arm in study.arms], study.seed_list, _steps(recordings)
-    by_network = {(r.about["arm"], r.about["seed"]): r for r in recordings}
-    chosen = [[_at(by_network[arm, seed].points, steps) for seed in seeds] for arm in arms]
+    arms, seeds = [arm.init for arm in study.arms], study.seed_list
+    networks = _chosen(recordings, arms, seeds)
+    steps = _steps(networks)
+    seen = [_at(one.points, steps) for one in networks]
+    chosen = [seen[i * len(seeds) : (i + 1) * len(seeds)] for i in range(len(arms))]
 
     def stacked(name: str, kind: Any = None) -> np.ndarray:
         return np.array(
@@ -195,17 +197,35 @@ def _trajectory(recordings: list[Recording], study: Study):
         "test_accuracy": stacked("accuracy", np.float32),
         "diverged": ~np.isfinite(kernels).all(axis=(2, 3, 4, 5, 6)),
     }
-    patches = next((r.patches for r in recordings if r.patches is not None), None)
-    if patches is not None:
-        size = study.model.kernel_size
-        arrays |= {
-            "patch_eigenvalue": patches[0],
-            "patch_basis": patches[1].reshape(-1, size, size),
-        }
+    arrays |= _patches(networks, arms)
     coords = {"arm": arms, "seed": seeds, "step": steps}
     return xr.Dataset(
         variables.with_dims(arrays, 0), coords=variables.with_dims(coords, 0), attrs={RECORDED: 1}
     )
+
+
+def _chosen(recordings: list[Recording], arms: list[str], seeds: list[int]) -> list[Recording]:
+    """The recordings that are in the report, arm by arm."""
+    by_network = {(one.about["arm"], one.about["seed"]): one for one in recordings}
+    return [by_network[arm, seed] for arm in arms for seed in seeds]
+
+
+def _patches(networks: list[Recording], arms: list[str]) -> dict[str, np.ndarray]:
+    """The images' axes; with an axis of arms where these saw different images. Of each arm those of its first
+    network that was given images; none where an arm was given none."""
+    of_arm = [
+        next((o.patches for o in networks if o.about["arm"] == arm and o.patches is not None), None)
+        for arm in arms
+    ]
+    known = [one for one in of_arm if one is not None]
+    if len(known) < len(arms):
+        return {}
+    values, bases = (np.stack([one[i] for one in known]) for i in (0, 1))
+    size = round(bases.shape[-1] ** 0.5)
+    bases = bases.reshape(len(known), -1, size, size)
+    if all(np.allclose(one[1], known[0][1]) and np.allclose(one[0], known[0][0]) for one in known):
+        values, bases = values[0], bases[0]
+    return {"patch_eigenvalue": values, "patch_basis": bases}
 
 
 def _at(logged: list[Point], steps: list[int]) -> list[Point]:
@@ -219,7 +239,9 @@ def _provenance(recordings: list[Recording], study: Study) -> dict[str, Any]:
     for recording in recordings:
         for point in recording.points:
             digest.update(point.kernel.tobytes())
-    images = about["images"]
+    networks = _chosen(recordings, [arm.init for arm in study.arms], study.seed_list)
+    ends = sorted({one.steps[-1] for one in networks})
+    images = "; ".join(dict.fromkeys(one.about["images"] for one in networks))
     data = {
         "name": "recorded",
         "source": images,
@@ -227,7 +249,6 @@ def _provenance(recordings: list[Recording], study: Study) -> dict[str, Any]:
         "train": 0,
         "test": 0,
     }
-    open_ones = [r for r in recordings if not r.ended and r.folder]
     return {
         "command": about["command"],
         "data": {**data, "classes": 0, "image_shape": []},
@@ -237,8 +258,8 @@ def _provenance(recordings: list[Recording], study: Study) -> dict[str, Any]:
             "why": about["why"],
             "form": about["form"],
             "networks": len(recordings),
-            "not_closed": len(open_ones),
-            "last_steps": sorted({r.steps[-1] for r in recordings}),
+            "not_closed": sum(not one.ended for one in networks),
+            "last_steps": ends,
             "in_report": len(study.arms) * len(study.seed_list),
         },
         **software.environment(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,23 +21,25 @@ from kernelstudy.weights.layer import Layer, Network, WeightsError, with_layout
 class Source:
     """`layer` as it was when it was found, and `why` it is this one; `form` of the model it is of.
 
-    `pick` of a model gives what holds the kernels, at the cost of a look-up; `load` of that the array.
+    `pick` of a model gives what holds the kernels, at the cost of a look-up; `snapshot` of that a copy, still
+    on the model's device, that later steps do not change; `load` of the copy NumPy's array.
     """
 
     layer: Layer
     why: str
     form: str
     pick: Callable[[Any], Any]
-    load: Callable[[Any], np.ndarray]
+    snapshot: Callable[[Any], Any]
+    load: Callable[[Any], np.ndarray] = modules.as_numpy
 
-    def kernels(self, picked: Any) -> np.ndarray:
-        """The kernels (kh, kw, in, out) as they are now, bit for bit: floats of the model's own type, or
+    def kernels(self, copy: Any) -> np.ndarray:
+        """The kernels (kh, kw, in, out) of a snapshot, bit for bit: floats of the model's own type, or
         float32 where NumPy has none such.
 
         Raises:
             InputError: the layer has another shape than at first.
         """
-        values = self.load(picked)
+        values = self.load(copy)
         if values.shape != self.layer.shape:
             raise InputError(
                 f"{self.layer.name} had the shape {self.layer.shape} when recording began, and now "
@@ -89,47 +92,45 @@ def _of_array(array: Any, layout: str) -> Source:
     shape = tuple(int(n) for n in array.shape)
     _, way = kernels_of_array(np.empty(shape), layout, torch=hasattr(array, "detach"))
     layer = Layer("kernels", shape, way, lambda: modules.as_numpy(array), str(array.dtype))
-    return Source(
-        layer, f"an array read as {way}", "an array", lambda given: given, modules.as_numpy
-    )
+    return Source(layer, f"an array read as {way}", "an array", lambda given: given, _copy)
+
+
+def _copy(array: Any) -> Any:
+    """A copy where the array is: torch's and JAX's stay on their device, and are not waited for."""
+    if hasattr(array, "detach"):
+        return array.detach().clone()
+    if "jax" in sys.modules:
+        jax = sys.modules["jax"]
+        inner = array[...] if hasattr(array, "__getitem__") else array  # out of an nnx variable
+        if isinstance(inner, jax.Array):
+            return inner if isinstance(inner, jax.core.Tracer) else inner.copy()
+    return np.array(array)
 
 
 def _of_model(model: Any, network: Network, layer: Layer, why: str) -> Source:
+    form = f"{'an' if network.format[0] in 'AEIO' else 'a'} {network.format}"
+    if modules.is_keras_model(model):
+        inside, _, attribute = layer.name.rpartition("/")
+
+        def pick_keras(given: Any) -> Any:
+            layers = (inner for name, inner in modules.keras_layers(given) if name == inside)
+            return getattr(next(layers), attribute)
+
+        return Source(layer, why, form, pick_keras, modules.keras_array)
     if modules.is_torch_module(model):
         inside = layer.name.removesuffix("weight").removesuffix(".")
 
-        def pick(given: Any) -> Any:
-            return given.get_submodule(inside)
+        def copy_torch(picked: Any) -> Any:
+            return _copy(modules.torch_weight(picked))
 
-        def load(picked: Any) -> np.ndarray:
-            return modules.as_numpy(modules.torch_weight(picked))
+        return Source(layer, why, form, lambda given: given.get_submodule(inside), copy_torch)
+    paths = {name: path for name, path, *_ in modules.leaves(model)}
+    if layer.name in paths:
+        path = paths[layer.name]
+        return Source(layer, why, form, lambda given: modules.follow(given, path), _copy)
 
-    elif modules.is_keras_model(model):
-        inside, _, attribute = layer.name.rpartition("/")
+    def computed(given: Any) -> np.ndarray:
+        """Its weights are computed from several arrays."""
+        return np.array(choose(modules.read(given), layer.name)[0].stored())
 
-        def pick(given: Any) -> Any:
-            return next(inner for name, inner in modules.keras_layers(given) if name == inside)
-
-        def load(picked: Any) -> np.ndarray:
-            return np.asarray(getattr(picked, attribute))
-
-    else:
-        paths = {name: path for name, path, *_ in modules.leaves(model)}
-        if layer.name in paths:
-            path = paths[layer.name]
-
-            def pick(given: Any) -> Any:
-                return modules.follow(given, path)
-
-            def load(picked: Any) -> np.ndarray:
-                return modules.as_numpy(picked)
-
-        else:  # its weights are computed from several arrays
-
-            def pick(given: Any) -> Any:
-                return given
-
-            def load(picked: Any) -> np.ndarray:
-                return choose(modules.read(picked), layer.name)[0].stored()
-
-    return Source(layer, why, f"a {network.format}", pick, load)
+    return Source(layer, why, form, lambda given: given, computed)

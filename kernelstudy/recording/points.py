@@ -36,15 +36,29 @@ def write_point(folder: Path, point: Point) -> None:
     runs.append_metrics(folder, known)
 
 
+def discard(folder: Path, steps: list[int]) -> None:
+    """Delete the log points of these steps."""
+    for step in steps:
+        (folder / POINTS / f"{step:012d}.npz").unlink(missing_ok=True)
+
+
 def read_points(folder: Path) -> list[Point]:
-    """All log points, in the order of their steps.
+    """All log points that can be read, in the order of their steps: a power cut may have damaged the last.
 
     Raises:
-        RunError: one of them is not what a Recorder writes.
+        RunError: none of them can be read, with why the first cannot.
     """
     place = folder / POINTS
     names = sorted(path.name for path in place.glob("*.npz")) if place.is_dir() else []
-    return [_read_point(folder, f"{POINTS}/{name}") for name in names]
+    found, errors = [], []
+    for name in names:
+        try:
+            found.append(_read_point(folder, f"{POINTS}/{name}"))
+        except RunError as error:
+            errors.append(error)
+    if errors and not found:
+        raise errors[0]
+    return found
 
 
 def steps(folder: Path) -> list[int]:
@@ -98,8 +112,11 @@ def _read_point(folder: Path, name: str) -> Point:
     kernel = found.get("kernel", np.zeros(0))
     if kernel.ndim != 4 or kernel.dtype.kind != "f":
         raise RunError(f"{folder / name} holds no kernels")
-    accuracy, loss = (float(found[key]) for key in ("accuracy", "loss"))
-    return Point(int(found["step"]), kernel, accuracy, loss)
+    try:
+        accuracy, loss = (float(found[key]) for key in ("accuracy", "loss"))
+        return Point(int(found["step"]), kernel, accuracy, loss)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{folder / name} is no log point") from error
 
 
 def _packed(arrays: dict[str, Any]) -> bytes:

@@ -7,7 +7,6 @@ import re
 import shlex
 import sys
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Callable
@@ -23,17 +22,20 @@ from kernelstudy.recording import joined, points
 from kernelstudy.recording.kernels import Source, find_source
 from kernelstudy.recording.points import Point
 from kernelstudy.runs import lock
-from kernelstudy.system.errors import InputError, short
+from kernelstudy.system.errors import InputError, first_line, short
+from kernelstudy.weights import modules
+from kernelstudy.weights.layer import LAYOUTS
 
 GROWTH = 1.25  # from one log step to the next
 _NAME = re.compile(r'[^./\\"<>][^/\\"<>]*')
+_SLACK = 1e-6  # by which rounding may take an accuracy out of its range
 
 
 class _Seen(NamedTuple):
-    """The last call: what holds the kernels, not yet read."""
+    """The last call: a copy of the kernels, still where the model is; accuracy and loss, not yet looked at."""
 
     step: int
-    picked: Any
+    kernels: Any
     accuracy: Any
     loss: Any
 
@@ -51,7 +53,10 @@ class Recorder:
     The first step that is logged is the start that later kernels are held against: call before the
     update, or once before training. Each log point is a whole file in `place/arm/seed`: whatever ends
     the process, all that was logged can be reported. `close`, or the end of a `with` block, logs the last
-    step seen, and makes the directory that of a finished run.
+    step seen, as it was then, and makes the directory that of a finished run.
+
+    A training that runs is not ended by what a disk, a dashboard or a lost lock does to its recording: that
+    is a warning. Wrong arguments are errors.
     """
 
     def __init__(
@@ -78,7 +83,8 @@ class Recorder:
             layout: order of an array's axes, 'hwio', 'oihw' or 'ohwi', where it cannot be known.
             every: steps from one log point to the next, or 'log': each a quarter further on than the
                 one before, some ten for every tenfold of steps.
-            resume: go on with what an earlier process has logged there.
+            resume: go on with what an earlier process has logged there; what it logged beyond the first
+                step seen now belongs to a training that was lost, and is deleted.
             to: 'tensorboard' writes event files beside the log points, 'wandb' logs to W&B's current run:
                 the kernels, their sectors, accuracy and loss.
 
@@ -86,50 +92,56 @@ class Recorder:
             InputError: the arguments cannot be used, or something was recorded there before.
             HeldError: another process is recording there.
         """
-        if not _NAME.fullmatch(arm) or not arm.isprintable() or len(arm.encode()) > 200:
+        usable = isinstance(arm, str) and _NAME.fullmatch(arm) and arm.isprintable()
+        if not usable or len(arm.encode()) > 200:
             raise InputError(f"arm: {short(arm)} must be usable as the name of a directory")
-        seed = operator.index(seed)
+        seed = _index("seed", seed)
         if not 0 <= seed < 2**31:
             raise InputError(f"seed: {seed} must be a whole number from 0 to {2**31 - 1:,}")
-        if every != "log" and (isinstance(every, str) or not 0 < operator.index(every) < 2**31):
+        if layout not in ("auto", *LAYOUTS):
+            raise InputError(f"layout: {short(layout)} is not one of auto, {', '.join(LAYOUTS)}")
+        self._every = every if every == "log" else _index("every", every)
+        if self._every != "log" and not 0 < self._every < 2**31:  # pyright: ignore[reportOperatorIssue]
             raise InputError(
                 f"every: {short(every)} is neither 'log' nor a number of steps from 1 on"
             )
         if to not in (None, "tensorboard", "wandb"):
             raise InputError(f"to: {short(to)} is neither 'tensorboard' nor 'wandb'")
-        self.folder = Path(place) / arm / str(seed)
-        self._arm, self._seed, self._name = arm, seed, Path(place).absolute().name
-        self._layer, self._layout, self._every, self._images = layer, layout, every, images
+        # absolute, for the loop may change its directory
+        self._place = Path(place).expanduser().absolute()
+        self.folder = self._place / arm / str(seed)
+        self._arm, self._seed, self._to = arm, seed, to
+        self._layer, self._layout, self._images, self._resumed = layer, layout, images, resume
         self._source: Source | None = None
         self._seen: _Seen | None = None
+        self._written: _Seen | None = None
+        self._warned: set[str] = set()
         self._lock = threading.RLock()  # JAX calls back from a thread of its own
-        self._next = 0
-        self._began = time.perf_counter()
         hold = ExitStack()
-        hold.enter_context(lock.held(self.folder))
         try:
+            hold.enter_context(lock.held(self.folder))
             self._logged = self._steps_before(resume)
+            self._dashboard = self._dashboard_of(to, hold)
+        except NotADirectoryError as error:
+            raise InputError(f"{error.filename or self.folder} is not a directory") from error
         except BaseException:
             hold.close()
             raise
         # a process that ends without `close` leaves its log points, and frees the directory
-        self._dashboard = self._dashboard_of(to, hold)
         self._release = weakref.finalize(self, hold.close)
-        if self._logged:
-            self._next = self._after(self._logged[-1])
+        self._next = self._after(self._logged[-1]) if self._logged else 0
 
     def _dashboard_of(self, to: str | None, hold: ExitStack) -> Callable[[dict, np.ndarray], None]:
         """What is called with every log point."""
-        from kernelstudy.reporting import tensorboard
-
         if to is None:
             return lambda record, kernels: None
+        from kernelstudy.reporting import tensorboard
+
         try:
             if to == "tensorboard":
                 return hold.enter_context(tensorboard.tensorboard(self.folder, [self._arm]))
             return hold.enter_context(tensorboard.weights_and_biases([self._arm]))
         except ImportError as error:
-            hold.close()
             raise InputError(
                 f"to: {to} needs the package {error.name}, which is not installed"
             ) from error
@@ -154,8 +166,17 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            self.close()
+        except Exception as own:  # the loop's own error is the one to be told
+            if error is None:
+                raise
+            error.add_note(f"kernelstudy: {own}")
+
+    @property
+    def closed(self) -> bool:
+        return not self._release.alive
 
     @property
     def last_step(self) -> int | None:
@@ -186,42 +207,38 @@ class Recorder:
             InputError: the step goes back, the network has no first layer that can be followed, or
                 that layer has changed its shape. What was logged before stays.
         """
+        step = _index("step", step)
         with self._lock:
-            self._check_open()
-            step = operator.index(step)
-            last = self._seen.step if self._seen else self._logged[-1] if self._logged else -1
-            if step < max(last, 0):
-                raise InputError(
-                    f"step {step:,} comes after step {max(last, 0):,}: steps must not go back"
-                )
+            if self.closed:
+                raise InputError(f"the recording in {self.folder} is closed")
+            self._begin_at(step)
             if self._source is None:
                 self._begin(model)
             assert self._source is not None
             try:
-                picked = self._source.pick(model)
+                kernels = self._source.snapshot(self._source.pick(model))
             except (KeyError, IndexError, AttributeError, StopIteration) as error:
                 raise InputError(
                     f"this {type(model).__name__} has no {self._source.layer.name}, which was followed so far"
                 ) from error
-            self._seen = _Seen(step, picked, accuracy, loss)
+            seen = self._see(_Seen(step, kernels, accuracy, loss))
             again = bool(self._logged) and step == self._logged[-1]
             if not (now or (self.is_due(step) and not again)):
                 return False
-            try:
-                return self._write()
-            except InputError:
-                self._seen = None  # `close` has nothing of it to log
-                raise
+        return self._log(seen)
 
     def traced(self, step: Any, params: Any, *, accuracy: Any = None, loss: Any = None) -> None:
         """As a call, within a function that `jax.jit` compiles: arrays alone, which come when they are there.
 
-        The kernels are handed on at every step, and logged when it is time to; `close` waits for them.
+        The kernels are handed on at every step, and logged when it is time to; `close` waits for them. Of one
+        network: not within `jax.vmap`; and a function compiled for one Recorder goes on calling that one, so
+        compile anew for the next.
         """
         import jax
 
         with self._lock:
-            self._check_open()
+            if self.closed:
+                raise InputError(f"the recording in {self.folder} is closed")
             if self._source is None:
                 self._begin(params, values=False)
             assert self._source is not None
@@ -230,14 +247,24 @@ class Recorder:
         jax.debug.callback(self._receive, step, picked, *numbers)
 
     def _receive(self, step: Any, kernel: Any, accuracy: Any, loss: Any) -> None:
+        # Whatever waits for a device does so outside of the lock, for which the loop may be waiting.
+        step, kernel = int(step), np.array(kernel)
         with self._lock:
-            step = int(step)
-            last = self._seen.step if self._seen else self._logged[-1] if self._logged else -1
-            if step <= last or not self._release.alive:  # devices may each call, and in any order
+            if self.closed:
+                self._warn(
+                    "a compiled function still calls this closed recorder: compile it anew",
+                    once="traced",
+                )
                 return
-            self._seen = _Seen(step, np.asarray(kernel), accuracy, loss)
-            if self.is_due(step):
-                self._write()
+            if self._seen is None:
+                with suppress(InputError):
+                    self._begin_at(step)
+            if step <= self._last():  # devices may each call, and in any order
+                return
+            seen = self._see(_Seen(step, kernel, accuracy, loss))
+            if not self.is_due(step):
+                return
+        self._log(seen)
 
     def close(self) -> None:
         """Log the last step seen, and make the directory that of a finished run; a second call does nothing."""
@@ -245,40 +272,74 @@ class Recorder:
             with suppress(Exception):
                 sys.modules["jax"].effects_barrier()
         with self._lock:
-            if not self._release.alive:
+            if self.closed:
                 return
-            try:
-                if self._seen is not None and self._seen.step not in self._logged:
-                    # JAX may have given the arrays' memory to the next step's
-                    with suppress(RuntimeError, InputError):
-                        self._write()
-                if len(self._logged) > 1:  # of one step there is nothing to tell
+            seen = None if self._seen is self._written else self._seen
+        try:
+            if seen is not None:
+                try:
+                    self._log(seen)
+                except Exception as error:
+                    self._warn(f"the last step was not logged: {first_line(error)}")
+            if len(self._logged) > 1:
+                try:
                     joined.finish(self.folder)
-            finally:
-                self._release()
+                except (OSError, lock.LostError) as error:
+                    told = getattr(error, "strerror", None) or error
+                    self._warn(f"not finished: {told}; what was logged can be reported")
+            else:
+                self._warn(
+                    f"closed with {len(self._logged)} logged steps: of fewer than two there is no report"
+                )
+        finally:
+            self._release()
+            self._seen = self._written = self._source = self._images = None
 
-    def _check_open(self) -> None:
-        if not self._release.alive:
-            raise InputError(f"the recording in {self.folder} is closed")
+    def _last(self) -> int:
+        """The last step that was seen or logged; -1 before the first."""
+        return self._seen.step if self._seen else self._logged[-1] if self._logged else -1
+
+    def _begin_at(self, step: int) -> None:
+        """Check that steps do not go back, but when a training goes on at an earlier checkpoint."""
+        if step < 0:
+            raise InputError(f"step: {step} must not be negative")
+        if self._resumed and self._seen is None and self._logged and step < self._logged[-1]:
+            lost = [one for one in self._logged if one > step]
+            points.discard(self.folder, lost)
+            self._logged = [one for one in self._logged if one <= step]
+            self._next = self._after(self._logged[-1]) if self._logged else 0
+            print(
+                f"kernelstudy: goes on at step {step:,}: {len(lost)} log points beyond it, to step "
+                f"{lost[-1]:,}, were of a training that was lost",
+                file=sys.stderr,
+            )
+        if step < self._last():
+            raise InputError(
+                f"step {step:,} comes after step {self._last():,}: steps must not go back"
+            )
+
+    def _see(self, seen: _Seen) -> _Seen:
+        """Remember a call; of two at one step each adds what the other does not know."""
+        before = self._seen
+        if before is not None and before.step == seen.step:
+            accuracy = before.accuracy if seen.accuracy is None else seen.accuracy
+            loss = before.loss if seen.loss is None else seen.loss
+            seen = seen._replace(accuracy=accuracy, loss=loss)
+        self._seen = seen
+        return seen
 
     def _begin(self, model: Any, *, values: bool = True) -> None:
         """Find the layer, say which it is, and write down what is known before the first log point."""
         source = find_source(model, self._layer, self._layout, values=values)
         kh, *_ = source.layer.shape_hwio() or (1,)
-        told = "no images"
+        known = points.read_about(self.folder) if points.is_recording(self.folder) else None
+        told = "no images" if known is None else known["images"]
         if self._images is not None:
-            images = self._images
-            if hasattr(images, "detach"):  # torch's images have their channels first
-                images = (
-                    np.moveaxis(images.detach().cpu().numpy(), 1, -1)
-                    if images.ndim == 4
-                    else images
-                )
-            eigenvalues, basis, told = patch_axes(images, kh)
+            eigenvalues, basis, told = patch_axes(_channels_last(self._images), kh)
             points.write_patches(self.folder, eigenvalues, basis)
             self._images = None
         about = {
-            "name": self._name,
+            "name": self._place.name,
             "arm": self._arm,
             "seed": self._seed,
             "layer": source.layer.describe(),
@@ -288,12 +349,10 @@ class Recorder:
             "images": told,
             "command": shlex.join(["python", *sys.orig_argv[1:]]),
         }
-        if points.is_recording(self.folder):
-            before = points.read_about(self.folder)["layer"]
-            if before != about["layer"]:
-                raise InputError(
-                    f"{self.folder} holds a recording of {before}, not of {about['layer']}"
-                )
+        if known is not None and _unwrapped(known["layer"]) != _unwrapped(about["layer"]):
+            raise InputError(
+                f"{self.folder} holds a recording of {known['layer']}, not of {about['layer']}"
+            )
         points.write_about(self.folder, about)
         print(
             f"kernelstudy: recording {source.layer.describe()} ({source.why}) in {self.folder}",
@@ -301,25 +360,60 @@ class Recorder:
         )
         self._source = source
 
-    def _write(self) -> bool:
-        """Log what was last seen; where the disk does not take it, warn, and try again at the next step."""
-        assert self._seen is not None
+    def _log(self, seen: _Seen) -> bool:
+        """Log what was seen; where the disk or another process does not let it, warn, and go on."""
         assert self._source is not None
-        step, picked, accuracy, loss = self._seen
-        point = Point(step, self._source.kernels(picked), _number(accuracy), _number(loss))
-        try:
-            points.write_point(self.folder, point)
+        try:  # this waits for the device: outside of the lock
+            kernel = self._source.kernels(seen.kernels)
+        except InputError:
+            self._seen = None  # `close` has nothing of it to log
+            raise
+        point = Point(
+            seen.step, kernel, self._share(seen.accuracy), self._number("loss", seen.loss)
+        )
+        with self._lock:
+            try:
+                points.write_point(self.folder, point)
+            except (OSError, lock.LostError) as error:
+                told = getattr(error, "strerror", None) or error
+                self._warn(
+                    f"step {seen.step:,} was not logged: {told}; what was logged before stays"
+                )
+                return False
+            if seen.step not in self._logged:
+                self._logged.append(seen.step)
+            self._written, self._next = seen, self._after(seen.step)
             scalars = {"test_accuracy": point.accuracy, "train_loss": point.loss}
-            record = {name: {self._arm: [v]} for name, v in scalars.items() if v == v}
-            self._dashboard({"step": step, **record}, point.kernel[None, None])
-        except OSError as error:
-            told = f"step {step:,} was not logged: {error.strerror or error}: {self.folder}"
-            warnings.warn(f"kernelstudy: {told}; what was logged before stays", stacklevel=3)
-            return False
-        if step not in self._logged:
-            self._logged.append(step)
-        self._next = self._after(step)
+            record = {name: {self._arm: [v]} for name, v in scalars.items() if np.isfinite(v)}
+            try:
+                self._dashboard({"step": seen.step, **record}, point.kernel[None, None])
+            except Exception as error:  # whatever a service of others raises
+                told = f"{self._to} did not take step {seen.step:,}: {first_line(error)}"
+                self._warn(told, once="dashboard")
         return True
+
+    def _share(self, value: Any) -> float:
+        number = self._number("accuracy", value)
+        if np.isnan(number):
+            return number
+        if not -_SLACK <= number <= 1 + _SLACK:
+            self._warn(f"accuracy: {number:g} is not from 0 to 1, and left out", once="accuracy")
+            return float("nan")
+        return min(max(number, 0.0), 1.0)
+
+    def _number(self, name: str, value: Any) -> float:
+        try:
+            return float("nan") if value is None else float(value)
+        except (TypeError, ValueError, RuntimeError):
+            self._warn(f"{name}: {short(value)} is not one number, and left out", once=name)
+            return float("nan")
+
+    def _warn(self, message: str, *, once: str = "") -> None:
+        """Warn; of what bears the same name in `once`, the first time alone."""
+        if once and once in self._warned:
+            return
+        self._warned.add(once)
+        warnings.warn(f"kernelstudy: {message}: {self.folder}", stacklevel=3)
 
     def _after(self, step: int) -> int:
         if isinstance(self._every, int):
@@ -327,5 +421,29 @@ class Recorder:
         return max(step + 1, round(step * GROWTH))
 
 
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+def _index(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        with suppress(TypeError, ValueError, RuntimeError):
+            if float(value) == int(value):  # 3.0, and arrays of one number
+                return int(value)
+        raise InputError(f"{name}: {short(value)} is not a whole number") from None
+
+
+def _unwrapped(layer: str) -> str:
+    """A layer's description without what compiling or spreading a model puts before its name."""
+    return re.sub(r"^((_orig_mod|module)\.)+", "", layer)
+
+
+def _channels_last(images: Any) -> Any:
+    """Images as they are meant: torch's have their channels first."""
+    if isinstance(images, str | Path) or not hasattr(images, "shape"):
+        return images
+    values = modules.as_numpy(images)
+    first = hasattr(images, "detach") and values.ndim == 4
+    if first and values.shape[1] in (1, 3, 4) and values.shape[3] not in (1, 3, 4):
+        values = np.moveaxis(values, 1, -1)
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"images: must be numbers, not {values.dtype}")
+    return values

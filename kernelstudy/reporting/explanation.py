@@ -66,7 +66,10 @@ def network_of(run: xr.Dataset, arm: str, words: str, stride: int) -> dict[str, 
     run: `open_run(..., measures=True)`. Of the second layer, if it was watched, the `CHANNELS` that have a
     label in the end, with the patches that excite them most at the start, halfway and at the end.
     """
-    network = run.sel(arm=arm).isel(seed=0)
+    kept = np.flatnonzero(~run["diverged"].sel(arm=arm).values)
+    if not len(kept):
+        raise ValueError(f"every network of {arm} diverged")
+    network = run.sel(arm=arm).isel(seed=int(kept[0]))
     kernels = network["kernel"].transpose("step", "cout", "cin", "ky", "kx").values
     kernels = kernels[:, :16].mean(axis=2).astype(float)
     found: dict[str, Any] = {
@@ -74,7 +77,8 @@ def network_of(run: xr.Dataset, arm: str, words: str, stride: int) -> dict[str, 
         "steps": run["step"].values.tolist(),
         "accuracy": np.nan_to_num(network["test_accuracy"].values).round(3).tolist(),
         "size": kernels.shape[-1],
-        "kernels": kernels.round(4).tolist(),
+        # in units of the largest weight, whatever the kernels' scale
+        "kernels": (kernels / (np.abs(kernels).max() or 1)).round(4).tolist(),
         "second": [],
     }
     if 2 not in layers_of(run) or "label_2" not in run:
@@ -126,7 +130,7 @@ def write(content: dict[str, Any], out: Path) -> None:
         script_hashes=Markup(script_hash(script)),
         title=content["photo"]["title"],
         # in a script element '<' is all that could end it; JSON may write it another way
-        data=Markup(json.dumps(content).replace("<", "\\u003c")),
+        data=Markup(json.dumps(content, allow_nan=False).replace("<", "\\u003c")),
     )
     write_text(out, text)
 

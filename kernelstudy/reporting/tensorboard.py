@@ -58,7 +58,9 @@ def weights_and_biases(arms: list[str]) -> Iterator[Write]:
             point[f"kernelstudy/{tag}"] = (
                 wandb.Image(value) if isinstance(value, np.ndarray) else value
             )
-        run.log(point)
+        run.log(
+            point, commit=current is None
+        )  # in a run of one's own it joins the loop's next step
 
     try:
         yield write

@@ -111,15 +111,17 @@ def held(run: Path) -> Iterator[Hold]:
     ended = threading.Event()
     signs_of_life = threading.Thread(target=_touch, args=(descriptor, ended), daemon=True)
     signs_of_life.start()
+    owner = os.getpid()
     try:
         with files.guarded(run, hold.check):
             yield hold
     finally:
-        ended.set()
-        signs_of_life.join()
-        with suppress(OSError, LostError):
-            hold.check()
-            (run / HOLDER).unlink()
+        if os.getpid() == owner:  # in a child that was forked meanwhile the hold is its parent's
+            ended.set()
+            signs_of_life.join()
+            with suppress(OSError, LostError):
+                hold.check()
+                (run / HOLDER).unlink()
         os.close(descriptor)
 
 
@@ -313,6 +315,10 @@ def _touch(descriptor: int, ended: threading.Event) -> None:
 
 
 def _held_error(run: Path, other: Holder | None) -> HeldError:
+    if other is not None and other.pid == os.getpid() and other.domain == _lock_domain():
+        return HeldError(
+            f"{run} is held by this very process, since {other.since}: close that first"
+        )
     return HeldError(
         f"{run} is being worked on by {other or 'another process'}: wait for it to end; should it be dead, it "
         f"counts as that {DEAD_AFTER:.0f} s after its last sign of life, or once you delete {run / HOLDER}"

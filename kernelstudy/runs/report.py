@@ -191,6 +191,8 @@ def _of_recording(study: Study, provenance: dict, networks: str) -> list[tuple[s
     if known.get("not_closed"):
         last = max(int(step) for step in known["last_steps"])
         text += f"; {known['not_closed']} of them in training, last seen at step {last:,}"
+    if (longest := max(known.get("last_steps") or [0])) > study.steps:
+        text += f"; the longest went on to step {longest:,}, which not all have logged"
     if known.get("networks", 0) > known.get("in_report", 0):
         text += (
             f"; {known['networks'] - known['in_report']} more have a seed that not all arms have"

@@ -98,7 +98,7 @@ def _as_hydra_reads(text: str) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     found = OmegaConf.to_container(OmegaConf.create(text))
-    return found if isinstance(found, dict) else {}
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def command_of(name: str, swept: dict[str, list[Any]]) -> str:

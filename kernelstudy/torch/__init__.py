@@ -29,8 +29,14 @@ def init_(conv: Any, name: str, *, scale: float = 1.0, seed: int = 0, images: An
         raise ValueError("init_ is for a Conv2d or its weight (out, in, kh, kw)")
     if getattr(conv, "transposed", False):
         raise ValueError("init_ is for convolutions that see an image, not transposed ones")
+    computed = conv is not weight and "weight" not in conv._parameters
+    if computed and not torch.nn.utils.parametrize.is_parametrized(conv, "weight"):
+        raise ValueError("init_: this weight is computed (pruned, or normed): fill it before that")
     cout, cin, kh, kw = weight.shape
     made = initializers.kernels(name, (kh, kw, cin, cout), scale=scale, seed=seed, images=images)
     with torch.no_grad():
         values = torch.from_numpy(np.ascontiguousarray(made.transpose(3, 2, 0, 1)))
+        if computed:
+            conv.weight = values.to(weight)  # a parametrized weight is turned back into its parts
+            return conv.weight
         return weight.copy_(values)

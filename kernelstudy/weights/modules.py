@@ -38,11 +38,11 @@ def read(module: Any) -> Network:
     Raises:
         WeightsError: where there are none, or it is nothing of the kind.
     """
-    if is_torch_module(module):
-        network = Network("torch module", weights_among(list(_torch_layers(module))), "declared")
-    elif is_keras_model(module):
+    if is_keras_model(module):  # on torch's backend it is a torch module, too
         layers = weights_among(list(_keras_layers(module)))
         network = Network("Keras model", layers, "declared", "tensorflow")
+    elif is_torch_module(module):
+        network = Network("torch module", weights_among(list(_torch_layers(module))), "declared")
     elif isinstance(module, Mapping) or _has_fields(module):
         arrays = [_leaf(value, name, owner) for name, _, value, owner in leaves(module)]
         layers = weights_among(arrays)
@@ -119,6 +119,16 @@ def torch_weight(module: Any) -> Any:
         if hasattr(hook, "compute_weight") and getattr(hook, "name", "") == "weight":
             settings = {"do_power_iteration": False} if hasattr(hook, "n_power_iterations") else {}
             return hook.compute_weight(module, **settings).detach()
+    made = getattr(module, "parametrizations", None)
+    if made is not None and "weight" in made:
+        # in training mode a spectral norm goes on with its power iteration whenever the weight is asked for
+        modes = [(inner, inner.training) for inner in made["weight"].modules()]
+        try:
+            made["weight"].eval()
+            return module.weight.detach()
+        finally:
+            for inner, mode in modes:
+                inner.training = mode
     weight = getattr(module, "weight", None)
     return weight() if callable(weight) else weight  # quantised modules
 
@@ -130,6 +140,13 @@ def keras_layers(model: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{layer.name}/{name}", inner) for name, inner in keras_layers(layer))
         else:
             yield layer.name, layer
+
+
+def keras_array(variable: Any) -> np.ndarray:
+    """A copy of a Keras variable, of whatever backend."""
+    import keras  # pyright: ignore[reportMissingImports]
+
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 def _keras_layers(model: Any) -> Iterator[Layer]:
@@ -147,7 +164,7 @@ def _keras_layers(model: Any) -> Iterator[Layer]:
                 f"{name}/{attribute}",
                 shape,
                 "hwim" if depthwise else "hwio",
-                lambda k=kernel: np.asarray(k),
+                lambda k=kernel: keras_array(k),
                 str(kernel.dtype),
                 strides if known else None,  # pyright: ignore[reportArgumentType]
                 depthwise=depthwise,
@@ -169,7 +186,7 @@ Path = tuple[Any, ...]
 
 def leaves(tree: Any) -> Iterator[tuple[str, Path, Any, Any]]:
     """Arrays in a tree: name, path (`follow`), array and owner, in the order of dicts and attributes."""
-    return _leaves(tree, "", (), None, set())
+    return _leaves(tree, "", (), None, {})
 
 
 def follow(tree: Any, path: Path) -> Any:
@@ -184,14 +201,14 @@ def follow(tree: Any, path: Path) -> Any:
 
 
 def _leaves(
-    value: Any, name: str, path: Path, owner: Any, seen: set[int]
+    value: Any, name: str, path: Path, owner: Any, seen: dict[int, Any]
 ) -> Iterator[tuple[str, Path, Any, Any]]:
     if is_array(value):  # a Flax variable is one too
         yield name, path, value, owner
         return
     if len(path) > _DEEP or id(value) in seen:
         return
-    seen.add(id(value))
+    seen[id(value)] = value  # kept, for the next object would have the number of one that is gone
     if isinstance(value, Mapping):
         items = list(value.items())
     elif isinstance(value, list | tuple):

@@ -163,8 +163,6 @@ def test_one_recorder_at_a_time_and_none_is_mixed(tmp_path):
         kernelstudy.Recorder(tmp_path)
     again = kernelstudy.Recorder(tmp_path, layout="hwio", resume=True)
     assert again.last_step == 1
-    with pytest.raises(InputError, match="steps must not go back"):
-        again(0, KERNELS[0, 0])
     with pytest.raises(InputError, match="holds a recording of"):
         again(2, KERNELS[0, 0, ..., :4])
     again(2, KERNELS[1, 0])
@@ -299,7 +297,9 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     logged, real = [], wandb.Run.log
     monkeypatch.setattr(
-        wandb.Run, "log", lambda run, point: (logged.append(point), real(run, point))
+        wandb.Run,
+        "log",
+        lambda run, point, **more: (logged.append(point), real(run, point, **more)),
     )
     with kernelstudy.Recorder(tmp_path / "mine", layout="hwio", to="wandb") as log:
         log(0, KERNELS[0, 0], accuracy=0.25)
@@ -308,3 +308,132 @@ def test_weights_and_biases_offline(tmp_path, monkeypatch):
     assert logged[0]["kernelstudy/test_accuracy/trained"] == 0.25
     assert "kernelstudy/kernels/trained" in logged[1]
     assert list(tmp_path.glob("wandb/offline-run-*"))
+
+
+def test_the_last_step_is_as_it_was_seen(tmp_path):
+    kernels = KERNELS[0, 0].copy()
+    with kernelstudy.Recorder(tmp_path, layout="hwio") as log:
+        for step in range(100):
+            log(step, kernels * 1)
+            if step < 99:
+                kernels[:] = step + 1
+            log(step, kernels)
+        kernels[:] = -1  # the best weights of before, for instance
+    run = kernelstudy.open_run(log.folder)
+    assert run["step"].values[-1] == 99
+    assert (run["kernel"].values[0, 0, -1] == 99).all()
+
+
+def test_memory_that_jax_gives_on_is_not_lost(tmp_path):
+    update = jax.jit(lambda w: w + 1, donate_argnums=0)
+    params = {"conv1": {"kernel": jnp.zeros((3, 3, 1, 4))}}
+    log = kernelstudy.Recorder(tmp_path)
+    for step in range(100):
+        log(step, params)
+        params["conv1"]["kernel"] = update(params["conv1"]["kernel"])
+    log.close()
+    run = kernelstudy.open_run(log.folder)
+    kernels = run["kernel"].values[0, 0, :, 0, 0, 0, 0]
+    np.testing.assert_array_equal(kernels, run["step"].values)
+    assert run["step"].values[-1] == 99
+
+
+def test_numbers_that_are_none_are_left_out_with_a_warning(tmp_path):
+    log = kernelstudy.Recorder(tmp_path, layout="hwio", every=1)
+    with pytest.warns(UserWarning, match="accuracy: 93.2 is not from 0 to 1"):
+        log(0, KERNELS[0, 0], accuracy=93.2)
+    log(1, KERNELS[0, 0], accuracy=1.0000001, loss=1.5)
+    log(1, KERNELS[0, 0], now=True)  # adds nothing, and takes nothing
+    with pytest.warns(UserWarning, match="loss"):
+        log(2, KERNELS[0, 0], accuracy=np.float32(0.5), loss=np.array([1.0, 2.0]))
+    log.close()
+    run = kernelstudy.open_run(log.folder)
+    np.testing.assert_array_equal(run["test_accuracy"].values[0, 0], np.float32([np.nan, 1, 0.5]))
+    np.testing.assert_array_equal(run["train_loss"].values[0, 0], np.float32([np.nan, 1.5, np.nan]))
+
+
+def test_a_training_may_go_on_at_an_earlier_checkpoint(tmp_path, capsys):
+    with kernelstudy.Recorder(tmp_path, layout="hwio", every=10) as log:
+        for step in range(0, 55, 5):
+            log(step, KERNELS[0, 0] + step)
+    with kernelstudy.Recorder(tmp_path, layout="hwio", every=10, resume=True) as log:
+        log(25, KERNELS[0, 0] - 25, now=True)
+        log(35, KERNELS[0, 0] - 35)
+    assert "goes on at step 25: 3 log points beyond it, to step 50" in capsys.readouterr().err
+    run = kernelstudy.open_run(log.folder)
+    assert run["step"].values.tolist() == [0, 10, 20, 25, 35]
+    np.testing.assert_array_equal(run["kernel"].values[0, 0, -1], KERNELS[0, 0] - 35)
+
+
+def test_what_others_do_to_a_recording_does_not_end_the_training(tmp_path, monkeypatch):
+    log = kernelstudy.Recorder(tmp_path / "a", layout="hwio", every=1)
+    log(0, KERNELS[0, 0])
+    (log.folder / ".holder").unlink()
+    with pytest.warns(UserWarning, match="step 1 was not logged"):
+        log(1, KERNELS[0, 0])
+    with pytest.warns(UserWarning, match="was not logged|fewer than two"):
+        log.close()
+    log = kernelstudy.Recorder(tmp_path / "b", layout="hwio", every=1)
+    monkeypatch.setattr(log, "_dashboard", lambda *_: 1 / 0)
+    with pytest.warns(UserWarning, match="did not take step 0"):
+        assert log(0, KERNELS[0, 0])
+    assert log(1, KERNELS[0, 0])
+    log.close()
+    assert kernelstudy.open_run(log.folder).sizes["step"] == 2
+
+
+def test_a_forked_child_leaves_its_parents_recording_alone(tmp_path):
+    code = (
+        "import os, sys, numpy as np, kernelstudy\n"
+        "log = kernelstudy.Recorder(sys.argv[1], layout='hwio', every=1)\n"
+        "log(0, np.ones((3, 3, 1, 4), np.float32))\n"
+        "if os.fork() == 0: sys.exit(0)\n"
+        "os.wait()\n"
+        "log(1, np.ones((3, 3, 1, 4), np.float32))\n"
+        "log.close()\n"
+    )
+    words = [sys.executable, "-W", "error::UserWarning", "-c", code, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert kernelstudy.open_run(tmp_path / "trained" / "0").sizes["step"] == 2
+
+
+def test_wrong_words_are_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for wrong in (
+        {"every": 2.5},
+        {"seed": 1.5},
+        {"arm": 3},
+        {"layout": "foo"},
+        {"place": tmp_path / "file"},
+    ):
+        with pytest.raises(InputError):
+            kernelstudy.Recorder(**{"place": tmp_path / "x", **wrong})
+    log = kernelstudy.Recorder(tmp_path / "a", every=np.int64(2), seed=np.int64(3), layout="hwio")
+    assert [step for step in range(6) if log(np.int64(step), KERNELS[0, 0])] == [0, 2, 4]
+    with pytest.raises(InputError, match="whole number"):
+        log(6.5, KERNELS[0, 0])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HeldError, match="this very process"):
+        kernelstudy.Recorder("a", seed=3)
+    log.close()
+    assert kernelstudy.open_run(tmp_path / "a" / "trained" / "3").sizes["step"] == 4
+
+
+def test_a_damaged_log_point_costs_itself_alone(tmp_path):
+    folder = drift(tmp_path, "a", 0, steps=(0, 10, 20, 40))
+    (folder / points.POINTS / f"{20:012d}.npz").write_bytes(b"")
+    (folder / "DONE").unlink()
+    page = kernelstudy.report(tmp_path)
+    assert kernelstudy.open_run(page.parent)["step"].values.tolist() == [0, 10, 40]
+
+
+def test_arms_that_saw_different_images_have_their_own_axes(tmp_path):
+    rng = np.random.default_rng(5)
+    images = {"one": rng.random((9, 12, 12)), "two": rng.random((9, 12, 12)).cumsum(axis=2)}
+    for arm, seen in images.items():
+        drift(tmp_path, arm, 0, images=seen)
+    drift(tmp_path, "two", 1, steps=(0, 1), images=images["two"])  # not in the report
+    run = kernelstudy.open_run(kernelstudy.report(tmp_path).parent)
+    assert run["patch_basis"].dims[0] == "arm"
+    assert run["step"].values.tolist() == [0, 10, 40]
