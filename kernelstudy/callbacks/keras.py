@@ -21,7 +21,7 @@ class Keras(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         del logs
         # what the optimiser has done before: a fit may go on with a model that was trained
-        self._step = int(self.model.optimizer.iterations)
+        self._step = int(self.model.optimizer.iterations)  # pyright: ignore[reportOptionalMemberAccess]
         recorder = self.recording.open()
         if recorder.last_step is None:
             recorder(self._step, self.model, now=True)
