@@ -168,6 +168,19 @@ def from_the_shell(
     return seconds
 
 
+def report_stages(overrides: list[str], rounds: int) -> pd.DataFrame:
+    """Seconds of the parts of a finished run's report: a row a round."""
+    with tempfile.TemporaryDirectory() as folder:
+        _command(ROOT, "run", "+exp=mnist", f"runs_dir={folder}", "report=false", *overrides)
+        run = next(Path(folder).glob("*/*/DONE")).parent
+        rows = []
+        for _ in range(rounds + 1):  # the first leaves caches
+            words = [sys.executable, str(HERE / "stages.py"), str(run)]
+            told = subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT)
+            rows.append(json.loads(told.stdout.splitlines()[-1]))
+    return pd.DataFrame(rows[1:])
+
+
 def _command(tree: Path, name: str, *words: str) -> float:
     line = [sys.executable, "-m", f"kernelstudy.{name}", *words]
     known = {**os.environ, "PYTHONPATH": str(tree)}

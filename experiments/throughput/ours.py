@@ -45,7 +45,9 @@ def prepared(work: str, options: dict[str, str]) -> Prepared:
     with contextlib.suppress(RuntimeError):  # JAX has started already
         jax.config.update("jax_num_cpu_devices", int(options.get("devices", cores)))
     chosen = WORKS[work]
-    changed = {key: int(options[key]) for key in ("kernel_size", "width") if key in options}
+    changed = {
+        key: int(options[key]) for key in ("kernel_size", "width", "depth") if key in options
+    }
     nets = int(options.get("nets", 8))
     model, shape = model_of(chosen._replace(**changed)), chosen.shape
     study = Study(

@@ -55,7 +55,8 @@ def write(out: Path, facts: dict) -> Path:
     seconds = {name: facts[name]["seconds"] for name in facts}
     took = ", ".join(f"{name} {value / 60:.1f} min" for name, value in seconds.items())
     text = [HEAD, f"Its parts took: {took}.\n", *floors(out, rates), *contenders(rates)]
-    text += [*whole_job(out), *installed(out), *ablation(out), *scaling(out)]
+    text += [*whole_job(out), *installed(out), *profile(out, rates)]
+    text += [*ablation(out), *scaling(out)]
     _figure(out, "rates", draw_rates(rates))
     text += ["## Roofline", "", "![Roofline](roofline.png)", "", ROOFLINE, ""]
     _figure(out, "roofline", draw_roofline(rates))
@@ -143,6 +144,55 @@ def contenders(rates: dict[str, pd.DataFrame]) -> list[str]:
         ]
         text += [markdown(rows.rename_axis("form").reset_index()), ""]
     return text
+
+
+def profile(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
+    """Where the time goes of what misses its goal."""
+    rows = []
+    for work in rates:
+        if (table := told_csv(out, f"profile_{work}")) is None:
+            continue
+        depths = [name for name in table.columns if name != "sgemm"]
+        before = 0.0
+        for depth in depths:
+            settings = WORKS[work]._replace(depth=int(depth))
+            microseconds = float(1e6 / table[depth].median())
+            ideal = float(1e6 * flop_an_image(settings) / table["sgemm"].median())
+            share = (microseconds - before) / (1e6 / table[depths[-1]].median())
+            rows.append((work, depth, microseconds, f"{share:.0%}", ideal, microseconds / ideal))
+            before = microseconds
+    text = []
+    if rows:
+        columns = [
+            "work",
+            "layers",
+            "us an image",
+            "of the whole, this layer",
+            "by sgemm alone",
+            "ratio",
+        ]
+        text = [
+            "## Where the time of a step goes",
+            "",
+            PROFILE,
+            "",
+            markdown(pd.DataFrame(rows, columns=columns)),
+            "",
+        ]
+    if (stages := told_csv(out, "stages")) is not None:
+        seconds = stages.median()
+        parts = seconds.drop("all").sort_values(ascending=False)
+        shown = [
+            (name, f"{value:.2f}", f"{value / seconds['all']:.0%}") for name, value in parts.items()
+        ]
+        text += ["## Where the seconds of a report go", "", STAGES, ""]
+        text += [markdown(pd.DataFrame(shown, columns=["of the report", "seconds", "share"])), ""]
+    return text
+
+
+def told_csv(out: Path, name: str) -> pd.DataFrame | None:
+    path = out / f"{name}.csv"
+    return pd.read_csv(path) if path.exists() else None
 
 
 def ablation(out: Path) -> list[str]:
@@ -300,6 +350,11 @@ networks x images, forward, backward and Adam, batch 128. All contenders of a ta
 by round, in an order drawn anew, each in a process of its own; rates are medians, ratios are medians of
 the ratios within rounds. Every number is read from the tables beside this file.
 """
+PROFILE = """The same network with its first layers alone, their pools, norms and the dense layer behind
+them included, in turn; beside it what the direct FLOP of it would take at the rate of sgemm. Where a network
+misses its goal of twice the best PyTorch form, this is where its time is."""
+STAGES = """A process of its own, medians of five, from its first import on; a second process, which draws, is
+beside it, so that the parts share two cores."""
 LOGGED = """What logging costs is the time between training dispatches over the time in them, of the same run,
 up to the last dispatch. Runs beside it that log nothing are compared by seconds a step: that holds what works
 in the background (a checkpoint's writing, compilation), and what the machine does differently later.

@@ -18,6 +18,7 @@ from measure import (
     first_step,
     from_the_shell,
     logging_share,
+    report_stages,
     training_job,
     turns,
     whole_job,
@@ -28,6 +29,7 @@ from kernelstudy.system.files import write_text
 from kernelstudy.system.software import environment
 
 TINY = ["+debug=tiny", "seeds=1"]
+PROFILED = ("colour", "seven", "norm", "norm_colour", "residual")  # below a goal, by now
 PLAIN = ("mnist", "colour", "seven")  # no norm, pools
 ONE_ARM = ["batch_size=32", "log_points=2", "arms=[{init: he_normal}]"]
 SIZES = {
@@ -89,6 +91,19 @@ def shell(out: Path, *, tiny: bool, before: Path | None = None) -> None:
     write_text(out / "shell.json", json.dumps(seconds) + "\n")
 
 
+def profile(out: Path, *, tiny: bool) -> None:
+    """Why goals are missed: networks of ever more layers, and the parts of a report."""
+    for work, settings in WORKS.items():
+        if work != "mnist" if tiny else work not in PROFILED:
+            continue
+        least = 2 if settings.residual else 1
+        depths = {str(d): [f"ours depth={d}"] for d in range(least, settings.depth + 1)}
+        depths["sgemm"] = ["sgemm"]
+        save(turns(work, depths, 1 if tiny else 5), out / f"profile_{work}.csv")
+    stages = report_stages(TINY if tiny else ["steps=200"], 1 if tiny else 5)
+    save(stages, out / "stages.csv", index=False)
+
+
 def installation(out: Path, *, tiny: bool) -> None:
     """What `pip install -e .` takes and brings."""
     seconds, sizes = install(ROOT, venvs=1 if tiny else 3)
@@ -125,6 +140,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "install": installation,
     "ablation": ablation,
     "scaling": scaling,
+    "profile": profile,
 }
 TABLE = list(PARTS)[:6]  # what has a floor: half an hour
 
