@@ -80,7 +80,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
             raise ValueError(f"layers: {layers!r} is not 'all'; one layer is named by layer")
         if any(given is not None for given in (layer, images, start, as_)) or len(networks) > 1:
             raise ValueError(
-                "layers='all' goes with one network, no layer, against, start, as_ or images"
+                "layers='all' goes with no layer, against, start, as_ or images, and with one network"
             )
         from kernelstudy.comparison import all_layers
         from kernelstudy.weights import Limits

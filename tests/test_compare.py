@@ -498,7 +498,7 @@ def test_what_cannot_be_taken_together(tmp_path, capsys):
         ([small, "--as", "steps"], "two checkpoints or more"),
         ([small, large, "--as", "steps"], "its layer is (3, 3, 1, 12)"),
         ([small, small, "--as", "steps", "--start", small], "--start does not go with --as steps"),
-        ([small, large, "--layers", "all"], "goes with one network"),
+        ([small, large, "--layers", "all"], "and with one network"),
     ):
         status, _, error = run(capsys, *words, "--layout", "hwio", "--out", tmp_path / "out")
         assert status == 2, words

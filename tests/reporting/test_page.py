@@ -38,7 +38,13 @@ def opened(browser, built):
     sized(browser, 1280)
     browser.get((built / "report.html").as_uri())
     waited(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
+    show_kernels(browser)
     return browser
+
+
+def show_kernels(browser) -> None:
+    """W, and not the part that the page opens with."""
+    browser.execute_script("document.querySelector('[data-part=W]').click()")
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +214,7 @@ def test_deeper_kernels_have_their_own_size(opened, tmp_path):
     try:
         opened.get(build(place).as_uri())
         waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
+        show_kernels(opened)
         choose(opened, arm=0, seed=0, step=3, layer=1)
         kernels = runs.read_trajectory(place)["kernel_2"].values[0, 0, ..., 0].astype(float)
         first = np.argmax((kernels[-1] ** 2).sum((0, 1)))
@@ -223,6 +230,7 @@ def test_deeper_kernels_have_their_own_size(opened, tmp_path):
     finally:
         opened.get(address)
         waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
+        show_kernels(opened)
 
 
 def test_the_new_part_and_the_nearest_kernels(opened, trajectory):
