@@ -9,7 +9,6 @@ import pytest
 PAGE = Path(__file__).parents[1] / "docs" / "how_to.md"
 
 
-@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 def test_the_recipes_work(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)

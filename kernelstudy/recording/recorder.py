@@ -403,6 +403,7 @@ class Recorder:
 
     def _number(self, name: str, value: Any) -> float:
         try:
+            value = value.detach() if hasattr(value, "detach") else value
             return float("nan") if value is None else float(value)
         except (TypeError, ValueError, RuntimeError):
             self._warn(f"{name}: {short(value)} is not one number, and left out", once=name)
