@@ -152,14 +152,15 @@ def profile(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
     for work in rates:
         if (table := told_csv(out, f"profile_{work}")) is None:
             continue
-        depths = [name for name in table.columns if name != "sgemm"]
+        depths = [name for name in table.columns if name.isdecimal()]
         before = 0.0
         for depth in depths:
             settings = WORKS[work]._replace(depth=int(depth))
             microseconds = float(1e6 / table[depth].median())
             ideal = float(1e6 * flop_an_image(settings) / table["sgemm"].median())
             share = (microseconds - before) / (1e6 / table[depths[-1]].median())
-            rows.append((work, depth, microseconds, f"{share:.0%}", ideal, microseconds / ideal))
+            ratio = f"{microseconds / ideal:.1f}"
+            rows.append((work, depth, f"{microseconds:.1f}", f"{share:.0%}", f"{ideal:.1f}", ratio))
             before = microseconds
     text = []
     if rows:
@@ -353,7 +354,7 @@ the ratios within rounds. Every number is read from the tables beside this file.
 PROFILE = """The same network with its first layers alone, their pools, norms and the dense layer behind
 them included, in turn; beside it what the direct FLOP of it would take at the rate of sgemm. Where a network
 misses its goal of twice the best PyTorch form, this is where its time is."""
-STAGES = """A process of its own, medians of five, from its first import on; a second process, which draws, is
+STAGES = """A process of its own, medians of three, from its first import on; a second process, which draws, is
 beside it, so that the parts share two cores."""
 LOGGED = """What logging costs is the time between training dispatches over the time in them, of the same run,
 up to the last dispatch. Runs beside it that log nothing are compared by seconds a step: that holds what works

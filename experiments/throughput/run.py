@@ -99,8 +99,8 @@ def profile(out: Path, *, tiny: bool) -> None:
         least = 2 if settings.residual else 1
         depths = {str(d): [f"ours depth={d}"] for d in range(least, settings.depth + 1)}
         depths["sgemm"] = ["sgemm"]
-        save(turns(work, depths, 1 if tiny else 5), out / f"profile_{work}.csv")
-    stages = report_stages(TINY if tiny else ["steps=200"], 1 if tiny else 5)
+        save(turns(work, depths, 1 if tiny else 3), out / f"profile_{work}.csv")
+    stages = report_stages(TINY if tiny else ["steps=200"], 1 if tiny else 3)
     save(stages, out / "stages.csv", index=False)
 
 
