@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_MODULES = {"Keras": "keras", "Lightning": "lightning", "HuggingFace": "huggingface"}
+_MODULES = {"Keras": "of_keras", "Lightning": "of_lightning", "HuggingFace": "of_huggingface"}
 
 __all__ = ["HuggingFace", "Keras", "Lightning"]  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -32,12 +32,15 @@ def patch_axes(images: Any, size: int) -> tuple[np.ndarray, np.ndarray, str]:
         array = np.asarray(images, dtype=np.float64)
         check_images(array.shape)
         grey, source = array.mean(axis=-1) if array.ndim == 4 else array, f"{len(array):,} images"
-        return *patch_pca(grey, size), source
+        values, axes = patch_pca(grey, size)
+        return values, axes, source
     if Path(images).is_dir():
         stacks, source = _directory_tiles(Path(images), size)
-        return *patch_pca_of(stacks, size), source
+        values, axes = patch_pca_of(stacks, size)
+        return values, axes, source
     grey, source = _data_set_images(str(images))
-    return *patch_pca(grey, size), source
+    values, axes = patch_pca(grey, size)
+    return values, axes, source
 
 
 def _directory_tiles(folder: Path, size: int) -> tuple[list[np.ndarray], str]:

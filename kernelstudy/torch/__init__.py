@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def init_(conv: Any, name: str, *, scale: float = 1.0, seed: int = 0, images: An
     Raises:
         ValueError: no such name, or no such kernels for a weight of that shape.
     """
-    import torch  # pyright: ignore[reportMissingImports]
+    torch: Any = import_module("torch")
 
     weight = getattr(conv, "weight", conv)
     if not isinstance(weight, torch.Tensor) or weight.ndim != 4:
