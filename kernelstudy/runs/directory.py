@@ -284,9 +284,27 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     with replacing(path) as temporary, warnings.catch_warnings():
         # Zarr 3 says of text coordinates that their encoding is not in its specification yet.
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-        # consolidated, so that plain xarray.open_zarr reads it in one go
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        dataset.to_zarr(temporary, consolidated=True)
+        dataset.to_zarr(temporary, consolidated=False)
+        _consolidate(temporary)
+
+
+def _consolidate(store: Path) -> None:
+    """Put the arrays' metadata into the group's, sorted, so that plain `xarray.open_zarr` reads it in one go.
+
+    As zarr.consolidate_metadata does, which gathers them in whatever order they come: the same dataset is to be
+    the same bytes.
+    """
+    arrays = {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(store.glob("*/zarr.json"))
+    }
+    group = json.loads((store / "zarr.json").read_text(encoding="utf-8"))
+    group["consolidated_metadata"] = {
+        "kind": "inline",
+        "must_understand": False,
+        "metadata": arrays,
+    }
+    (store / "zarr.json").write_text(json.dumps(group, indent=2), encoding="utf-8")
 
 
 def stale(run: Path) -> str:
