@@ -6,10 +6,9 @@ channels, a small network's kernels as it trains, and how often chance makes a k
 
 import sys
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
-from kernelstudy.system.commandline import Parser, to_the_end
+from kernelstudy.system.commandline import Parser, output_file, to_the_end
 from kernelstudy.system.errors import InputError, printable
 
 
@@ -17,7 +16,7 @@ def main(words: list[str] | None = None) -> int:
     """Run the command; exit status 0 done, 1 a full disk, 2 wrong input."""
     try:
         options = _parser().parse_args(words)
-        out = _writable(options.out, options.image)
+        out = output_file(options.out, (".html", ".htm"), options.image)
         from kernelstudy.reporting import explanation
 
         network = _network(options.run)
@@ -97,22 +96,6 @@ def _network(text: str | None) -> dict[str, Any]:
     if arm not in arms:
         raise InputError(f"--run: {path} has no arm {arm!r}, but {', '.join(arms)}")
     return explanation.network_of(run, arm, arms[arm], study.model.stride)
-
-
-def _writable(out: Path, image: Path | None) -> Path:
-    """`out`, if a page can be written there."""
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--out must end in .html, not {out.name!r}")
-    try:
-        if out.is_dir():
-            raise InputError(f"--out {out} is a directory: name a file")
-        if image is not None and out.exists() and out.samefile(image):
-            raise InputError(f"--out {out} would overwrite the image itself: name another file")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out.parent):
-            return out
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

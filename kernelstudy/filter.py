@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from kernelstudy.handcrafted import bank
 from kernelstudy.handcrafted.linear import PADDINGS, Padding, check_padding
 from kernelstudy.handcrafted.stencils import Kernel
 from kernelstudy.handcrafted.worked_example import explain
-from kernelstudy.system.commandline import Parser, to_the_end
+from kernelstudy.system.commandline import Parser, output_file, to_the_end
 from kernelstudy.system.errors import InputError, printable
 from kernelstudy.system.software import devices_of
 
@@ -34,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         kernels = bank(options.bank, options.size)
         title, image = _input(options.image)
         check_padding(options.padding, image.shape, (options.size, options.size))
-        out = _writable(options.out, options.image)
+        out = output_file(options.out, FORMATS, options.image)
         _start_jax()
     except ValueError as error:
         return _tell(str(error), 2)
@@ -130,22 +129,6 @@ def _input(path: Path | None) -> tuple[str, NDArray[np.float32]]:
     from skimage import data
 
     return "camera (scikit-image)", data.camera().astype(np.float32) / 255
-
-
-def _writable(out: Path, image: Path | None) -> Path:
-    """`out`, if a figure can be written there."""
-    if out.suffix.lower() not in FORMATS:
-        raise InputError(f"--out must end in {', '.join(FORMATS)}, not {out.name!r}")
-    try:
-        if out.is_dir():
-            raise InputError(f"--out {out} is a directory: name a file")
-        if image is not None and out.exists() and out.samefile(image):
-            raise InputError(f"--out {out} would overwrite the image itself: name another file")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out.parent):
-            return out
-    except OSError as error:
-        raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":

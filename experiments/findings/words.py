@@ -277,34 +277,24 @@ def against_learned(results: Results) -> pd.DataFrame | None:
     return None if grid is None else grid[grid["reference"] == "he_normal"]
 
 
+_FROZEN = {
+    "random kernels frozen": "he_normal/frozen",
+    "Sobel and Prewitt frozen": "sobel_prewitt/frozen",
+    "patch axes frozen": "patch_pca/frozen",
+    "a dense layer": "dense",
+}
+
+
 def _learned(results: Results) -> Iterator[Finding]:
     grid = against_learned(results)
     if grid is None:
         yield _absent("learned_vs_handcrafted")
         return
-    most = grid[grid["size"] == grid["size"].max()]
-    for size, group in (
-        (most["size"].iloc[0], most),
-        (grid["size"].min(), grid[grid["size"] == grid["size"].min()]),
-    ):
-        said = []
-        for name, arm in (
-            ("random kernels frozen", "he_normal/frozen"),
-            ("Sobel and Prewitt frozen", "sobel_prewitt/frozen"),
-            ("patch axes frozen", "patch_pca/frozen"),
-            ("a dense layer", "dense"),
-        ):
-            mine = [
-                f"{value(r, True)} at width {r.width}" for r in group.itertuples() if r.arm == arm
-            ]
-            if mine:
-                said.append(f"{name} {', '.join(mine)}")
-        yield Finding(
-            f"With {size:,} garments and 800 steps of 64 images without weight decay (a lazy regime), accuracy "
-            "differs from that of a learned first layer by, in points: "
-            f"{'; '.join(said)}.",
-            "",
-            "learned_vs_handcrafted/tables/differences.csv",
+    for size in (grid["size"].max(), grid["size"].min()):
+        yield _frozen(
+            "learned_vs_handcrafted",
+            grid[grid["size"] == size],
+            "800 steps of 64 images without weight decay (a lazy regime)",
         )
 
 
@@ -313,25 +303,27 @@ def _learned_forgetting(results: Results) -> Iterator[Finding]:
     if grid is None:
         yield _absent("learned_forgetting")
         return
-    for size, group in grid.groupby("size", sort=False):
-        said = []
-        for name, arm in (
-            ("random kernels frozen", "he_normal/frozen"),
-            ("Sobel and Prewitt frozen", "sobel_prewitt/frozen"),
-            ("patch axes frozen", "patch_pca/frozen"),
-        ):
-            mine = [
-                f"{value(r, True)} at width {r.width}" for r in group.itertuples() if r.arm == arm
-            ]
-            if mine:
-                said.append(f"{name} {', '.join(mine)}")
-        yield Finding(
-            f"With {size:,} garments and 800 steps with a weight decay of 1 and a learning rate of 0.003 (a "
-            "regime that forgets), accuracy differs from that of a learned first layer by, in points: "
-            f"{'; '.join(said)}.",
-            "",
-            "learned_forgetting/tables/differences.csv",
+    for _, group in grid.groupby("size", sort=False):
+        yield _frozen(
+            "learned_forgetting",
+            group,
+            "800 steps with a weight decay of 1 and a learning rate of 0.003 (a regime that forgets)",
         )
+
+
+def _frozen(study: str, group: pd.DataFrame, training: str) -> Finding:
+    """What frozen kernels cost, width by width, at one size of the training set."""
+    said = []
+    for name, arm in _FROZEN.items():
+        mine = [f"{value(r, True)} at width {r.width}" for r in group.itertuples() if r.arm == arm]
+        if mine:
+            said.append(f"{name} {', '.join(mine)}")
+    return Finding(
+        f"With {group['size'].iloc[0]:,} garments and {training}, accuracy differs from that of a learned "
+        f"first layer by, in points: {'; '.join(said)}.",
+        "",
+        f"{study}/tables/differences.csv",
+    )
 
 
 def _zoo(results: Results) -> Finding:

@@ -4,9 +4,10 @@ import sys
 
 import numpy as np
 import pandas as pd
-from figures import derivative_share, profile, update
+from figures import derivative_share, profile
 from measures import METRIC, Theory, measured
 
+from kernelstudy.config.study import Arm
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import (
     FAILS,
@@ -17,6 +18,7 @@ from kernelstudy.studies.hypotheses import (
     not_from_chance,
     within,
 )
+from kernelstudy.studies.inputs_figure import r2_by_inputs
 from kernelstudy.studies.plan import StudyRuns, paired, rung, with_q
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
 
@@ -26,12 +28,7 @@ CORRELATED = ("natural", "phase_scrambled")
 
 
 def arm(inputs: str, labels: str = "true") -> str:
-    parts = ["he_normal*0.1"]
-    if labels == "shuffled":
-        parts.append("shuffled")
-    if inputs != "natural":
-        parts.append(inputs)
-    return "/".join(parts)
+    return Arm(init="he_normal", scale=0.1, labels=labels, inputs=inputs).name
 
 
 def answer(found: StudyRuns) -> Answer:
@@ -55,7 +52,7 @@ def answer(found: StudyRuns) -> Answer:
                 "R² of the update by inputs and labels, beside chance and N3",
                 "Dots: networks; diamonds: means with their 95% interval; squares: Gaussian kernels with the "
                 "layer's own energies on the patches' axes (N3). Grey: networks of random kernels (N0).",
-                update(found, INPUTS, arm),
+                r2_by_inputs(found, INPUTS, arm, "update", METRIC),
             ),
             Drawn(
                 "derivative_share",

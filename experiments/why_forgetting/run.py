@@ -2,29 +2,20 @@
 
 import sys
 
-import numpy as np
-from matplotlib.figure import Figure
-
-from kernelstudy.reporting import marks, style
-from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.config.study import Arm
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance, within
+from kernelstudy.studies.inputs_figure import LABELLED, r2_by_inputs
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired, rung
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
 
 DATA = ("mnist5k", "photo_patches")
 INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
-LABELLED = {"true": style.colour_of(0), "shuffled": style.colour_of(1)}
 FORGOTTEN = 0.25  # memory
 
 
 def arm(inputs: str, labels: str = "true") -> str:
-    parts = ["he_normal"]
-    if labels == "shuffled":
-        parts.append("shuffled")
-    if inputs != "natural":
-        parts.append(inputs)
-    return "/".join(parts)
+    return Arm(init="he_normal", labels=labels, inputs=inputs).name
 
 
 ARMS = [arm(inputs, labels) for inputs in INPUTS for labels in LABELLED]
@@ -42,7 +33,7 @@ def answer(found: StudyRuns) -> Answer:
                 "Dots: networks; diamonds: means with their 95% interval; squares: the same kernels with "
                 "random signs on the images' axes, or random phases (N3). Grey: networks of random "
                 "kernels (N0).",
-                drawn(found),
+                r2_by_inputs(found, INPUTS, arm, "W"),
             ),
         ],
         readings=[
@@ -95,40 +86,6 @@ def tested(found: StudyRuns, data: str) -> list[Claim]:
         memory = by_seed(nets, "memory", name, data=data)
         add(6, name, below("memory of the start is below 0.25", memory, FORGOTTEN))
     return parts
-
-
-def drawn(found: StudyRuns) -> Figure:
-    """A panel a data set, a row a kind of inputs, a colour a kind of labels."""
-    sets = list(dict.fromkeys(found.networks["data"]))
-    with style.styled():
-        figure = Figure(figsize=(0.8 + 4.1 * len(sets), 4.2))
-        panels = figure.subplots(1, len(sets), sharey=True, squeeze=False)[0]
-        for panel, data in zip(panels, sets, strict=True):
-            marks.chance(panel, found.sweep.cells.iloc[0])
-            for row, kind in enumerate(INPUTS):
-                for number, (labels, colour) in enumerate(LABELLED.items()):
-                    at, name = row + 0.36 * (number - 0.5), arm(kind, labels)
-                    values = by_seed(found.networks, "value", name, data=data)
-                    spread = np.linspace(-0.09, 0.09, len(values))
-                    panel.plot(values, at + spread, "o", ms=3, alpha=0.4, color=colour, mew=0)
-                    marks.mean_of_shares(panel, values, at, colour)
-                    n3 = rung(found.ladder, name, "W", "N3", data=data)
-                    if n3 is not None and n3.n:
-                        panel.plot(n3.chance, at, "s", ms=7, mfc="none", mec="black", mew=1)
-            panel.set(title=data, xlim=(0, 1.02), xlabel="R² of the kernels W")
-            panel.set_yticks(range(len(INPUTS)), [kind.replace("_", "-") for kind in INPUTS])
-            panel.set_ylim(len(INPUTS) - 0.5, -0.5)
-            panel.grid(axis="y", visible=False)
-        for labels, colour in LABELLED.items():
-            panels[0].plot([], [], "D", ms=6, color=colour, label=f"{labels} labels")
-        panels[0].plot(
-            [], [], "s", ms=7, mfc="none", mec="black", ls="", label="image energies (N3)"
-        )
-        panels[0].fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
-        handles = panels[0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower center", ncols=4 if len(sets) > 1 else 2)
-        figure.suptitle(f"{METRIC_WORDS[found.sweep.metric]}: kernels W", x=0.01, ha="left")
-    return figure
 
 
 if __name__ == "__main__":

@@ -211,15 +211,6 @@ def _open_network(
         ("Weights", description),
         ("Layer", f"{selection.describe()}; {why}"),
         ("Others seen", f"{others} more with 4-d weights" if others else "none"),
-    ]
-    details = [
-        *network.facts,
-        *([("Stride", "not in this format")] if selection.stride is None else []),
-    ]
-    facts = [
-        ("Weights", description),
-        ("Layer", f"{selection.describe()}; {why}"),
-        ("Others seen", f"{others} more with 4-d weights" if others else "none"),
         *_candidates(network, selection),
     ]
     details = [

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kernelstudy import handcrafted
+from kernelstudy.analysis import r2_distribution
 from kernelstudy.analysis.fields import crop, fields_of
 from kernelstudy.analysis.variables import layers_of
 from kernelstudy.handcrafted import worked_example
@@ -24,6 +25,7 @@ from kernelstudy.system.files import write_text
 SIDE = 160  # pixels of the photos' longer side
 CHANNELS, PATCHES, SHOWN_STEPS = 8, 5, 3  # of the second layer
 STEERED = ("sobel", "prewitt", "scharr", "frei_chen")
+LAYER = 36  # kernels of the layer whose best is spoken of
 NETWORK = "small_network.json.gz"
 
 
@@ -124,11 +126,14 @@ def write(content: dict[str, Any], out: Path) -> None:
         lstrip_blocks=True,
     )
     script = asset("explain.js")
+    chance = r2_distribution(2, 8)  # of a steered pair among 3 x 3 kernels, their means removed
     text = environment.get_template("explain.html.j2").render(
         css=Markup(asset("report.css") + asset("explain.css")),
         script=Markup(script),
         script_hashes=Markup(script_hash(script)),
         title=content["photo"]["title"],
+        layer=LAYER,
+        layers_with={r2: round(100 * (1 - chance.cdf(r2) ** LAYER)) for r2 in (0.7, 0.8)},
         # in a script element '<' is all that could end it; JSON may write it another way
         data=Markup(json.dumps(content, allow_nan=False).replace("<", "\\u003c")),
     )

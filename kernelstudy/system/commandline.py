@@ -4,7 +4,9 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NoReturn
 
 from kernelstudy.system.errors import InputError, listed, near_miss, printable, short
@@ -36,6 +38,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
+
+
+def output_file(out: Path, endings: Sequence[str], image: Path | None = None) -> Path:
+    """`out`, if a file of one of the `endings` can be written there; InputError if not, or if it is `image`."""
+    if out.suffix.lower() not in endings:
+        raise InputError(f"--out must end in {listed(endings)}, not {out.name!r}")
+    try:
+        if out.is_dir():
+            raise InputError(f"--out {out} is a directory: name a file")
+        if image is not None and out.exists() and out.samefile(image):
+            raise InputError(f"--out {out} would overwrite the image itself: name another file")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out.parent):
+            return out
+    except OSError as error:
+        raise InputError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 def to_the_end(command: Callable[[], int | None]) -> int:

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from kernelstudy import runs
+from kernelstudy.analysis.ladder import CENTRED
 from kernelstudy.studies.hypotheses import FAILS, HOLDS, above
-from kernelstudy.studies.plan import Member, _unplanned, paired, plan_of
+from kernelstudy.studies.inputs_figure import r2_by_inputs
+from kernelstudy.studies.plan import Member, _unplanned, paired, plan_of, read_study
 from kernelstudy.studies.plan_report import Claim
 from kernelstudy.system.errors import RunError
 from tests.experiments.scripts import script
@@ -62,6 +64,33 @@ def test_the_report_says_what_it_is_made_of_and_what_was_planned(made):
     assert "mnist5k (4,000 images, sha256" in page
     assert "Of 2 planned runs 1 are not in this report: data=photo_patches" in page
     assert "Not run: photo_patches." in page
+
+
+@pytest.mark.parametrize("part", ["W", "update"])
+def test_the_figure_of_inputs_shows_every_arm_beside_its_n3(why, part):
+    found = read_study(
+        [RUNS / "58ff57ba095e"], plan_of(ROOT / "experiments/why", ROOT / "conf/exp/why.yaml")
+    )
+    panel = r2_by_inputs(found, why.INPUTS, why.arm, part).axes[0]
+    ladder = found.ladder
+    n3 = ladder[(ladder["part"] == part) & (ladder["null"] == "N3") & (ladder["n"] > 0)]
+    n3 = n3[n3["measure"] == CENTRED]
+    squares = [
+        line.get_xdata()[0]
+        for line in panel.lines
+        if line.get_marker() == "s" and len(line.get_xdata())
+    ]
+    assert len(squares) > 0
+    np.testing.assert_allclose(sorted(squares), sorted(n3["chance"]))
+    column = {"W": "value", "update": "delta"}[part]
+    diamonds = [
+        line.get_xdata()[0]
+        for line in panel.lines
+        if line.get_marker() == "D" and len(line.get_xdata())
+    ]
+    np.testing.assert_allclose(
+        sorted(diamonds), sorted(found.networks.groupby("arm")[column].mean())
+    )
 
 
 def test_nothing_finished_is_one_sentence(why, tmp_path, capsys):

@@ -211,7 +211,7 @@ def test_wrong_words_are_one_sentence(tmp_path):
     for words, told in (
         (("nothing.png",), "nothing.png"),
         (("no.png",), "no.png"),
-        (("--out", "page.pdf"), "must end in .html"),
+        (("--out", "page.pdf"), "must end in .html, .htm"),
         (("--run", "nowhere"), "nowhere is not a directory"),
         (("--frobnicate",), "--frobnicate"),
     ):
