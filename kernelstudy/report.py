@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Console
 
-from kernelstudy.studies import sweep_report
 from kernelstudy.system import limits
 from kernelstudy.system.commandline import Parser, to_the_end
 from kernelstudy.system.errors import InputError, RunError, first_line, printable
@@ -36,6 +35,8 @@ def report(
     Raises:
         ValueError: the runs cannot be read, or do not belong together; the message is one sentence.
     """
+    from kernelstudy.studies import sweep_report  # takes a second to import
+
     paths = [runs] if isinstance(runs, str | Path) else list(runs)
     folder = None if out is None else Path(out)
     return sweep_report.report([Path(path) for path in paths], out=folder, allow_mixed=allow_mixed)

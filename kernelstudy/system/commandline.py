@@ -57,7 +57,8 @@ def output_file(out: Path, endings: Sequence[str], image: Path | None = None) ->
 
 
 def to_the_end(command: Callable[[], int | None]) -> int:
-    """A command's exit status; 141 without a word where the reader of its output has left (`| head`)."""
+    """A command's exit status; 130 where it was interrupted, 141 without a word where the reader of its output
+    has left (`| head`)."""
     try:
         try:
             return command() or 0
@@ -67,6 +68,9 @@ def to_the_end(command: Callable[[], int | None]) -> int:
         # Python flushes once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except KeyboardInterrupt:  # `run` and `prepare` tell of their own
+        print("kernelstudy: interrupted", file=sys.stderr)
+        return 130
 
 
 def main() -> int:
@@ -92,8 +96,4 @@ def _main() -> int:
         print(f"kernelstudy: {told}", file=sys.stderr)
         return 2
     sys.argv[1:] = words
-    try:
-        return importlib.import_module(f"kernelstudy.{name}").main() or 0
-    except KeyboardInterrupt:  # `run` tells of its own, once it has begun
-        print("kernelstudy: interrupted", file=sys.stderr)
-        return 130
+    return importlib.import_module(f"kernelstudy.{name}").main() or 0

@@ -137,3 +137,32 @@ def test_an_interrupted_command_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.import_module("kernelstudy.report"), "main", interrupted)
     told = script_here(tmp_path, "report", "run")
     assert (told.returncode, told.stderr) == (130, "kernelstudy: interrupted\n")
+
+
+# Ctrl-C as soon as a command's `main` is called; a shell's background jobs would ignore it
+CTRL_C = """
+import runpy, signal, sys
+
+def at_main(frame, event, _):
+    if event == "call" and frame.f_code.co_name == "main":
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.setprofile(at_main)
+runpy.run_module(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("command", sorted(set(commandline.COMMANDS) - {"run"}))
+def test_ctrl_c_is_one_sentence(tmp_path, command):
+    told = subprocess.run(
+        [sys.executable, "-c", CTRL_C, f"kernelstudy.{command}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 130, told.stderr
+    assert told.stderr.startswith("kernelstudy: interrupted")
+    assert len(told.stderr.splitlines()) == 1
