@@ -89,6 +89,9 @@ def _channels(
     polarity = trajectory["stimulus_polarity"].values
     spots = np.isin(kinds, SPOTS)
     features = trajectory[f"feature_{layer}"].transpose(*NET, "example", f"cell_{layer}", channel)
+    classes = trajectory["example_label"].values
+    means = features.values.mean(-2, dtype=np.float32)
+    known = len(np.unique(classes)) > 1  # of recordings they may not be
     measures = {
         "osi": orientation_selectivity(curve),
         "selectivity": 1 - circular_variance(curve, angles),
@@ -96,9 +99,9 @@ def _channels(
         "on_off": on_off(
             peaks[..., spots & (polarity > 0)].max(-1), peaks[..., spots & (polarity < 0)].max(-1)
         ),
-        "class_selectivity": class_selectivity(
-            features.values.mean(-2, dtype=np.float32), trajectory["example_label"].values
-        ),
+        "class_selectivity": class_selectivity(means, classes)
+        if known
+        else np.full_like(means[..., 0, :], np.nan),
         "dead": dead(features.values),
     }
     # One bright or dark field says nothing of form, and a ramp is an edge that is seen from near.

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 
 from .variables import layers_of
+
+if TYPE_CHECKING:
+    import xarray as xr  # slow to import: a recording begins without it
+
+
+FIELDS = "fields"  # attribute of a trajectory: JSON
+LARGEST = 2**14  # pixels
 
 
 class Field(NamedTuple):
@@ -54,8 +61,22 @@ def receptive_fields(
     return found
 
 
+def are_fields(value: Any) -> bool:
+    """Whether it is a list of (size, jump, start), as plain data."""
+    return isinstance(value, list) and all(
+        isinstance(one, list)
+        and len(one) == 3
+        and all(isinstance(n, int) and abs(n) <= LARGEST for n in one)
+        and min(one[:2]) >= 1
+        for one in value
+    )
+
+
 def fields_of(trajectory: xr.Dataset, stride: int) -> list[Field]:
-    """`receptive_fields` of the layers that were watched, from the sizes of what they showed."""
+    """The fields of the layers that were watched: those that a recording has measured (attribute `fields`),
+    else `receptive_fields`, from the sizes of what they showed."""
+    if FIELDS in trajectory.attrs:
+        return [Field(*one) for one in json.loads(trajectory.attrs[FIELDS])]
     sizes = trajectory.sizes
     return receptive_fields(
         (sizes["row"], sizes["column"]),

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 NET = ("arm", "seed", "step")
 WATCHED = ("arm", "probe_seed", "step")
 
+RECORDED = "recorded"  # attribute of the trajectory of a training that somebody else's loop did
+
+# How much is kept of what a watched network shows.
+PROBES = 8  # images whose maps are kept
+EXAMPLES = 256  # images that channels are excited by
+TOP = 6  # of them, those that excite a channel most
+MAP_SIDE, MAP_CHANNELS = 32, 64  # of a kept map, the most
+STATISTICS = ("mean", "peak")  # of |activation| and of the activation, over the middle of a map
+
 
 class Variable(NamedTuple):
     """`kinds`: of its NumPy type. `by_arm`: with a leading axis of arms where they see their images in
@@ -143,6 +152,30 @@ def all_of(layers: int) -> dict[str, Variable]:
     for number in range(1, layers + 1):
         found |= of_layer(number)
     return found | (SUBJECTS if layers else {})
+
+
+def quarters(h: int, w: int) -> list[tuple[slice, slice]]:
+    """The four quarters of a map, which share the middle row and column of an odd one; the whole map
+    where a side is one pixel."""
+    if min(h, w) < 2:
+        return [(slice(None), slice(None))]
+    rows, columns = ((slice(0, -(-n // 2)), slice(n // 2, n)) for n in (h, w))
+    return [(r, c) for r in rows for c in columns]
+
+
+def probe_names(trajectory: xr.Dataset) -> list[str]:
+    """What every probe is, in words: of recordings it is not known whether the network is trained on it."""
+    parts = {"train": "training", "test": "held-out"}
+    found = []
+    for number, (label, part) in enumerate(
+        zip(trajectory["probe_label"].values, trajectory["probe_part"].values, strict=True), 1
+    ):
+        known = f"class {label}" if label >= 0 else ""
+        if trajectory.attrs.get(RECORDED):
+            found.append(f"probe {number}" + (f", {known}" if known else ""))
+        else:
+            found.append(f"{known} ({parts[str(part)]} image)")
+    return found
 
 
 def layers_of(trajectory: xr.Dataset) -> list[int]:

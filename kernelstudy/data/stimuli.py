@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kernelstudy.analysis.variables import STATISTICS
+
 ORIENTATIONS = 16  # of gratings over 180 degrees: the direction across the bars
 PHASES = 4
 # Cycles a pixel, an octave apart but for the last: from one period in 16 pixels to near Nyquist's.
@@ -89,6 +91,21 @@ def local(height: int, width: int) -> tuple[list[Stimulus], np.ndarray]:
         put("plain", np.nan, polarity, np.full((height, width), 1 / CONTRAST))
     put("plain", np.nan, 1, np.zeros((height, width)))
     return named, np.stack(images)
+
+
+def coords() -> dict[str, list]:
+    """What each answer to a stimulus is an answer to, and the statistics that are kept of it, by the names
+    that `analysis.variables` gives them."""
+    named, _ = local(3, 3)
+    kinds, directions, polarities = (list(column) for column in zip(*named, strict=True))
+    return {
+        "orientation": np.rad2deg(angles()).tolist(),
+        "frequency": list(FREQUENCIES),
+        "statistic": list(STATISTICS),
+        "stimulus_kind": kinds,
+        "stimulus_direction": directions,
+        "stimulus_polarity": polarities,
+    }
 
 
 def _centred(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

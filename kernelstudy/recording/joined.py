@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,11 +14,13 @@ import yaml
 
 from kernelstudy import runs
 from kernelstudy.analysis import variables
+from kernelstudy.analysis.fields import FIELDS
+from kernelstudy.analysis.variables import RECORDED
 from kernelstudy.config import Arm, Bank, Data, Model, Study, result_settings
+from kernelstudy.data import stimuli
 from kernelstudy.handcrafted import names as bank_names
 from kernelstudy.recording import points
 from kernelstudy.recording.points import Point
-from kernelstudy.runs.layout import RECORDED
 from kernelstudy.system import files, software
 from kernelstudy.system.errors import RunError
 
@@ -38,10 +41,16 @@ class Recording(NamedTuple):
     points: list[Point]
     patches: tuple[np.ndarray, np.ndarray] | None
     ended: bool
+    watched_at: tuple[int, ...] = ()
 
     @property
     def steps(self) -> list[int]:
         return [point.step for point in self.points]
+
+    @property
+    def watched(self) -> dict[str, Any] | None:
+        """Which layers were watched, on what; None where none were."""
+        return self.about.get("watched") if self.watched_at else None
 
 
 def read(folder: Path) -> Recording:
@@ -55,7 +64,8 @@ def read(folder: Path) -> Recording:
         raise RunError(f"{folder} holds no log point yet")
     if len({point.kernel.shape for point in found}) > 1:
         raise RunError(f"the kernels in {folder} change their shape from step to step")
-    return Recording(folder, about, found, points.read_patches(folder), runs.is_done(folder))
+    at = tuple(points.steps(folder, points.RESPONSES))
+    return Recording(folder, about, found, points.read_patches(folder), runs.is_done(folder), at)
 
 
 def finish(folder: Path) -> None:
@@ -146,7 +156,9 @@ def _study(recordings: list[Recording]) -> Study:
     ]
     if not seeds:
         raise RunError(f"no seed was recorded in all of the arms {', '.join(arms)}")
-    steps = _steps(_chosen(recordings, arms, seeds))
+    watched = _watched(recordings, arms, seeds)
+    seeds = watched + [seed for seed in seeds if seed not in watched]
+    steps = _steps(_chosen(recordings, arms, seeds), watched)
     about = recordings[0].about
     bank = [name for name in CLASSICAL if name in bank_names(size)]
     return Study(
@@ -156,7 +168,7 @@ def _study(recordings: list[Recording]) -> Study:
         steps=max(1, steps[-1]),
         batch_size=1,  # not known
         log_points=max(2, len(steps)),
-        probe_seeds=0,
+        probe_seeds=len(watched),
         data=Data(name="recorded"),
         model=Model(kernel_size=size, width=width, depth=1, stride=about["stride"]),
         bank=Bank(kernels=bank, metric=METRIC),
@@ -164,10 +176,24 @@ def _study(recordings: list[Recording]) -> Study:
     )
 
 
-def _steps(recordings: list[Recording]) -> list[int]:
+def _watched(recordings: list[Recording], arms: list[str], seeds: list[int]) -> list[int]:
+    """The seeds whose layers were watched in every arm, at two common steps or more; none where they were
+    watched on different images, or are of different layers."""
+    by_network = {(one.about["arm"], one.about["seed"]): one for one in recordings}
+    kept = [seed for seed in seeds if all(by_network[arm, seed].watched for arm in arms)]
+    networks = _chosen(recordings, arms, kept)
+    alike = {json.dumps(one.watched, sort_keys=True) for one in networks}
+    at = [set(one.steps) & set(one.watched_at or one.steps) for one in recordings]
+    return kept if len(alike) == 1 and len(set.intersection(*at)) > 1 else []
+
+
+def _steps(recordings: list[Recording], watched: list[int]) -> list[int]:
+    """The steps that all of them have logged; of `watched` seeds with what their layers show."""
     common = set(recordings[0].steps)
-    for recording in recordings[1:]:
+    for recording in recordings:
         common &= set(recording.steps)
+        if recording.about["seed"] in watched:
+            common &= set(recording.watched_at)
     if len(common) < 2:
         of = "the recordings have" if len(recordings) > 1 else f"{recordings[0].folder} has"
         logged = "one logged step" if common else "no logged step"
@@ -181,7 +207,8 @@ def _trajectory(recordings: list[Recording], study: Study):
 
     arms, seeds = [arm.init for arm in study.arms], study.seed_list
     networks = _chosen(recordings, arms, seeds)
-    steps = _steps(networks)
+    watched = seeds[: study.probe_seeds]
+    steps = _steps(networks, watched)
     seen = [_at(one.points, steps) for one in networks]
     chosen = [seen[i * len(seeds) : (i + 1) * len(seeds)] for i in range(len(arms))]
 
@@ -198,10 +225,40 @@ def _trajectory(recordings: list[Recording], study: Study):
         "diverged": ~np.isfinite(kernels).all(axis=(2, 3, 4, 5, 6)),
     }
     arrays |= _patches(networks, arms)
-    coords = {"arm": arms, "seed": seeds, "step": steps}
+    coords: dict[str, Any] = {"arm": arms, "seed": seeds, "step": steps}
+    attrs: dict[str, Any] = {RECORDED: 1}
+    layers = 0
+    if watched:
+        of = _chosen(recordings, arms, watched)
+        arrays |= _responses(of, steps, (len(arms), len(watched))) | points.read_subjects(
+            of[0].folder
+        )
+        coords |= stimuli.coords() | {"probe_seed": watched}
+        layers = len(of[0].about["watched"]["layers"])
+        attrs[FIELDS] = json.dumps(of[0].about["watched"]["fields"])
     return xr.Dataset(
-        variables.with_dims(arrays, 0), coords=variables.with_dims(coords, 0), attrs={RECORDED: 1}
+        variables.with_dims(arrays, layers), coords=variables.with_dims(coords, layers), attrs=attrs
     )
+
+
+def _responses(
+    networks: list[Recording], steps: list[int], grid: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """What the layers of these networks showed, (arm, probe_seed, step, ...) by name."""
+    found: dict[str, list[np.ndarray]] = {}
+    for one in networks:
+        for step in steps:
+            for name, values in points.read_responses(one.folder, step).items():
+                found.setdefault(name, []).append(values)
+    try:
+        return {
+            name: np.stack(values).reshape(*grid, len(steps), *values[0].shape)
+            for name, values in found.items()
+        }
+    except ValueError as error:
+        raise RunError(
+            f"what the layers in {networks[0].folder.parent} show changes its shape"
+        ) from error
 
 
 def _chosen(recordings: list[Recording], arms: list[str], seeds: list[int]) -> list[Recording]:
@@ -261,6 +318,7 @@ def _provenance(recordings: list[Recording], study: Study) -> dict[str, Any]:
             "not_closed": sum(not one.ended for one in networks),
             "last_steps": ends,
             "in_report": len(study.arms) * len(study.seed_list),
+            "watched": networks[0].watched if study.probe_seeds else None,
         },
         **software.environment(),
     }

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernelstudy import runs
+from kernelstudy.analysis.fields import are_fields
 from kernelstudy.runs import untrusted
 from kernelstudy.system import files
 from kernelstudy.system.errors import RunError, first_line
 
 ABOUT, POINTS, PATCHES = "recording.json", "points", "patches.npz"
+RESPONSES, SUBJECTS = "responses", "probes.npz"  # of networks that are watched
 _LARGEST = 2**28  # bytes of a log point
 
 
@@ -29,7 +31,7 @@ class Point(NamedTuple):
 
 def write_point(folder: Path, point: Point) -> None:
     """Add a log point; the system is not waited for, so that it takes a millisecond."""
-    path = folder / POINTS / f"{point.step:012d}.npz"
+    path = folder / POINTS / _file(point.step)
     files.write_bytes(path, _packed(point._asdict()), durable=False)
     numbers = {"step": point.step, "test_accuracy": point.accuracy, "train_loss": point.loss}
     known = {k: v for k, v in numbers.items() if v == v}
@@ -39,7 +41,8 @@ def write_point(folder: Path, point: Point) -> None:
 def discard(folder: Path, steps: list[int]) -> None:
     """Delete the log points of these steps."""
     for step in steps:
-        (folder / POINTS / f"{step:012d}.npz").unlink(missing_ok=True)
+        (folder / POINTS / _file(step)).unlink(missing_ok=True)
+    discard_responses(folder, steps)
 
 
 def read_points(folder: Path) -> list[Point]:
@@ -61,9 +64,42 @@ def read_points(folder: Path) -> list[Point]:
     return found
 
 
-def steps(folder: Path) -> list[int]:
-    """The steps of all log points, from the names of their files alone."""
-    place = folder / POINTS
+def write_responses(folder: Path, step: int, arrays: dict[str, np.ndarray]) -> None:
+    """Add what all watched layers show at a step."""
+    files.write_bytes(folder / RESPONSES / _file(step), _packed(arrays), durable=False)
+
+
+def read_responses(folder: Path, step: int) -> dict[str, np.ndarray]:
+    return _unpacked(folder, f"{RESPONSES}/{_file(step)}")
+
+
+def discard_responses(folder: Path, steps: list[int]) -> None:
+    for step in steps:
+        (folder / RESPONSES / _file(step)).unlink(missing_ok=True)
+
+
+def bound_responses(folder: Path, most: float) -> bool:
+    """Delete every second of the responses, never the first and last, where all take more than `most` bytes."""
+    kept = steps(folder, RESPONSES)
+    size = sum((folder / RESPONSES / _file(step)).stat().st_size for step in kept)
+    if size <= most or len(kept) < 3:
+        return False
+    discard_responses(folder, kept[1:-1][::2])
+    return True
+
+
+def write_subjects(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write down the images that a network is watched on."""
+    files.write_bytes(folder / SUBJECTS, _packed(arrays))
+
+
+def read_subjects(folder: Path) -> dict[str, np.ndarray]:
+    return _unpacked(folder, SUBJECTS)
+
+
+def steps(folder: Path, kind: str = POINTS) -> list[int]:
+    """The steps of all log points, or of all `RESPONSES`, from the names of their files alone."""
+    place = folder / kind
     names = (path.stem for path in place.glob("*.npz")) if place.is_dir() else ()
     return sorted(int(name) for name in names if name.isdecimal())
 
@@ -98,9 +134,27 @@ def read_about(folder: Path) -> dict[str, Any]:
         not isinstance(about, dict)
         or any(not isinstance(about.get(key), str) for key in texts)
         or any(not isinstance(about.get(key), int) for key in ("seed", "stride"))
+        or not _is_watched(about.get("watched"))
     ):
         raise RunError(f"{folder / ABOUT} is not what a Recorder writes")
     return about
+
+
+def _is_watched(watched: Any) -> bool:
+    """Whether it is what a Recorder writes of the layers that it watches, or None."""
+    if watched is None:
+        return True
+    if not isinstance(watched, dict):
+        return False
+    layers, fields = watched.get("layers"), watched.get("fields")
+    return (
+        isinstance(layers, list)
+        and all(isinstance(name, str) for name in layers)
+        and isinstance(watched.get("convolutions"), int)
+        and isinstance(fields, list)
+        and are_fields(fields)
+        and len(fields) == len(layers)
+    )
 
 
 def is_recording(folder: Path) -> bool:
@@ -117,6 +171,10 @@ def _read_point(folder: Path, name: str) -> Point:
         return Point(int(found["step"]), kernel, accuracy, loss)
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / name} is no log point") from error
+
+
+def _file(step: int) -> str:
+    return f"{step:012d}.npz"
 
 
 def _packed(arrays: dict[str, Any]) -> bytes:

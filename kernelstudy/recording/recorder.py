@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-import re
 import shlex
 import sys
 import threading
@@ -18,16 +16,15 @@ import numpy as np
 
 from kernelstudy import runs
 from kernelstudy.comparison.patches import patch_axes
-from kernelstudy.recording import joined, points
+from kernelstudy.recording import arguments, joined, points, responses
+from kernelstudy.recording.forward import forward_of
 from kernelstudy.recording.kernels import Source, find_source
 from kernelstudy.recording.points import Point
+from kernelstudy.recording.responses import Watch
 from kernelstudy.runs import lock
 from kernelstudy.system.errors import InputError, first_line, short
-from kernelstudy.weights import modules
-from kernelstudy.weights.layer import LAYOUTS
 
 GROWTH = 1.25  # from one log step to the next
-_NAME = re.compile(r'[^./\\"<>][^/\\"<>]*')
 _SLACK = 1e-6  # by which rounding may take an accuracy out of its range
 
 
@@ -53,7 +50,8 @@ class Recorder:
     The first step that is logged is the start that later kernels are held against: call before the
     update, or once before training. Each log point is a whole file in `place/arm/seed`: whatever ends
     the process, all that was logged can be reported. `close`, or the end of a `with` block, logs the last
-    step seen, as it was then, and makes the directory that of a finished run.
+    step seen, as it was then, and makes the directory that of a finished run; feature maps (`probes`) of that
+    step are those of the model as `close` finds it.
 
     A training that runs is not ended by what a disk, a dashboard or a lost lock does to its recording: that
     is a warning. Wrong arguments are errors.
@@ -71,6 +69,10 @@ class Recorder:
         every: int | str = "log",
         resume: bool = False,
         to: str | None = None,
+        probes: Any = None,
+        probe_labels: Any = None,
+        forward: Any = None,
+        probe_mib: float = 256,
     ):
         """
         Args:
@@ -87,32 +89,37 @@ class Recorder:
                 step seen now belongs to a training that was lost, and is deleted.
             to: 'tensorboard' writes event files beside the log points, 'wandb' logs to W&B's current run:
                 the kernels, their sectors, accuracy and loss.
+            probes: two images or more, as the model takes them, (n, C, H, W) in PyTorch and Equinox, else
+                (n, H, W, C). At every log point they and 370 synthetic stimuli pass through the network, in
+                evaluation mode: the report then shows the feature maps of five convolutions, the first to
+                the last, and what their channels come to detect. At most 256 are used, of which the maps
+                of the first 8 are kept.
+            probe_labels: their classes (n,), for class selectivity and linear probes.
+            forward: what runs a tree of parameters: the Flax Linen module, or a function of model and
+                images that returns maps (n, h, w, channels) by name.
+            probe_mib: how much disk what is watched may take; beyond it, every second log point keeps
+                its kernels alone.
 
         Raises:
             InputError: the arguments cannot be used, or something was recorded there before.
             HeldError: another process is recording there.
         """
-        usable = isinstance(arm, str) and _NAME.fullmatch(arm) and arm.isprintable()
-        if not usable or len(arm.encode()) > 200:
-            raise InputError(f"arm: {short(arm)} must be usable as the name of a directory")
-        seed = _index("seed", seed)
-        if not 0 <= seed < 2**31:
-            raise InputError(f"seed: {seed} must be a whole number from 0 to {2**31 - 1:,}")
-        if layout not in ("auto", *LAYOUTS):
-            raise InputError(f"layout: {short(layout)} is not one of auto, {', '.join(LAYOUTS)}")
-        self._every = every if every == "log" else _index("every", every)
-        if self._every != "log" and not 0 < self._every < 2**31:  # pyright: ignore[reportOperatorIssue]
-            raise InputError(
-                f"every: {short(every)} is neither 'log' nor a number of steps from 1 on"
-            )
-        if to not in (None, "tensorboard", "wandb"):
-            raise InputError(f"to: {short(to)} is neither 'tensorboard' nor 'wandb'")
+        seed, self._every = (
+            arguments.whole_number("seed", seed),
+            every if every == "log" else arguments.whole_number("every", every),
+        )
+        arguments.check(arm, seed, layout, self._every, to)
+        arguments.check_probes(probes, probe_labels, forward, probe_mib)
         # absolute, for the loop may change its directory
         self._place = Path(place).expanduser().absolute()
         self.folder = self._place / arm / str(seed)
         self._arm, self._seed, self._to = arm, seed, to
         self._layer, self._layout, self._images, self._resumed = layer, layout, images, resume
+        self._probes, self._probe_labels, self._forward = probes, probe_labels, forward
+        self._probe_bytes = probe_mib * 2**20
         self._source: Source | None = None
+        self._watch: Watch | None = None
+        self._model: Any = None  # the last one seen, where its layers are watched
         self._seen: _Seen | None = None
         self._written: _Seen | None = None
         self._warned: set[str] = set()
@@ -207,7 +214,7 @@ class Recorder:
             InputError: the step goes back, the network has no first layer that can be followed, or
                 that layer has changed its shape. What was logged before stays.
         """
-        step = _index("step", step)
+        step = arguments.whole_number("step", step)
         with self._lock:
             if self.closed:
                 raise InputError(f"the recording in {self.folder} is closed")
@@ -222,10 +229,14 @@ class Recorder:
                     f"this {type(model).__name__} has no {self._source.layer.name}, which was followed so far"
                 ) from error
             seen = self._see(_Seen(step, kernels, accuracy, loss))
+            self._model = None if self._watch is None else model
             again = bool(self._logged) and step == self._logged[-1]
             if not (now or (self.is_due(step) and not again)):
                 return False
-        return self._log(seen)
+        logged = self._log(seen)
+        if logged:
+            self._log_responses(step, model)
+        return logged
 
     def traced(self, step: Any, params: Any, *, accuracy: Any = None, loss: Any = None) -> None:
         """As a call, within a function that `jax.jit` compiles: arrays alone, which come when they are there.
@@ -236,6 +247,8 @@ class Recorder:
         """
         import jax
 
+        if self._probes is not None or self._watch is not None:
+            raise InputError("probes: need a call outside of compiled functions, not `traced`")
         with self._lock:
             if self.closed:
                 raise InputError(f"the recording in {self.folder} is closed")
@@ -278,7 +291,8 @@ class Recorder:
         try:
             if seen is not None:
                 try:
-                    self._log(seen)
+                    if self._log(seen):
+                        self._log_responses(seen.step, self._model)
                 except Exception as error:
                     self._warn(f"the last step was not logged: {first_line(error)}")
             if len(self._logged) > 1:
@@ -294,6 +308,7 @@ class Recorder:
         finally:
             self._release()
             self._seen = self._written = self._source = self._images = None
+            self._watch = self._model = self._probes = None
 
     def _last(self) -> int:
         """The last step that was seen or logged; -1 before the first."""
@@ -335,7 +350,7 @@ class Recorder:
         known = points.read_about(self.folder) if points.is_recording(self.folder) else None
         told = "no images" if known is None else known["images"]
         if self._images is not None:
-            eigenvalues, basis, told = patch_axes(_channels_last(self._images), kh)
+            eigenvalues, basis, told = patch_axes(arguments.channels_last(self._images), kh)
             points.write_patches(self.folder, eigenvalues, basis)
             self._images = None
         about = {
@@ -348,17 +363,53 @@ class Recorder:
             "stride": (source.layer.stride or (1, 1))[0],
             "images": told,
             "command": shlex.join(["python", *sys.orig_argv[1:]]),
+            "watched": self._begin_to_watch(model, source.layer.name),
         }
-        if known is not None and _unwrapped(known["layer"]) != _unwrapped(about["layer"]):
+        if known is not None and arguments.unwrapped(known["layer"]) != arguments.unwrapped(
+            about["layer"]
+        ):
             raise InputError(
                 f"{self.folder} holds a recording of {known['layer']}, not of {about['layer']}"
             )
+        if known is not None and known.get("watched") != about["watched"]:
+            raise InputError(
+                f"{self.folder} was begun with other probes, or none, or another network: go on with the same"
+            )
+        if self._watch is not None:
+            subjects = responses.shown(self._watch.probes, self._watch.forward.channels_first)
+            points.write_subjects(self.folder, subjects)
         points.write_about(self.folder, about)
         print(
             f"kernelstudy: recording {source.layer.describe()} ({source.why}) in {self.folder}",
             file=sys.stderr,
         )
+        if self._watch is not None:
+            print(f"kernelstudy: watching {self._watch.told}", file=sys.stderr)
         self._source = source
+
+    def _begin_to_watch(self, model: Any, layer: str) -> dict[str, Any] | None:
+        """Find the layers to be watched on the probes, if there are any; what is written down of them."""
+        if self._probes is None:
+            return None
+        forward = forward_of(model, self._forward)
+        probes = responses.prepare(self._probes, self._probe_labels, forward)
+        self._watch = responses.begin(model, forward, probes, layer)
+        return self._watch.about
+
+    def _log_responses(self, step: int, model: Any) -> None:
+        """Log what the watched layers show, within the bound on its size."""
+        if self._watch is None:
+            return
+        try:
+            points.write_responses(self.folder, step, self._watch(model))
+            if points.bound_responses(self.folder, self._probe_bytes):
+                told = (
+                    f"what is watched takes more than probe_mib={self._probe_bytes / 2**20:g} MiB"
+                )
+                self._warn(f"{told}: kept at every second log point", once="bound")
+        except (OSError, lock.LostError, InputError) as error:
+            told = getattr(error, "strerror", None) or first_line(error)
+            self._warn(f"step {step:,}: its feature maps were not logged: {told}", once="watch")
 
     def _log(self, seen: _Seen) -> bool:
         """Log what was seen; where the disk or another process does not let it, warn, and go on."""
@@ -420,31 +471,3 @@ class Recorder:
         if isinstance(self._every, int):
             return step + self._every
         return max(step + 1, round(step * GROWTH))
-
-
-def _index(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        with suppress(TypeError, ValueError, RuntimeError):
-            if float(value) == int(value):  # 3.0, and arrays of one number
-                return int(value)
-        raise InputError(f"{name}: {short(value)} is not a whole number") from None
-
-
-def _unwrapped(layer: str) -> str:
-    """A layer's description without what compiling or spreading a model puts before its name."""
-    return re.sub(r"^((_orig_mod|module)\.)+", "", layer)
-
-
-def _channels_last(images: Any) -> Any:
-    """Images as they are meant: torch's have their channels first."""
-    if isinstance(images, str | Path) or not hasattr(images, "shape"):
-        return images
-    values = modules.as_numpy(images)
-    first = hasattr(images, "detach") and values.ndim == 4
-    if first and values.shape[1] in (1, 3, 4) and values.shape[3] not in (1, 3, 4):
-        values = np.moveaxis(values, 1, -1)
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"images: must be numbers, not {values.dtype}")
-    return values

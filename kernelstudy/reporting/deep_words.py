@@ -16,16 +16,6 @@ from kernelstudy.reporting import deep_figures, galleries
 from kernelstudy.reporting.drawing import Save
 from kernelstudy.reporting.page import Figure, Page
 
-METHOD = [
-    "Deeper layers: activations are taken before pooling. Gratings have 16 orientations, 5 spatial "
-    "frequencies and 4 phases, and the mean and variance of the training images; a response is the mean of "
-    "|activation| over the middle half of a map and over phases. Circular variance: Ringach et al. 2002; class "
-    "selectivity: Morcos et al. 2018; a dead channel answers the same to every image.",
-    "CKA (linear, Kornblith et al. 2019), effective rank (Roy & Vetterli 2007) and the linear probe (ridge "
-    "regression, two halves in turn) see each channel's means over the four quarters of its map, for a "
-    "fixed random part of the test images. Channels of two seeds are matched by the correlation of those.",
-]
-
 
 def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path, save: Save) -> None:
     """All figures of deeper layers."""
@@ -40,15 +30,16 @@ def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path, save: 
         )
 
 
-def add_to(page: Page, deep: Deeper) -> None:
+def add_to(page: Page, deep: Deeper, *, recorded: bool) -> None:
     """The sections and the table of deeper layers, put before the last section."""
+    seen = "the probes" if recorded else "a fixed part of the test images"
+    images, one = ("probes", "probe") if recorded else ("test images", "held-out image")
     arms = list(enumerate(deep.layers["arm"].values.astype(str)))
     count, depth = deep.layers.sizes["probe_seed"], deep.layers.sizes["layer"]
     settling = (
         "When layers settle",
-        f"Of the first {count} networks of each arm, watched at every log point: the features of a fixed "
-        "part of the test images in each layer. If "
-        "lower layers settle first, learning is bottom-up (Raghu et al. 2017).",
+        f"Of the first {count} networks of each arm, watched at every log point: the features of {seen} in "
+        "each layer. If lower layers settle first, learning is bottom-up (Raghu et al. 2017).",
         [
             Figure(
                 "layers",
@@ -60,8 +51,8 @@ def add_to(page: Page, deep: Deeper) -> None:
     )
     maps = (
         f"Deeper: all {depth} layers over training" if depth > 1 else "Deeper: feature maps",
-        "Feature maps of one held-out image after the activation (each channel keeps one scale over time), and "
-        "the patches of test images that excite the most selective channels most, as large as what those see.",
+        f"Feature maps of one {one} after the activation (each channel keeps one scale over time), and "
+        f"the patches of {images} that excite the most selective channels most, as large as what those see.",
         [
             Figure(f"{kind}_{i}", f"{title} of {arm}", f"{arm}, the first network{more}.")
             for i, arm in arms
@@ -97,8 +88,27 @@ def add_to(page: Page, deep: Deeper) -> None:
     page.sections[-1:-1] = [maps, settling, labelling]
     page.points[settling[0]] = settling_sentences(deep)
     page.points[labelling[0]] = label_sentences(deep)
-    page.method += METHOD
+    page.method += _method(recorded=recorded)
     page.tables.append(("Layers, at the start and at the end", layer_table(deep)))
+
+
+def _method(*, recorded: bool) -> list[str]:
+    taken = (
+        "a map is what a convolution answers in evaluation mode, after a normalisation that directly takes it, "
+        "and what of it is above zero; stimuli have the mean and variance of the probes in each colour"
+        if recorded
+        else "activations are taken before pooling; stimuli have the mean and variance of the training images"
+    )
+    images = "the probes" if recorded else "a fixed random part of the test images"
+    return [
+        f"Deeper layers: {taken}. Gratings have 16 orientations, 5 spatial frequencies and 4 phases; a "
+        "response is the mean of |activation| over the middle half of a map and over phases. Circular "
+        "variance: Ringach et al. 2002; class selectivity: Morcos et al. 2018; a dead channel answers the same "
+        "to every image.",
+        "CKA (linear, Kornblith et al. 2019), effective rank (Roy & Vetterli 2007) and the linear probe (ridge "
+        f"regression, two halves in turn) see each channel's means over the four quarters of its map, for "
+        f"{images}. Channels of two seeds are matched by the correlation of those.",
+    ]
 
 
 def settling_sentences(deep: Deeper) -> list[str]:

@@ -19,7 +19,7 @@ from kernelstudy.analysis.deep_tables import Deeper
 from kernelstudy.analysis.fields import Field, fields_of
 from kernelstudy.analysis.kernels import PREFIXES, Bank, kernel_matches
 from kernelstudy.analysis.sectors import SECTORS
-from kernelstudy.analysis.variables import layers_of
+from kernelstudy.analysis.variables import layers_of, probe_names
 from kernelstudy.reporting.measure_words import METRIC_WORDS, SECTOR_WORDS
 from kernelstudy.reporting.style import (
     ARM_COLOURS,
@@ -144,7 +144,7 @@ def _deep(
     channels, layers = deep.channels, deep.layers
     numbers, net = layers_of(trajectory), ("arm", "probe_seed", "step")
     probes, seeds = _map_selection(trajectory, numbers, notes)
-    fields = fields_of(trajectory, stride)
+    fields, names = fields_of(trajectory, stride), probe_names(trajectory)
     words = sorted({str(w) for i in numbers for w in np.unique(channels[f"label_{i}"].values)})
     networks, network_channels = (
         d.isel(probe_seed=slice(len(seeds))) for d in (trajectory, channels)
@@ -171,11 +171,7 @@ def _deep(
         "orientations": trajectory["orientation"].values.tolist(),
         "frequencies": trajectory["frequency"].values.tolist(),
         "probes": [
-            {
-                "label": int(trajectory["probe_label"][p]),
-                "part": str(trajectory["probe_part"][p].item()),
-            }
-            for p in probes
+            {"name": names[p], "part": str(trajectory["probe_part"][p].item())} for p in probes
         ],
     }
 
@@ -211,7 +207,10 @@ def _layer(
     arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
     value = networks[f"top_value_{i}"].transpose(*net, c, "rank").values
     arrays[f"top_value_{i}"] = pack(value.astype(np.float32))
-    if i > 1:
+    side = networks.sizes.get(
+        f"ky_{i}" if i > 1 else "ky"
+    )  # of recordings, deeper ones are not known
+    if i > 1 and side:
         weights, inputs = _deeper_kernels(networks, i)
         arrays[f"kernels_{i}"], arrays[f"inputs_{i}"] = pack(weights), pack(inputs)
     return {
@@ -220,7 +219,7 @@ def _layer(
         "shown": small.shape[4],
         "height": small.shape[5],
         "width": small.shape[6],
-        "kernel": networks.sizes[f"ky_{i}" if i > 1 else "ky"],
+        "kernel": side,
         "field": list(field),
     }
 

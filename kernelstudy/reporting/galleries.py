@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kernelstudy.analysis.variables import layers_of
+from kernelstudy.analysis.variables import layers_of, probe_names
 from kernelstudy.reporting.style import DIVERGING, MAPS, styled
 
 SHOWN_CHANNELS, SHOWN_STEPS = 16, 7
@@ -206,8 +206,8 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
         side = 1.5 * picture.shape[0] / picture.shape[1]
         right, middle = -1.5 * margin, (top - 0.55) / 2
         axes.imshow(picture, cmap="gray", extent=(right - 1.5, right, middle + side, middle))
-        label = int(trajectory["probe_label"][probe])
-        axes.text(right - 0.75, middle - 0.1, f"class {label}", ha="center", va="bottom")
+        name = probe_names(trajectory)[probe].partition(" (")[0]
+        axes.text(right - 0.75, middle - 0.1, name, ha="center", va="bottom")
         bare(axes)
         axes.set(xlim=(right - 1.6, channels), ylim=(top - 0.5, -0.5))
     return figure

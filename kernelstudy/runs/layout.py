@@ -6,6 +6,7 @@ measures, figures and pages rely on.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kernelstudy.analysis import variables
-from kernelstudy.analysis.variables import Variable
+from kernelstudy.analysis.fields import FIELDS, are_fields
+from kernelstudy.analysis.variables import RECORDED, Variable
 from kernelstudy.config import DEPTHS, KERNEL_SIZES
 from kernelstudy.system.errors import RunError
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST_LAYERS = max(DEPTHS)
-RECORDED = "recorded"  # attribute of the trajectory of a training that somebody else's loop did
 
 
 def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
@@ -41,6 +42,8 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
     required_variables = variables.all_of(len(layers))
     recorded = bool(trajectory.attrs.get(RECORDED, False))
     optional = variables.VALIDATION | (variables.PATCHES if recorded else {})
+    if recorded:  # kernels of deeper layers are not logged
+        optional |= {f"kernel_{i}": required_variables.pop(f"kernel_{i}") for i in layers[1:]}
     required_variables |= {k: v for k, v in optional.items() if k in trajectory.variables}
     if not recorded or set(variables.PATCHES) & set(trajectory.variables):
         required_variables |= variables.PATCHES
@@ -60,7 +63,7 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
     if steps[0] < 0 or (steps[0] and not recorded) or (np.diff(steps) <= 0).any():
         raise refuse("its steps do not start at 0 and grow")
     if layers:
-        _check_subjects(trajectory, refuse)
+        _check_subjects(trajectory, refuse, recorded=recorded)
     for number in layers:
         _check_layer(trajectory, number, refuse)
     _check_values(trajectory, refuse)
@@ -92,8 +95,12 @@ def _check_variable(
         raise refuse(f"{name} is of the wrong type")
 
 
-def _check_subjects(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
+def _check_subjects(
+    trajectory: xr.Dataset, refuse: Callable[[str], RunError], *, recorded: bool
+) -> None:
     """The images that layers were watched on."""
+    if recorded and not _has_fields(trajectory):
+        raise refuse("the receptive fields of its layers are missing")
     sizes, seeds = trajectory.sizes, trajectory["probe_seed"].values.tolist()
     if seeds != trajectory["seed"].values.tolist()[: len(seeds)] or sizes["statistic"] != 2:
         raise refuse("the networks that were watched are not the first")
@@ -101,8 +108,16 @@ def _check_subjects(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -
         raise refuse("stimuli are missing")
     if "test" not in trajectory["probe_part"].values or sizes["orientation"] % 2:
         raise refuse("its probes or gratings are not those of runs")
-    if len(set(trajectory["example_label"].values.tolist())) < 2:
+    if len(set(trajectory["example_label"].values.tolist())) < 2 and not recorded:
         raise refuse("its examples are of one class")
+
+
+def _has_fields(trajectory: xr.Dataset) -> bool:
+    try:
+        fields = json.loads(trajectory.attrs.get(FIELDS, ""))
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return are_fields(fields) and len(fields) == len(variables.layers_of(trajectory))
 
 
 def _check_layer(trajectory: xr.Dataset, number: int, refuse: Callable[[str], RunError]) -> None:
@@ -118,7 +133,8 @@ def _check_layer(trajectory: xr.Dataset, number: int, refuse: Callable[[str], Ru
         raise refuse(f"top_place_{number} names no places")
     if sizes[f"map_channel_{number}"] > sizes[f"channel_{number}"]:
         raise refuse(f"feature_map_{number} has more channels than the layer")
-    if number > 1 and sizes[f"ky_{number}"] != sizes[f"kx_{number}"]:
+    side = f"ky_{number}"
+    if number > 1 and side in sizes and sizes[side] != sizes[f"kx_{number}"]:
         raise refuse(f"kernel_{number} is not square")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -73,7 +74,7 @@ def _content(findings: Findings, bank: Bank, run: Path) -> Page:
             "they are as it wrote them cannot be told."
         )
     if deep is not None:
-        deep_words.add_to(content, deep)
+        deep_words.add_to(content, deep, recorded=study.recorded)
     content.explorer = explorer.payload(
         findings.trajectory,
         findings.kernels,
@@ -201,7 +202,17 @@ def _of_recording(study: Study, provenance: dict, networks: str) -> list[tuple[s
         ("Layer", f"{known.get('layer', '')} ({known.get('why', '')})"),
         ("Networks", text),
         ("Images", _images_of_recording(provenance["data"]["source"])),
+        *_watched_of_recording(known.get("watched")),
     ]
+
+
+def _watched_of_recording(watched: Any) -> list[tuple[str, str]]:
+    """Which convolutions a report calls layer 1, 2, ..."""
+    if not isinstance(watched, dict):
+        return []
+    names = [f"layer {i}: {name}" for i, name in enumerate(watched.get("layers", []), 1)]
+    more = f" ({len(names)} of {watched.get('convolutions')} convolutions)"
+    return [("Feature maps", "; ".join(names) + more)]
 
 
 def _images_of_recording(source: str) -> str:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from kernelstudy.analysis.variables import EXAMPLES, MAP_CHANNELS, MAP_SIDE, PROBES, TOP, quarters
 from kernelstudy.config import Study
 from kernelstudy.data import stimuli
 from kernelstudy.data.feed import Variants
@@ -24,16 +25,10 @@ from kernelstudy.data.images import Images
 from kernelstudy.training.model import CNN
 from kernelstudy.training.ops import Ops
 
-PROBES = 8  # the first half training images
-EXAMPLES = 256  # test images
-TOP = 6  # of them, those that excite a channel most
 CHUNK = 32
-MAP_SIDE, MAP_CHANNELS = 32, 64  # of a stored map, the most
 _GRATINGS = stimuli.ORIENTATIONS * len(stimuli.FREQUENCIES) * stimuli.PHASES
 _FLOAT16 = float(np.finfo(np.float16).max)
 _MIXED = 2  # the stream of random numbers that orders the test images, apart from every seed's
-
-STATISTICS = ("mean", "peak")  # of |activation| and of the activation, over the middle of a map
 
 
 class Subjects(NamedTuple):
@@ -215,7 +210,7 @@ def _excitement(maps: Array, ops: Ops) -> dict[str, Array]:
     rows = [(value[:, r : r + 1], column[:, r : r + 1] + r * w) for r in range(h)]
     largest, place = (ops.leave(v)[:, 0, 0] for v in reduce(larger, rows))
     return {
-        "cells": jnp.stack([_mean(maps[:, r, c], ops) for r, c in _quarters(h, w)], 1),
+        "cells": jnp.stack([_mean(maps[:, r, c], ops) for r, c in quarters(h, w)], 1),
         "largest": largest,
         "place": jnp.stack([place // w, place % w], 1).astype(jnp.int16),
     }
@@ -223,12 +218,3 @@ def _excitement(maps: Array, ops: Ops) -> dict[str, Array]:
 
 def _mean(maps: Array, ops: Ops) -> Array:
     return ops.leave(maps.mean((1, 2), keepdims=True))[:, 0, 0]
-
-
-def _quarters(h: int, w: int) -> list[tuple[slice, slice]]:
-    """The four quarters of a map, which share the middle row and column of an odd one; the whole map
-    where a side is one pixel."""
-    if min(h, w) < 2:
-        return [(slice(None), slice(None))]
-    rows, columns = ((slice(0, -(-n // 2)), slice(n // 2, n)) for n in (h, w))
-    return [(r, c) for r in rows for c in columns]

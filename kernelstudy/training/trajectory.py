@@ -10,7 +10,7 @@ from kernelstudy.analysis import patch_pca, variables
 from kernelstudy.config import Study
 from kernelstudy.data import feed, stimuli
 from kernelstudy.data.images import Images
-from kernelstudy.training.responses import STATISTICS, Subjects
+from kernelstudy.training.responses import Subjects
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +62,7 @@ def trajectory(
         "arm": [arm.name for arm in study.arms],
         "seed": study.seed_list,
         "step": study.log_steps,
-        **(_watched_coords(watched) if watched else {}),
+        **({"probe_seed": watched} | stimuli.coords() if watched else {}),
     }
     layers = study.model.depth if watched else 0
     return xr.Dataset(
@@ -85,20 +85,6 @@ def _shown(data: Images, subjects: Subjects, logs: list[Log], of_arm) -> dict[st
     found["probe_part"] = ["train"] * len(train) + ["test"] * len(test)
     found["example_label"] = data.test_labels[examples]
     return found
-
-
-def _watched_coords(watched: list[int]) -> dict[str, Any]:
-    named, _ = stimuli.local(3, 3)
-    kinds, directions, polarities = zip(*named, strict=True)
-    return {
-        "probe_seed": watched,
-        "orientation": np.rad2deg(stimuli.angles()),
-        "frequency": list(stimuli.FREQUENCIES),
-        "statistic": list(STATISTICS),
-        "stimulus_kind": list(kinds),
-        "stimulus_direction": list(directions),
-        "stimulus_polarity": list(polarities),
-    }
 
 
 def mean_loss(losses: Sequence[np.ndarray] | np.ndarray, start: int, stop: int) -> np.ndarray:

@@ -48,7 +48,7 @@ def read(module: Any) -> Network:
         layers = weights_among(arrays)
         torch = bool(layers) and "." in layers[0].name
         form = "torch state dict" if torch else "Flax parameters"
-        form = "Equinox module" if _is_of(module, "equinox") else form
+        form = "Equinox module" if is_of(module, "equinox") else form
         # dicts of Flax's linen are sorted by JAX whenever they pass through it
         order = "declared" if torch or _has_fields(module) else "names"
         network = Network(form, layers, order, "torch" if torch else "tensorflow")
@@ -67,20 +67,21 @@ def is_torch_module(value: Any) -> bool:
 
 
 def is_keras_model(value: Any) -> bool:
-    return _is_of(value, "keras") and hasattr(value, "layers")
+    return is_of(value, "keras") and hasattr(value, "layers")
 
 
-def _is_of(value: Any, package: str) -> bool:
+def is_of(value: Any, package: str) -> bool:
+    """Whether it is of a class of this package, or of one that is derived from one."""
     return any(kind.__module__.split(".")[0] == package for kind in type(value).__mro__)
 
 
 def _is_flax(value: Any) -> bool:
-    return _is_of(value, "flax")
+    return is_of(value, "flax")
 
 
 def _has_fields(value: Any) -> bool:
     """Whether its attributes hold the parameters: modules of Flax nnx and Equinox."""
-    return _is_flax(value) or (dataclasses.is_dataclass(value) and _is_of(value, "equinox"))
+    return _is_flax(value) or (dataclasses.is_dataclass(value) and is_of(value, "equinox"))
 
 
 def _torch_layers(module: Any) -> Iterator[Layer]:
@@ -226,7 +227,7 @@ def _leaves(
 def _leaf(value: Any, name: str, owner: Any) -> Layer:
     torch = hasattr(value, "detach")
     strides = getattr(owner, "strides", None) if _is_flax(owner) else None
-    strides = getattr(owner, "stride", None) if _is_of(owner, "equinox") else strides
+    strides = getattr(owner, "stride", None) if is_of(owner, "equinox") else strides
     strides = (strides, strides) if isinstance(strides, int) else strides
     known = isinstance(strides, tuple | list) and len(strides) == 2
     shape = tuple(int(n) for n in value.shape)
@@ -245,7 +246,7 @@ def _leaf(value: Any, name: str, owner: Any) -> Layer:
 def _is_depthwise(owner: Any, shape: tuple[int, ...]) -> bool:
     if len(shape) != 4 or not _has_fields(owner):
         return False
-    if _is_of(owner, "equinox"):
+    if is_of(owner, "equinox"):
         return getattr(owner, "groups", 1) > 1 and shape[1] == 1
     return (getattr(owner, "feature_group_count", 1) or 1) > 1 and shape[2] == 1
 
@@ -258,7 +259,7 @@ def _layout(name: str, shape: tuple[int, ...], owner: Any, *, torch: bool) -> st
     if len(shape) not in (4, 5):
         return None
     if torch or _has_fields(owner):  # Equinox stores its kernels as torch does
-        return "oihw" if torch or _is_of(owner, "equinox") else "hwio"
+        return "oihw" if torch or is_of(owner, "equinox") else "hwio"
     if len(shape) == 5:
         return layout_by_name(name, shape)
     square = {"hwio": shape[0] == shape[1], "oihw": shape[2] == shape[3]}

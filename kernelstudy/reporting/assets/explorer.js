@@ -211,7 +211,7 @@ async function explore(data) {
       );
       tiles(place, layer.shown, layer.number);
     }
-    fill(byId("probe"), data.probes.map((p) => `class ${p.label} (${p.part === "train" ? "training" : "held-out"} image)`));
+    fill(byId("probe"), data.probes.map((p) => p.name));
     byId("probe").value = data.probes.findIndex((p) => p.part === "test");
     byId("probe").addEventListener("change", draw);
   }
@@ -388,10 +388,10 @@ async function explore(data) {
     if (layer === 1) {
       row(byId("history-kernels"), data.strip, (canvas, step) =>
         paint(canvas, shownKernel(step, channel), size, size, signed(scale(step))));
-    } else if (watched()) {
+    } else if (hasKernels(layer)) {
       deeperKernels(layer, channel);
     }
-    byId("history-kernels-head").hidden = byId("history-kernels").hidden = layer !== 1 && !watched();
+    byId("history-kernels-head").hidden = byId("history-kernels").hidden = layer !== 1 && !hasKernels(layer);
     byId("history-kernels-head").textContent = layer === 1
       ? "Kernel over time"
       : `Kernel over time, on the channels of layer ${layer - 1} where it is strongest at the end`;
@@ -420,6 +420,11 @@ async function explore(data) {
       `selectivity index ${now("osi")}, circular variance ${format(1 - measure(layer, channel, state.step, "selectivity"), 2)}, ` +
       `on-off ${now("on_off")}, class selectivity ${now("class_selectivity")}.`;
     patches(info, layer, channel);
+  }
+
+  /** Whether a deeper layer's kernels are in the page: of recordings they are not. */
+  function hasKernels(layer) {
+    return watched() && `kernels_${layer}` in arrays;
   }
 
   /** A row for each of the input channels, on one scale. */
