@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernelstudy.analysis.variables import STATISTICS
-
 ORIENTATIONS = 16  # of gratings over 180 degrees: the direction across the bars
 PHASES = 4
 # Cycles a pixel, an octave apart but for the last: from one period in 16 pixels to near Nyquist's.
@@ -94,14 +92,12 @@ def local(height: int, width: int) -> tuple[list[Stimulus], np.ndarray]:
 
 
 def coords() -> dict[str, list]:
-    """What each answer to a stimulus is an answer to, and the statistics that are kept of it, by the names
-    that `analysis.variables` gives them."""
+    """What each answer to a stimulus is an answer to, by the names that a trajectory gives them."""
     named, _ = local(3, 3)
     kinds, directions, polarities = (list(column) for column in zip(*named, strict=True))
     return {
         "orientation": np.rad2deg(angles()).tolist(),
         "frequency": list(FREQUENCIES),
-        "statistic": list(STATISTICS),
         "stimulus_kind": kinds,
         "stimulus_direction": directions,
         "stimulus_polarity": polarities,

@@ -233,7 +233,10 @@ def _trajectory(recordings: list[Recording], study: Study):
         arrays |= _responses(of, steps, (len(arms), len(watched))) | points.read_subjects(
             of[0].folder
         )
-        coords |= stimuli.coords() | {"probe_seed": watched}
+        coords |= stimuli.coords() | {
+            "probe_seed": watched,
+            "statistic": list(variables.STATISTICS),
+        }
         layers = len(of[0].about["watched"]["layers"])
         attrs[FIELDS] = json.dumps(of[0].about["watched"]["fields"])
     return xr.Dataset(

@@ -62,7 +62,11 @@ def trajectory(
         "arm": [arm.name for arm in study.arms],
         "seed": study.seed_list,
         "step": study.log_steps,
-        **({"probe_seed": watched} | stimuli.coords() if watched else {}),
+        **(
+            {"probe_seed": watched, "statistic": list(variables.STATISTICS)} | stimuli.coords()
+            if watched
+            else {}
+        ),
     }
     layers = study.model.depth if watched else 0
     return xr.Dataset(
