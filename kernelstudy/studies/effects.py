@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from kernelstudy.analysis.inference import FEWEST, benjamini_hochberg, sign_flip_test
-from kernelstudy.analysis.intervals import bootstrap_t_interval, t_interval
+from kernelstudy.analysis.inference import FEWEST, benjamini_hochberg
+from kernelstudy.analysis.intervals import bootstrap_t_interval, mean_test
 
 PARTS = {"W": "value", "update": "delta"}  # and the column of networks that holds its measure
 CONDITION_COLUMNS = ["condition", "arm", "part", "n", "mean", "ci_low", "ci_high", "chance"]
@@ -62,9 +62,9 @@ def means(networks: pd.DataFrame, column: str) -> pd.DataFrame:
 def tests(networks: pd.DataFrame) -> pd.DataFrame:
     """Is the primary measure above chance? Every condition, arm and part against N0 and N1.
 
-    N0: isotropic kernels; N1: the same network's kernels at step 0. p is the exact sign-flip
-    test's, NaN below 6 networks; q is Benjamini and Hochberg's over this whole table: the sweep is
-    the family. Intervals are Student's. Returns `TEST_COLUMNS`.
+    N0: isotropic kernels; N1: the same network's kernels at step 0. p is `mean_test`'s, NaN below 6
+    networks; q is Benjamini and Hochberg's over this whole table: the sweep is the family. Intervals
+    are bootstrap-t. Returns `TEST_COLUMNS`.
     """
     keys, samples = [], []
     questions = [
@@ -78,7 +78,7 @@ def tests(networks: pd.DataFrame) -> pd.DataFrame:
             if len(known):
                 keys.append((*cell, part, null))
                 samples.append(known)
-    results = zip(keys, samples, *_students(samples), sign_flips(samples), strict=True)
+    results = zip(keys, samples, *intervals(samples), mean_tests(samples), strict=True)
     rows = [
         (*key, len(sample), sample.mean(), low, high, p, np.nan)
         for key, sample, low, high, p in results
@@ -95,9 +95,9 @@ def effects(networks: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
     design: a row a condition (index), a column a swept key, holding the index of its value.
     A network's measure is averaged over the conditions of the other keys in which both values were
     run (`averaged`: how many), so that one number a seed is left. Where both have the same seeds
-    the difference is taken seed by seed, with Student's interval and the exact sign-flip test;
-    elsewhere (`pairing` 'none') between means, with Welch's interval and a permutation test. p is
-    NaN where p < .05 is out of reach; q is Benjamini and Hochberg's over this whole table.
+    the difference is taken seed by seed, with the bootstrap-t interval and `mean_test`; elsewhere
+    (`pairing` 'none') between means, with Welch's interval and a permutation test. p is NaN where
+    p < .05 is out of reach; q is Benjamini and Hochberg's over this whole table.
     Returns `EFFECT_COLUMNS`; `value` and `reference` are indices of values.
     """
     joined = networks.join(design.add_prefix("key "), on="condition")
@@ -109,20 +109,20 @@ def effects(networks: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
                 excess = (arm_networks[column] - arm_networks["chance"]) / (
                     1 - arm_networks["chance"]
                 )
-                known = arm_networks.assign(excess=excess)[np.isfinite(excess)]
+                measured = arm_networks.assign(excess=excess)[np.isfinite(excess)]
                 by_value = {
                     value: _seeds_by_rest(group, others)
-                    for value, group in known.groupby(f"key {key}")
+                    for value, group in measured.groupby(f"key {key}")
                 }
                 for values, references, pair in _pairs_with_first(by_value):
                     row, differences = _contrast(values, references)
                     rows.append([key, arm, part, *pair, *row])
                     paired.append(differences)
-    flips = [d for d in paired if d is not None]
-    p = iter(sign_flips(flips))
+    known = [d for d in paired if d is not None]
+    found = zip(*intervals(known), mean_tests(known), strict=True)
     for row, differences in zip(rows, paired, strict=True):
         if differences is not None:
-            row[-2] = next(p)
+            row[-4:-1] = next(found)
     return _with_q(pd.DataFrame(rows, columns=EFFECT_COLUMNS))
 
 
@@ -152,12 +152,12 @@ def _pairs_with_first(by_value: dict) -> Iterable[tuple]:
 
 
 def _contrast(value: pd.DataFrame, reference: pd.DataFrame) -> tuple[list, np.ndarray | None]:
-    """pairing .. q of one row, p yet to come where the differences are returned."""
+    """pairing .. q of one row; interval and p are yet to come where the differences are returned."""
     averaged = value.shape[1]
     d = (value - reference).mean(axis=1).dropna().to_numpy()  # a seed's mean over its pairs
     x, y = value.mean(axis=1), reference.mean(axis=1)
     if len(d) and (len(d) >= FEWEST or len(d) == max(len(x), len(y))):
-        row = ["by seed", len(d), len(d), averaged, d.mean(), *t_interval(d), np.nan, np.nan]
+        row = ["by seed", len(d), len(d), averaged, d.mean(), *[np.nan] * 4]
         return row, d
     difference, p, (low, high) = np.nan, np.nan, (np.nan, np.nan)
     if len(x) and len(y):
@@ -190,7 +190,7 @@ def _permutation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def intervals(
-    samples: list[np.ndarray], *, support: tuple[float, float]
+    samples: list[np.ndarray], *, support: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[np.ndarray, np.ndarray]:
     """`bootstrap_t_interval` of many samples, those of one size together: two arrays (samples,)."""
     low, high = np.full(len(samples), np.nan), np.full(len(samples), np.nan)
@@ -199,20 +199,12 @@ def intervals(
     return low, high
 
 
-def _students(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """`t_interval` of many samples: two arrays (samples,)."""
-    low, high = np.full(len(samples), np.nan), np.full(len(samples), np.nan)
-    for indices, block in _blocks_by_size(samples):
-        low[indices], high[indices] = t_interval(block)
-    return low, high
-
-
-def sign_flips(samples: list[np.ndarray]) -> np.ndarray:
-    """`sign_flip_test` of many samples, those of one size together; NaN below 6 values: (samples,)."""
+def mean_tests(samples: list[np.ndarray]) -> np.ndarray:
+    """`mean_test` of many samples, those of one size together; NaN below 6 values: (samples,)."""
     p = np.full(len(samples), np.nan)
     for indices, block in _blocks_by_size(samples):
         if len(block) >= FEWEST:
-            p[indices] = sign_flip_test(block)
+            p[indices] = mean_test(block)
     return p
 
 
