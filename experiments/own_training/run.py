@@ -146,6 +146,13 @@ def compared(ours: Path, theirs: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def first_lines(run: Path) -> str:
+    """A report's answer, quoted, without its figure and links."""
+    text = (run / "report.md").read_text(encoding="utf-8").partition("## The answer")[2]
+    kept = [line for line in text.partition("\n**`")[0].splitlines() if "](" not in line]
+    return "\n".join(f"> {line}".rstrip() for line in kept).strip("> \n").join(("> ", ""))
+
+
 def verdicts(ours: Path, theirs: Path) -> pd.DataFrame:
     """The ladder's answers of both reports, side by side."""
     parts = []
@@ -217,6 +224,10 @@ Means over {seeds} networks each at step {steps}, and the 95% interval of PyTorc
 
 {ladder}
 
+## How the report on the recorded networks begins
+
+{first}
+
 ## What recording costs
 
 On a torch module of ResNet-18's size: a call that does not log {idle:.3f} ms (limit 0.2), one that does
@@ -252,6 +263,7 @@ def main() -> None:
             steps=steps,
             measures=markdown(measures.round(3)),
             ladder=markdown(ladder.round(3)),
+            first=first_lines(theirs),
             idle=took["not logged"],
             busy=took["logged"],
             calls=calls,
