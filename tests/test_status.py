@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -39,9 +40,11 @@ def test_a_table_of_all_states(tmp_path, capsys):
     begun(tmp_path / "demo" / "c", [{"step": 0, "seconds": 0}, {"step": 50, "seconds": 2.0}])
     begun(tmp_path / "other" / "d")
     lines = rows(capsys, tmp_path)
-    assert [line.split()[1] for line in lines[1:-1]] == [
+    assert [re.findall("done|failed|interrupted", line)[0] for line in lines[1:-1]] == [
         *("done", "failed", "interrupted", "interrupted")
     ]
+    assert "steps=100" in lines[2]  # in which it differs from the first
+    assert "steps=100" not in lines[4]  # the only one of its name
     assert lines[2].endswith("25 of 100        ValueError: too")
     assert "50 of 100" in lines[3]
     assert lines[-1] == "4 runs: 1 done, 1 failed, 2 interrupted"
@@ -92,9 +95,9 @@ def test_the_words_of_a_command_tell_what_is_missing(tmp_path, capsys):
     (first, second) = status.runs_of_command(words)
     begun(first)
     lines = rows(capsys, "-m", *words)
-    assert [line.split()[:2] for line in lines[1:-1]] == [
-        [str(first), "interrupted"],
-        [str(second), "missing"],
+    assert [line.split()[:3] for line in lines[1:-1]] == [
+        [str(first), "model.kernel_size=3", "interrupted"],
+        [str(second), "model.kernel_size=5", "missing"],
     ]
     assert lines[-1] == "2 runs: 1 interrupted, 1 missing"
 

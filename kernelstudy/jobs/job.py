@@ -8,8 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from kernelstudy import runs
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.config import Study, checks
@@ -17,6 +15,7 @@ from kernelstudy.jobs import launchers, training_run
 from kernelstudy.runs import lock
 from kernelstudy.system import files, signals
 from kernelstudy.system.errors import ConfigError, RunError, printable
+from kernelstudy.system.progress import console, working
 from kernelstudy.system.signals import Stop, Stopped
 
 if TYPE_CHECKING:
@@ -66,8 +65,31 @@ def run(study: Study) -> Path:
                     print(f"run: {directory} is finished; {action} again", flush=True)
                     _measure(study, directory)
         else:
+            _allow_networks(study)
             _train(study, directory, stop)
     return directory
+
+
+def _allow_networks(study: Study) -> None:
+    """ConfigError for a run of more than `most_networks`, unless somebody at a terminal wants it."""
+    from rich.prompt import Confirm
+
+    arms, seeds = len(study.arms), len(study.seed_list)
+    if arms * seeds <= study.most_networks:
+        return
+    told = f"{arms} arms x {seeds:,} seeds = {arms * seeds:,} networks"
+    more = f"{told}, more than most_networks={study.most_networks:,}"
+    shown_on = console()
+    if (
+        sys.stdin.isatty()
+        and shown_on.is_terminal
+        and not (launchers.in_sweep() or study.distributed)
+    ):
+        with suppress(EOFError):
+            if Confirm.ask(f"{more}: begin?", console=shown_on, default=False):
+                return
+        raise ConfigError(f"{told}: not begun")
+    raise ConfigError(f"seeds: {more}; most_networks={arms * seeds} allows them")
 
 
 def _held(directory: Path) -> AbstractContextManager[lock.Hold]:
@@ -114,7 +136,7 @@ def _measure(study: Study, directory: Path, trajectory: "xr.Dataset | None" = No
     # What these import takes as long as JAX, and is needed only now.
     answer = ""
     try:
-        with Console(stderr=True).status("measuring"):  # silent without a terminal
+        with working(f"{launchers.label(directory)}measuring", alone=not launchers.elsewhere()):
             if study.report:
                 from kernelstudy.runs.report import make
 

@@ -3,17 +3,18 @@
 import shlex
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from rich.console import Console
 
 from kernelstudy import runs
 from kernelstudy.config import Study
+from kernelstudy.jobs import launchers
 from kernelstudy.runs.lock import Hold, LostError
 from kernelstudy.system import software
+from kernelstudy.system.progress import console, duration, is_lively, telling
 from kernelstudy.system.signals import Stop, Stopped
 from kernelstudy.training.observer import Observer
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from kernelstudy.reporting.tensorboard import Write
     from kernelstudy.training.backend import Started
     from kernelstudy.training.checkpoints import Store
+
+MEASURED_FOR = 5.0  # seconds of training after which its time is told
 
 
 class SignalObserver(Observer):
@@ -51,8 +54,12 @@ class RunObserver(SignalObserver):
         super().__init__(stop)
         self.directory, self.progress, self.dashboard = directory, progress, dashboard
         self.bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
+        self.steps = study.steps
         self.images_a_step = len(study.arms) * len(study.seed_list) * study.batch_size
-        self.first: tuple[float, int] | None = None  # end of the first dispatch, and its step
+        self.group = (0, 1)  # the one in training, of how many
+        self.first: tuple[float, float] | None = None  # end of the first dispatch, and its step
+        self.where = "compiling"  # for those who see no bar
+        self.told_time = False
         self.resumed_at: str | None = None
         self.seconds = 0.0  # that training took before it was resumed
 
@@ -68,16 +75,33 @@ class RunObserver(SignalObserver):
         runs.write_metrics(self.directory, records)
         self.resumed_at, self.seconds = where, seconds
 
+    def on_group(self, index: int, count: int) -> None:
+        self.group = index, count
+
     def on_step(self, step: int, accuracy: float) -> None:
         super().on_step(step, accuracy)
-        now = time.perf_counter()
+        now, (group, groups) = time.perf_counter(), self.group
+        done = (group * self.steps + step) / groups  # as if all networks made each step together
         if self.first is None:  # it ends compilation, so rates count from there
-            self.first = now, step
+            self.first = now, done
         then, first = self.first
-        images = (step - first) * self.images_a_step
-        rate = f"{images / (now - then):,.0f} net-images/s" if now > then else ""
+        pace = (done - first) / (now - then) if done > first else 0.0  # steps a second
+        rate = f"{pace * self.images_a_step:,.0f} net-images/s" if pace else ""
         accuracy_text = f"mean accuracy {accuracy:.1%}"
-        self.progress.update(self.bar, completed=step, rate=rate, accuracy=accuracy_text)
+        self.progress.update(self.bar, completed=int(done), rate=rate, accuracy=accuracy_text)
+        left = (self.steps - done) / pace if pace else None
+        told = [f"step {int(done):,} of {self.steps:,}", rate, accuracy_text]
+        self.where = ", ".join(
+            [*filter(None, told), *([f"{duration(left)} left"] if left is not None else [])]
+        )
+        if not self.told_time and left is not None and now - then > MEASURED_FOR:
+            self.told_time = True
+            if left > MEASURED_FOR:
+                print(
+                    f"time: about {duration(left)} more to train, by the pace of the steps from "
+                    f"{int(first):,} to {int(done):,}; then it is measured",
+                    flush=True,
+                )
 
     def on_log(self, record: dict[str, Any], kernels: "np.ndarray") -> None:
         self.stop.waits = True
@@ -109,8 +133,10 @@ def train_and_write(
     from kernelstudy.training.population import train_population
 
     runs.start(directory, study)
+    argv = ["python", "-m", "kernelstudy.run", *_words()]
     facts = {
-        "command": shlex.join(["python", "-m", "kernelstudy.run", *_words()]),
+        "argv": argv,
+        "command": shlex.join(argv),
         "data": data.facts,
         "device": backend.devices,
     }
@@ -118,8 +144,15 @@ def train_and_write(
     store = _store(study, directory, backend.kind, hold)
     began = time.perf_counter()
     try:
-        with _dashboard(study, directory) as dashboard, _progress() as progress:
+        with (
+            _dashboard(study, directory) as dashboard,
+            _progress() as progress,
+            ExitStack() as stack,
+        ):
             observer = RunObserver(study, directory, stop, progress, dashboard)
+            if progress.disable:
+                label = launchers.label(directory)
+                stack.enter_context(telling(lambda: label + observer.where))
             trajectory = train_population(study, data, observer=observer, store=store)
         seconds = observer.seconds + time.perf_counter() - began
         runs.finish(
@@ -160,7 +193,7 @@ def _store(study: Study, directory: Path, kind: str, hold: Hold) -> "Store":
 
 
 def _progress() -> "Progress":
-    """A progress bar on the terminal; none elsewhere."""
+    """A progress bar on the terminal; none elsewhere, nor where jobs would draw over each other's."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -169,7 +202,7 @@ def _progress() -> "Progress":
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    shown_on = console()
     return Progress(
         TextColumn("step"),
         MofNCompleteColumn(),
@@ -177,8 +210,8 @@ def _progress() -> "Progress":
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[accuracy]}"),
-        console=console,
-        disable=not console.is_terminal,
+        console=shown_on,
+        disable=launchers.elsewhere() or not is_lively(shown_on),
     )
 
 

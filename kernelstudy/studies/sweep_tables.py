@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from kernelstudy.reporting.page import Link
 from kernelstudy.studies import effects as analysis
 from kernelstudy.studies.sweep import Sweep
 
@@ -47,7 +50,8 @@ def labelled(sweep: Sweep, effects: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def members(sweep: Sweep) -> pd.DataFrame:
+def members(sweep: Sweep, out: Path) -> pd.DataFrame:
+    """A row a run: its swept values, then where it is; where it has a report that leads there from `out`."""
     rows = []
     for member in sweep.members:
         has_condition = member.condition >= 0
@@ -56,5 +60,12 @@ def members(sweep: Sweep) -> pd.DataFrame:
             key.name: key.label(values[key.name]) if has_condition else "" for key in sweep.keys
         }
         state = {"state": "missing" if member.reason else "read", "reason": member.reason}
-        rows.append({"run": str(member.path), **keys, **state})
-    return pd.DataFrame(rows)
+        rows.append({**keys, **state, "run": _link(member.path, out)})
+    return pd.DataFrame(rows, dtype=object)  # so that a link stays one
+
+
+def _link(run: Path, out: Path) -> str:
+    report = run / "report.html"
+    if not report.is_file():
+        return str(run)
+    return Link(str(run), Path(os.path.relpath(report, out)).as_posix())
