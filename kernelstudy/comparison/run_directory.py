@@ -41,9 +41,13 @@ def is_run(path: Path) -> bool:
     return path.is_dir() and ((path / "trajectory.zarr").is_dir() or _is_begun(path))
 
 
-def runs_in(path: Path) -> list[Path]:
-    """The runs that a directory holds."""
-    return [entry for entry in sorted(path.iterdir()) if is_run(entry)] if path.is_dir() else []
+def runs_in(path: Path, depth: int = 2) -> list[Path]:
+    """The runs that a directory holds, at most two levels down; links are not followed."""
+    found = []
+    for entry in sorted(path.iterdir()) if depth and path.is_dir() else []:
+        if entry.is_dir() and not entry.is_symlink():
+            found += [entry] if is_run(entry) else runs_in(entry, depth - 1)
+    return found
 
 
 def _is_begun(path: Path) -> bool:

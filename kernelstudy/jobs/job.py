@@ -74,10 +74,9 @@ def _allow_networks(study: Study) -> None:
     """ConfigError for a run of more than `most_networks`, unless somebody at a terminal wants it."""
     from rich.prompt import Confirm
 
-    arms, seeds = len(study.arms), len(study.seed_list)
-    if arms * seeds <= study.most_networks:
+    networks, told = _networks(study)
+    if networks <= study.most_networks:
         return
-    told = f"{arms} arms x {seeds:,} seeds = {arms * seeds:,} networks"
     more = f"{told}, more than most_networks={study.most_networks:,}"
     shown_on = console()
     if (
@@ -89,7 +88,17 @@ def _allow_networks(study: Study) -> None:
             if Confirm.ask(f"{more}: begin?", console=shown_on, default=False):
                 return
         raise ConfigError(f"{told}: not begun")
-    raise ConfigError(f"seeds: {more}; most_networks={arms * seeds} allows them")
+    raise ConfigError(f"seeds: {more}; most_networks={networks} allows them")
+
+
+def _networks(study: Study) -> tuple[int, str]:
+    """How many networks a study has, and that in words."""
+    arms, seeds = len(study.arms), len(study.seed_list)
+    counted = [
+        f"{count:,} {name}{'' if count == 1 else 's'}"
+        for count, name in ((arms, "arm"), (seeds, "seed"), (arms * seeds, "network"))
+    ]
+    return arms * seeds, f"{counted[0]} x {counted[1]} = {counted[2]}"
 
 
 def _held(directory: Path) -> AbstractContextManager[lock.Hold]:
@@ -177,10 +186,10 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
         train_population(study, data, observer=training_run.SignalObserver(stop))
         return
     print(f"data: {data.describe()}", flush=True)
-    nets = len(study.arms) * len(study.seed_list)
+    _, networks = _networks(study)
     print(
-        f"run: {directory}: {len(study.arms)} arms x {len(study.seed_list)} seeds = {nets} networks, "
-        f"{study.steps:,} steps of {study.batch_size} images, on {backend.devices}",
+        f"run: {directory}: {networks}, {study.steps:,} steps of {study.batch_size} images, "
+        f"on {backend.devices}",
         flush=True,
     )
     if len(study.seed_list) < FEWEST:

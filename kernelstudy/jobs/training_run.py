@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from kernelstudy.training.backend import Started
     from kernelstudy.training.checkpoints import Store
 
-MEASURED_FOR = 5.0  # seconds of training after which its time is told
+# What of training is measured before its time is told: seconds, at least and at most, and steps.
+MEASURED_FOR, MEASURED_OVER = (5.0, 30.0), 32
 
 
 class SignalObserver(Observer):
@@ -94,14 +95,19 @@ class RunObserver(SignalObserver):
         self.where = ", ".join(
             [*filter(None, told), *([f"{duration(left)} left"] if left is not None else [])]
         )
-        if not self.told_time and left is not None and now - then > MEASURED_FOR:
+        if not self.told_time and left is not None and self._is_measured(now - then, done - first):
             self.told_time = True
-            if left > MEASURED_FOR:
+            if left > MEASURED_FOR[0]:
                 print(
                     f"time: about {duration(left)} more to train, by the pace of the steps from "
                     f"{int(first):,} to {int(done):,}; then it is measured",
                     flush=True,
                 )
+
+    def _is_measured(self, seconds: float, steps: float) -> bool:
+        """Whether the pace is known: the first steps are slower, for log points are dense among them."""
+        least, enough = MEASURED_FOR
+        return seconds > enough or (seconds > least and steps >= MEASURED_OVER)
 
     def on_log(self, record: dict[str, Any], kernels: "np.ndarray") -> None:
         self.stop.waits = True

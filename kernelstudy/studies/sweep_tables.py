@@ -51,9 +51,10 @@ def labelled(sweep: Sweep, effects: pd.DataFrame) -> pd.DataFrame:
 
 
 def members(sweep: Sweep, out: Path) -> pd.DataFrame:
-    """A row a run: its swept values, then where it is; where it has a report that leads there from `out`."""
+    """A row a run, in the order of its swept values: these, then where it is, which leads to its report from
+    `out` where it has one."""
     rows = []
-    for member in sweep.members:
+    for member in sorted(sweep.members, key=lambda member: member.condition):
         has_condition = member.condition >= 0
         values: Any = sweep.design.loc[member.condition] if has_condition else {}
         keys = {

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
-import threading
-import warnings
-from pathlib import PurePath
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 INTERRUPTED = "kernelstudy: interrupted"
 
 
 def is_command() -> bool:
     """Whether this process is `kernelstudy ...` or `python -m kernelstudy...`, whose module is being found."""
-    started = PurePath((sys.argv or [""])[0]).name
+    started = os.path.basename((sys.argv or [""])[0])  # noqa: PTH119 (pathlib takes time to import)
     if started == "-m":
         return any(w.removeprefix("-m").startswith("kernelstudy.") for w in sys.orig_argv[1:])
     return started == "kernelstudy"
@@ -25,12 +24,9 @@ def is_command() -> bool:
 def begin() -> None:
     """Be quiet and, until `interruptible`, end at Ctrl-C at once: libraries take a second to import, and an
     exception raised within them would be told as a traceback, or lost."""
-    quieten()
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
+    quieten()
 
 
 def interruptible() -> None:
@@ -45,6 +41,9 @@ def quieten() -> None:
     Warnings that were asked for (`python -W`, PYTHONWARNINGS) are shown, and so is what the user's own
     TF_CPP_MIN_LOG_LEVEL lets through.
     """
+    import logging
+    import warnings
+
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
