@@ -1,5 +1,6 @@
 """The training of one run, up to its DONE: checkpoints, progress, what it leaves on disk."""
 
+import os
 import shlex
 import sys
 import time
@@ -231,5 +232,10 @@ def _dashboard(study: Study, directory: Path) -> AbstractContextManager["Write"]
 
 
 def _words() -> list[str]:
-    """The command line's own overrides; of a sweep, this job's."""
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    """The words of the command line that make this run, one of a sweep too: configs' place and settings."""
+    if not HydraConfig.initialized():
+        return []
+    job = HydraConfig.get()
+    given = [s.path for s in job.runtime.config_sources if s.provider == "command-line"]
+    folders = [word for folder in given for word in ("--config-dir", os.path.relpath(folder))]
+    return [*folders, *job.overrides.task]

@@ -71,6 +71,8 @@ def _status_of(run: Path) -> Status:
         now = _steps_by_now(steps, rate, log_time)
         left = (steps[1] - now) / rate if steps and rate else None
         return Status(run, RUNNING, (int(now), steps[1]) if steps else None, left, str(holder))
+    if steps and not any(record.get("seeds") for record in _records(run)):
+        steps = max(steps[0], min(_saved(run), steps[1])), steps[1]
     if (run / directory.FAILED).exists():
         return Status(run, FAILED, steps, why=_reason(run))
     if study.recorded:
@@ -96,6 +98,13 @@ def _progress(run: Path, study: Study) -> tuple[tuple[int, int] | None, float, f
         done = int(steps * before / total + last["step"] * share)
         return (done, steps), rate * share, (run / directory.METRICS).lstat().st_mtime
     return (last["step"], steps), rate, (run / directory.METRICS).lstat().st_mtime
+
+
+def _saved(run: Path) -> int:
+    """Steps in the checkpoints of a run's only group, by the names of their parts (`training.journal`)."""
+    parts = (run / directory.CHECKPOINTS).glob("*/log-0000-*.npz")
+    ends = [re.fullmatch(r"log-0000-\d+-(\d{9})-\w+", part.stem) for part in parts]
+    return max((int(end[1]) for end in ends if end), default=0)
 
 
 def _records(run: Path) -> Iterator[dict[str, Any]]:

@@ -33,12 +33,17 @@ SMALL = ("+exp=mnist", "+debug=tiny", "arms=[{init: he_normal}]", "steps=2", "pr
         ("prepare", ("mnist", "--from"), "--from"),
         ("report", (), "RUN"),
         ("report", ("run", "--frobnicate"), "--frobnicate"),
+        ("explain", ("nowhere.png",), "nowhere.png"),
+        ("filter", ("nowhere.png",), "nowhere.png"),
+        ("status", ("nowhere",), "nowhere"),
+        ("run", ("--frobnicate",), "--frobnicate"),
     ],
 )
 def test_wrong_words(tmp_path, command, words, named):
     told = run_here(tmp_path, f"kernelstudy.{command}", *words)
     assert told.returncode == 2
     assert len(told.stderr.splitlines()) == 1
+    assert told.stderr.startswith("kernelstudy: ")
     assert named in told.stderr
     assert told.stdout == ""
     assert list(tmp_path.iterdir()) == []
@@ -261,3 +266,24 @@ def test_ctrl_c_while_libraries_are_imported(tmp_path, words):
         check=False,
     )
     assert (told.returncode, told.stdout, told.stderr) == (130, "", "kernelstudy: interrupted\n")
+
+
+CHATTER = """
+import logging, sys, warnings
+sys.argv[0], sys.orig_argv = sys.argv[1], ["python", "-m", "kernelstudy.run"]
+import kernelstudy
+logging.getLogger("jax._src.xla_bridge").warning("No GPU/TPU found")
+warnings.warn("deprecated")
+"""
+
+
+@pytest.mark.parametrize(
+    ("started", "quiet"), [("-m", True), ("kernelstudy", True), ("mine.py", False)]
+)
+def test_libraries_are_quiet_within_commands_alone(started, quiet):
+    told = subprocess.run(
+        [sys.executable, "-c", CHATTER, started], capture_output=True, text=True, check=True
+    )
+    assert (told.stderr == "") == quiet
+    asked = [sys.executable, "-W", "always", "-c", CHATTER, started]
+    assert "deprecated" in subprocess.run(asked, capture_output=True, text=True, check=True).stderr
