@@ -81,13 +81,15 @@ def setting(key: str, value: str) -> str:
     """What a key, perhaps mistyped, and its value should be typed as in a shell, or nothing."""
     name = _OTHER_NAMES.get(key, key)
     if name in ADDED:
-        return f"+{name}={closest(value, options(name)) or options(name)[0]}"
+        return f"+{name}={closest(value, options(name)) or 'NAME'}"
     if name in _OF_AN_ARM:
         return shlex.quote(f"arms=[{arm_of(**{name: value})}]")
     if name == "data":
         close = closest(value, SETS)
         return f"data={close}" if close or not value else f"data=tfds data.dataset={value}"
     best = key_like(key)
+    if best in groups():
+        value = closest(value, options(best)) or value
     return shlex.quote(f"{best}={value or '...'}") if best else ""
 
 

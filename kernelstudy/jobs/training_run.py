@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kernelstudy.training.checkpoints import Store
 
 # What of training is measured before its time is told: seconds, at least and at most, and steps.
-MEASURED_FOR, MEASURED_OVER = (5.0, 30.0), 32
+MEASURED_FOR, MEASURED_OVER = (5.0, 60.0), 48
 
 
 class SignalObserver(Observer):

@@ -220,6 +220,7 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
         (["+exp=mnist", "arms=[sobel/frozen]"], r"\[\{init: sobel, first_layer: frozen\}\]"),
         (["+exp=mnist", "arms.init=sobel"], r"'arms=\[\{init: sobel\}\]'"),
         (["+exp=mnist", "model=3"], "model: names one of cnn; its settings are model.kernel_size"),
+        (["exp=frobnicate"], r"\+exp=NAME; there are deep,"),
         (["mnist"], r": \+exp=mnist$"),
         (["+exp", "mnist"], r": \+exp=mnist$"),
         (["+exp=MNIST"], r"did you mean \+exp=mnist\?"),
@@ -257,6 +258,7 @@ def test_what_was_meant_is_shown_as_it_should_be_typed(words, said):
     [
         (["--exp", "mnist"], "+exp=mnist"),
         (["--exp=mnits"], "+exp=mnist"),
+        (["--optimizer", "AdamW"], "optim=adamw"),
         (["--lr=0.1"], "optim.learning_rate=0.1"),
         (["--batch-size", "32"], "batch_size=32"),
         (["--data", "cifar10"], "data=tfds data.dataset=cifar10"),

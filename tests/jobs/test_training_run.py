@@ -42,12 +42,12 @@ def test_the_time_left_is_measured_once_the_pace_is_known(observer, capsys):
     assert capsys.readouterr().out == ""  # once
 
 
-def test_a_slow_pace_is_told_after_half_a_minute(observer, capsys):
+def test_a_slow_pace_is_told_after_a_minute(observer, capsys):
     observer.at(0, 1)
-    observer.at(29, 2)
-    assert capsys.readouterr().out == ""
     observer.at(58, 3)
-    assert "about 8 h 02 min more" in capsys.readouterr().out
+    assert capsys.readouterr().out == ""
+    observer.at(87, 4)
+    assert "about 8 h 01 min more" in capsys.readouterr().out
 
 
 def test_groups_are_parts_of_the_run(observer):
