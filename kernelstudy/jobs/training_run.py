@@ -1,9 +1,11 @@
 """The training of one run, up to its DONE: checkpoints, progress, what it leaves on disk."""
 
+import math
 import os
 import shlex
 import sys
 import time
+from bisect import bisect_right
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +61,7 @@ class RunObserver(SignalObserver):
         self.steps = study.steps
         self.images_a_step = len(study.arms) * len(study.seed_list) * study.batch_size
         self.group = (0, 1)  # the one in training, of how many
-        self.first: tuple[float, float] | None = None  # end of the first dispatch, and its step
+        self.marks: list[tuple[float, float]] = []  # steps done after each dispatch, and when
         self.where = "compiling"  # for those who see no bar
         self.told_time = False
         self.resumed_at: str | None = None
@@ -84,10 +86,12 @@ class RunObserver(SignalObserver):
         super().on_step(step, accuracy)
         now, (group, groups) = time.perf_counter(), self.group
         done = (group * self.steps + step) / groups  # as if all networks made each step together
-        if self.first is None:  # it ends compilation, so rates count from there
-            self.first = now, done
-        then, first = self.first
-        pace = (done - first) / (now - then) if done > first else 0.0  # steps a second
+        self.marks.append((done, now))
+        # The first dispatch ends compilation, so rates count from there; of the steps since then the later half
+        # counts, for log points are dense among the first.
+        first, began = self.marks[0]
+        start, then = self.marks[bisect_right(self.marks, ((first + done) / 2, math.inf)) - 1]
+        pace = (done - start) / (now - then) if done > start else 0.0  # steps a second
         rate = f"{pace * self.images_a_step:,.0f} net-images/s" if pace else ""
         accuracy_text = f"mean accuracy {accuracy:.1%}"
         self.progress.update(self.bar, completed=int(done), rate=rate, accuracy=accuracy_text)
@@ -96,12 +100,12 @@ class RunObserver(SignalObserver):
         self.where = ", ".join(
             [*filter(None, told), *([f"{duration(left)} left"] if left is not None else [])]
         )
-        if not self.told_time and left is not None and self._is_measured(now - then, done - first):
+        if not self.told_time and left is not None and self._is_measured(now - began, done - first):
             self.told_time = True
             if left > MEASURED_FOR[0]:
                 print(
                     f"time: about {duration(left)} more to train, by the pace of the steps from "
-                    f"{int(first):,} to {int(done):,}; then it is measured",
+                    f"{int(start):,} to {int(done):,}; then it is measured",
                     flush=True,
                 )
 

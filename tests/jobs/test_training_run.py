@@ -36,10 +36,17 @@ def test_the_time_left_is_measured_once_the_pace_is_known(observer, capsys):
     assert observer.where == "step 30 of 1,000, 1,000 net-images/s, mean accuracy 50.0%, 2 min left"
     assert capsys.readouterr().out == ""
     observer.at(108, 90)
-    told = "time: about 2 min more to train, by the pace of the steps from 10 to 90; then it is measured\n"
+    told = "time: about 2 min more to train, by the pace of the steps from 30 to 90; then it is measured\n"
     assert capsys.readouterr().out == told
     observer.at(120, 210)
     assert capsys.readouterr().out == ""  # once
+
+
+def test_the_first_steps_count_for_less(observer):
+    """Among them log points are dense."""
+    for seconds, step in ((0, 0), (40, 20), (50, 40), (52, 80), (54, 120)):
+        observer.at(seconds, step)
+    assert observer.where.endswith("44 s left")  # 880 steps, twenty a second
 
 
 def test_a_slow_pace_is_told_after_a_minute(observer, capsys):
