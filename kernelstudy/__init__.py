@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from kernelstudy.system import process as _process
 from kernelstudy.system.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def _settle_backend() -> None:
 
 
 _settle_backend()
+if _process.is_command():
+    _process.begin()
 
 
 def __getattr__(name: str) -> Any:

@@ -12,8 +12,9 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from kernelstudy.system.commandline import Parser, to_the_end
+from kernelstudy.system.commandline import Parser, tell, to_the_end
 from kernelstudy.system.errors import InputError, printable
+from kernelstudy.system.progress import working
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kernelstudy.comparison.report import Comparison
 
 MAX_GIB = 2.0
+MOST_WORDS = 1000  # characters of an error: a file may have thousands of layers
 
 
 @overload
@@ -139,32 +141,34 @@ def main(words: list[str] | None = None) -> int:
         out = options.out or Path(f"compare-{_file_name(sources)}")
         if options.as_ == "steps":
             return _over_steps(options, out, command)
-        comparison = compare(
-            options.weights,
-            against=options.against,
-            start=options.start,
-            as_=options.as_,
-            layer=options.layer,
-            layers=options.layers,
-            layout=options.layout,
-            bank=options.bank,
-            images=options.images,
-            max_gib=options.max_gib,
-        )
+        with working("measuring"):
+            comparison = compare(
+                options.weights,
+                against=options.against,
+                start=options.start,
+                as_=options.as_,
+                layer=options.layer,
+                layers=options.layers,
+                layout=options.layout,
+                bank=options.bank,
+                images=options.images,
+                max_gib=options.max_gib,
+            )
         for line in comparison.introduction:
             print(printable(line), flush=True)
-        page = comparison.save(out, command=command)
+        with working("drawing"):
+            page = comparison.save(out, command=command)
     except ValueError as error:
-        return _tell(str(error))
+        return tell(str(error)[:MOST_WORDS], 2)
     except BrokenPipeError:  # told by nobody: the reader has left
         raise
     except OSError as error:
-        return _tell(f"{error.filename or options.out}: {error.strerror or error}")
+        return tell(f"{error.filename or options.out}: {error.strerror or error}", 2)
     except MemoryError:
-        return _tell(f"{', '.join(options.weights)[:200]} needs more memory than there is")
+        return tell(f"{', '.join(options.weights)[:200]} needs more memory than there is", 2)
     for line in comparison.sentences:
         print(printable(line))
-    print(f"report: {page}")
+    print(f"report: {printable(str(page))}")
     return 0
 
 
@@ -225,7 +229,7 @@ def _parser() -> Parser:
 def _over_steps(options: Namespace, out: Path, command: str) -> int:
     """Checkpoints of one network, as a run over its training."""
     from kernelstudy.recording.checkpoints import record_files
-    from kernelstudy.runs.report import build
+    from kernelstudy.runs.report import make
     from kernelstudy.weights import Limits
 
     for name in ("against", "start", "layers", "bank"):
@@ -233,18 +237,23 @@ def _over_steps(options: Namespace, out: Path, command: str) -> int:
             raise InputError(f"--{name} does not go with --as steps")
     if len(options.weights) < 2:
         raise InputError("--as steps: give two checkpoints or more")
-    lines = record_files(
-        [Path(source) for source in options.weights],
-        out,
-        limits=Limits(int(options.max_gib * 2**30)),
-        layer=options.layer,
-        layout=options.layout,
-        images=options.images,
-        command=command,
-    )
+    with working("reading"):
+        lines = record_files(
+            [Path(source) for source in options.weights],
+            out,
+            limits=Limits(int(options.max_gib * 2**30)),
+            layer=options.layer,
+            layout=options.layout,
+            images=options.images,
+            command=command,
+        )
     for line in lines:
         print(printable(line), flush=True)
-    print(f"report: {build(out)}")
+    with working("measuring and drawing"):
+        page, answer = make(out)
+    if answer:
+        print(f"answer: {printable(answer)}")
+    print(f"report: {printable(str(page))}")
     return 0
 
 
@@ -269,11 +278,6 @@ def _file_name(sources: list[str]) -> str:
     stems = [Path(source.rstrip("/").split(":")[0]).name or "weights" for source in sources]
     stems = stems if len(stems) < 3 else [stems[0], f"and{len(stems) - 1}"]
     return "-".join("".join(c if c.isalnum() or c in "._-" else "_" for c in s) for s in stems)
-
-
-def _tell(message: str) -> int:
-    print(f"kernelstudy.compare: {printable(message)[:1000]}", file=sys.stderr)
-    return 2
 
 
 class _Callable(types.ModuleType):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kernelstudy.system.commandline import Parser, output_file, to_the_end
+from kernelstudy.system.commandline import Parser, output_file, tell, to_the_end
 from kernelstudy.system.errors import InputError, printable
 
 
@@ -22,20 +22,15 @@ def main(words: list[str] | None = None) -> int:
         network = _network(options.run)
         title, photo = _photo(options.image)
     except ValueError as error:
-        return _tell(str(error), 2)
+        return tell(str(error), 2)
     except OSError as error:
-        return _tell(f"{error.filename}: {error.strerror or error}", 2)
+        return tell(f"{error.filename}: {error.strerror or error}", 2)
     try:
         explanation.write(explanation.contents(photo, title, _colour_photo(), network), out)
     except OSError as error:
-        return _tell(f"--out {out} cannot be written: {error.strerror or error}", 1)
+        return tell(f"--out {out} cannot be written: {error.strerror or error}", 1)
     print(f"page: {printable(str(out))}")
     return 0
-
-
-def _tell(message: str, status: int) -> int:
-    print(f"kernelstudy.explain: {printable(message)}", file=sys.stderr)
-    return status
 
 
 def _parser() -> Parser:

@@ -1,6 +1,7 @@
 """python -m kernelstudy.filter IMAGE [--bank NAME] [--out PNG]: feature maps of an image."""
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from kernelstudy.handcrafted import bank
 from kernelstudy.handcrafted.linear import PADDINGS, Padding, check_padding
 from kernelstudy.handcrafted.stencils import Kernel
 from kernelstudy.handcrafted.worked_example import explain
-from kernelstudy.system.commandline import Parser, output_file, to_the_end
+from kernelstudy.system.commandline import Parser, output_file, tell, to_the_end
 from kernelstudy.system.errors import InputError, printable
+from kernelstudy.system.progress import working
 from kernelstudy.system.software import devices_of
 
 LONGEST_SIDE = 640  # longest side of a map in the figure, pixels
@@ -24,10 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = _parser().parse_args(argv)
         if options.worked_example:
-            if options.image is not None:
-                raise InputError(
-                    f"--worked-example has its own image: leave out {options.image}, or the option"
-                )
+            _refuse_others(options)
             print(explain())
             return 0
         kernels = bank(options.bank, options.size)
@@ -36,22 +35,29 @@ def main(argv: list[str] | None = None) -> int:
         out = output_file(options.out, FORMATS, options.image)
         _start_jax()
     except ValueError as error:
-        return _tell(str(error), 2)
+        return tell(str(error), 2)
     except OSError as error:
-        return _tell(f"{error.filename}: {error.strerror or error}", 2)
+        return tell(f"{error.filename}: {error.strerror or error}", 2)
     try:
-        _draw(title, image, kernels, options.padding, out)
+        with working("drawing"):
+            _draw(title, image, kernels, options.padding, out)
     except OSError as error:  # a full disk
-        return _tell(f"--out {out} cannot be written: {error.strerror or error}", 1)
+        return tell(f"--out {out} cannot be written: {error.strerror or error}", 1)
     except MemoryError:
-        return _tell(f"{title} needs more memory than there is", 1)
+        return tell(f"{title} needs more memory than there is", 1)
     print(f"maps: {printable(str(out))}")
     return 0
 
 
-def _tell(message: str, status: int) -> int:
-    print(f"kernelstudy.filter: {printable(message)}", file=sys.stderr)
-    return status
+def _refuse_others(options: Namespace) -> None:
+    """InputError where --worked-example, which has an image and a kernel of its own, is given another."""
+    defaults = _parser().parse_args([])
+    for name in ("image", "bank", "size", "padding", "out"):
+        if (given := getattr(options, name)) != getattr(defaults, name):
+            what = str(given) if name == "image" else f"--{name} {given}"
+            raise InputError(
+                f"--worked-example has its own image and kernel: leave out {what}, or the option"
+            )
 
 
 def _parser() -> Parser:

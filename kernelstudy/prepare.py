@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from kernelstudy.data import DataError, data_dir
@@ -14,8 +13,9 @@ from kernelstudy.data.images import load
 from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS, TFDS
 from kernelstudy.data.store import obtain
-from kernelstudy.system.commandline import Parser, to_the_end
-from kernelstudy.system.errors import ConfigError, InputError, near_miss, printable
+from kernelstudy.system.commandline import Parser, tell, to_the_end
+from kernelstudy.system.errors import ConfigError, InputError, near_miss
+from kernelstudy.system.progress import console, is_lively, telling
 
 
 def main(words: list[str] | None = None) -> int:
@@ -34,17 +34,11 @@ def main(words: list[str] | None = None) -> int:
         for data in _data_sets(options.name, options.source):
             prepare(data, options.source)
     except (InputError, DataError, ConfigError) as error:
-        print(f"kernelstudy: {error}", file=sys.stderr)
-        return 2
+        return tell(str(error), 2)
     except OSError as error:  # a full disk, a directory that cannot be written
-        print(
-            f"kernelstudy: {printable(f'{error.filename}: {error.strerror or error}')}",
-            file=sys.stderr,
-        )
-        return 1
+        return tell(f"{error.filename}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
-        print("kernelstudy: interrupted; the same command starts again", file=sys.stderr)
-        return 130
+        return tell("interrupted; the same command starts again", 130)
     return 0
 
 
@@ -82,16 +76,19 @@ def _data_sets(name: str, source: str | None) -> list[Data]:
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """A callback (what, done, total) that draws bars on a terminal and elsewhere says what begins."""
-    console = Console(stderr=True)
+    shown_on, latest = console(), ["starting"]
+    lively = is_lively(shown_on)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    dull = nullcontext() if lively else telling(lambda: latest[0])
+    with Progress(*columns, console=shown_on, disable=not lively) as bars, dull:
         tasks, out = {}, sys.stdout  # TFDS' own is kept silent
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total or None)
-                if not console.is_terminal:
+                if not lively:
                     print(what, file=out, flush=True)
+            latest[0] = f"{what}: {done:,} of {total:,}" if total else what
             bars.update(tasks[what], completed=done, total=total or None)
 
         yield show

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from kernelstudy.system import limits
-from kernelstudy.system.commandline import Parser, to_the_end
+from kernelstudy.system.commandline import Parser, tell, to_the_end
 from kernelstudy.system.errors import InputError, RunError, first_line, printable
+from kernelstudy.system.progress import working
 
 
 def report(
@@ -65,28 +64,25 @@ def main(words: list[str] | None = None) -> int:
     )
     try:
         options = parser.parse_args(words)
-        status = Console(stderr=True).status("measuring and drawing")
-        with status, limits.memory_bound(limits.memory() // 2):
-            page = report(options.runs, out=options.out, allow_mixed=options.allow_mixed)
+        with working("measuring and drawing"), limits.memory_bound(limits.memory() // 2):
+            from kernelstudy.studies import sweep_report
+
+            page, answer = sweep_report.make(
+                options.runs, out=options.out, allow_mixed=options.allow_mixed
+            )
     except (InputError, RunError) as error:
-        print(f"kernelstudy: {error}", file=sys.stderr)
-        return 2
+        return tell(str(error), 2)
     except BrokenPipeError:  # told by nobody: the reader has left
         raise
     except MemoryError:
-        print("kernelstudy: the runs need more than half of this machine's memory", file=sys.stderr)
-        return 1
+        return tell("the runs need more than half of this machine's memory", 1)
     except OSError as error:
-        told = f"{error.filename}: {error.strerror or error}"
-        print(f"kernelstudy: {printable(told)}", file=sys.stderr)
-        return 2
+        return tell(f"{error.filename}: {error.strerror or error}", 2)
     except Exception as error:  # whatever a run made elsewhere may hold
         told = f"{type(error).__name__}: {first_line(error)[:300]}"
-        print(
-            f"kernelstudy: the report cannot be made of these runs: {printable(told)}",
-            file=sys.stderr,
-        )
-        return 1
+        return tell(f"the report cannot be made of these runs: {told}", 1)
+    for sentence in answer:
+        print(f"answer: {printable(sentence)}")
     print(f"report: {printable(str(page))}")
     return 0
 

@@ -6,34 +6,21 @@ tell which runs there should be, and so which are missing.
 """
 
 import argparse
-import json
-import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from kernelstudy import runs
+from kernelstudy.config import Study
 from kernelstudy.recording import points
-from kernelstudy.runs import lock, untrusted
-from kernelstudy.system.commandline import to_the_end
+from kernelstudy.runs import lock, state
+from kernelstudy.runs.state import Status
+from kernelstudy.studies import grid
+from kernelstudy.system.commandline import tell, to_the_end
 from kernelstudy.system.errors import RunError, first_line, printable
-
-DONE, RUNNING, FAILED, INTERRUPTED, MISSING = "done", "running", "failed", "interrupted", "missing"
-STATES = (DONE, RUNNING, FAILED, INTERRUPTED, MISSING)
-_TAIL = 2**16
-
-
-class Status(NamedTuple):
-    """One run. `steps`: done and wanted, over all its groups; `left`: seconds; None where not known."""
-
-    run: Path
-    state: str
-    steps: tuple[int, int] | None = None
-    left: float | None = None
-    why: str = ""
+from kernelstudy.system.progress import duration
 
 
 def main(words: list[str] | None = None) -> int:
@@ -49,33 +36,42 @@ def main(words: list[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        statuses = [status_of(run) for run in _run_directories(words)]
+        studies = _runs(words)
+        statuses = [status_of(run) for run in studies]
     except BrokenPipeError:  # told by nobody: the reader has left
         raise
     except (OSError, ValueError) as error:
-        print(f"kernelstudy.status: {printable(str(error))}", file=sys.stderr)
-        return 2
-    for line in table(statuses):
+        return tell(str(error), 2)
+    for line in table(statuses, swept(studies)):
         print(line)
     return 0
 
 
-def _run_directories(words: list[str]) -> list[Path]:
-    """The run directories that the words of the command line mean."""
+def _runs(words: list[str]) -> dict[Path, Study | None]:
+    """The run directories that the command line means, with their settings where they can be read."""
     settings = [word for word in words if "=" in word and not _is_there(word)]
     if settings:
         rest = [word for word in words if word not in settings]
         if set(rest) - {"-m", "--multirun"}:
             raise ValueError(f"{rest[0]}: either directories or the words of a run command")
-        return runs_of_command(settings)
-    unknown = [word for word in words if word.startswith("-")]
-    if unknown:
-        raise ValueError(f"{unknown[0]}: no such option")
+        return dict(runs_of_command(settings))
+    for index, word in enumerate(words):
+        if word.startswith("-"):
+            from kernelstudy.config import hints
+
+            raise ValueError(f"{word}: no such option{hints.option(word, words[index + 1 :])}")
     directories = [Path(word) for word in words] or [Path("results/runs")]
     for directory in directories:
         if not directory.is_dir():
             raise ValueError(f"{directory} is not a directory")
-    return list(dict.fromkeys(run for directory in directories for run in runs_below(directory)))
+    return {run: _settings(run) for directory in directories for run in runs_below(directory)}
+
+
+def _settings(run: Path) -> Study | None:
+    try:
+        return runs.read_settings(run)
+    except (RunError, OSError):
+        return None
 
 
 def _is_there(word: str) -> bool:
@@ -86,8 +82,8 @@ def _is_there(word: str) -> bool:
         return False
 
 
-def runs_of_command(overrides: list[str]) -> list[Path]:
-    """The run directories of a command's jobs; ConfigError for what cannot be run."""
+def runs_of_command(overrides: list[str]) -> dict[Path, Study]:
+    """The run directories of a command's jobs, with their settings; ValueError for what cannot be run."""
     import hydra
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -104,8 +100,8 @@ def runs_of_command(overrides: list[str]) -> list[Path]:
         with hydra.initialize_config_dir(str(compose.conf_dir().absolute()), version_base="1.3"):
             studies = [compose.from_hydra(hydra.compose("config", list(job))) for job in jobs]
     except Exception as error:  # anything of Hydra's
-        raise ValueError(compose.explain(error)) from error
-    return [runs.run_dir(study) for study in studies]
+        raise ValueError(compose.explain(error, ["-m", *overrides])) from error
+    return {runs.run_dir(study): study for study in studies}
 
 
 def runs_below(directory: Path, depth: int = 2) -> Iterator[Path]:
@@ -119,39 +115,13 @@ def runs_below(directory: Path, depth: int = 2) -> Iterator[Path]:
 
 
 def status_of(run: Path) -> Status:
-    """The status of a run directory; nothing in it is trusted, and whatever is wrong with it is its reason."""
-    try:
-        return _status_of(run)
-    except Exception as error:
-        return Status(
-            run, FAILED, why=f"cannot be read: {type(error).__name__}: {first_line(error)}"
-        )
-
-
-def _status_of(run: Path) -> Status:
-    is_recording = points.is_recording(run)
-    if not is_recording and not (run / runs.CONFIG).exists():
-        return Status(run, MISSING, why="not begun")
-    if is_recording and not runs.is_done(run):
-        return _recording_status(run)
-    if runs.is_done(run):
+    """The status of a run or recording."""
+    if points.is_recording(run) and not runs.is_done(run):
         try:
-            why = runs.stale(run)
-        except RunError as error:
-            why = str(error)
-        return Status(run, DONE, why=f"by {why}" if why else "")
-    try:
-        steps, rate, log_time = _progress(run)
-    except (RunError, OSError) as error:
-        return Status(run, FAILED, why=str(error))
-    holder = lock.holder(run)
-    if holder is not None:
-        now = _steps_by_now(steps, rate, log_time)
-        left = (steps[1] - now) / rate if steps and rate else None
-        return Status(run, RUNNING, (int(now), steps[1]) if steps else None, left, str(holder))
-    if (run / runs.FAILED).exists():
-        return Status(run, FAILED, steps, why=_reason(run))
-    return Status(run, INTERRUPTED, steps, why="the same command goes on with it")
+            return _recording_status(run)
+        except Exception as error:  # nothing in it is trusted
+            return Status(run, state.FAILED, why=f"cannot be read: {first_line(error)}")
+    return state.status_of(run)
 
 
 def _recording_status(run: Path) -> Status:
@@ -159,101 +129,62 @@ def _recording_status(run: Path) -> Status:
     logged, holder = points.steps(run), lock.holder(run)
     last = f"last logged at step {logged[-1]:,}" if logged else "nothing logged yet"
     if holder is not None:
-        return Status(run, RUNNING, why=f"recorded by {holder}; {last}")
-    return Status(run, INTERRUPTED, why=f"a recording, not closed; {last}; its report can be made")
+        return Status(run, state.RUNNING, why=f"recorded by {holder}; {last}")
+    return Status(
+        run, state.INTERRUPTED, why=f"a recording, not closed; {last}; its report can be made"
+    )
 
 
-def _progress(run: Path) -> tuple[tuple[int, int] | None, float, float]:
-    """Steps done and wanted, steps a second, and when that was logged."""
-    study = runs.read_settings(run)
-    steps, total = study.steps, len(study.seed_list)
-    records = list(_records(run))
-    if not records:
-        return (0, steps), 0.0, 0.0
-    # Groups of seeds are trained one after another, each for all steps.
-    group = records[-1].get("seeds")
-    group_records = [r for r in records if r.get("seeds") == group]
-    last = group_records[-1]
-    seconds = float(last["seconds"])
-    rate = last["step"] / seconds if seconds > 0 else 0.0
-    if group:
-        before = len({s for r in records if r.get("seeds") != group for s in r.get("seeds") or ()})
-        share = len(group) / total
-        done = int(steps * before / total + last["step"] * share)
-        return (done, steps), rate * share, (run / runs.METRICS).lstat().st_mtime
-    return (last["step"], steps), rate, (run / runs.METRICS).lstat().st_mtime
+def swept(studies: dict[Path, Study | None]) -> dict[Path, str]:
+    """Of each run in what it differs from the others of its name: 'model.kernel_size=3, seeds=[1]'."""
+    words: dict[Path, str] = {}
+    for folder in dict.fromkeys(run.parent for run in studies):
+        known = {
+            run: _flat(study)
+            for run, study in studies.items()
+            if study is not None and run.parent == folder
+        }
+        differing = [
+            key
+            for key in next(iter(known.values()), {})
+            if len({repr(settings[key]) for settings in known.values()}) > 1
+        ]
+        for run, settings in known.items():
+            words[run] = ", ".join(f"{key}={grid.label(settings[key])}" for key in differing)
+    return words
 
 
-def _records(run: Path) -> Iterator[dict[str, Any]]:
-    """The lines of metrics.jsonl that can be read."""
-    try:
-        text = untrusted.read_bytes(run, runs.METRICS, last=2**22).decode(errors="replace")
-    except OSError:
-        return
-    for line in text.splitlines():
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):  # cut off
-            continue
-        if not isinstance(record, dict):
-            continue
-        step, seconds, seeds = (record.get(key) for key in ("step", "seconds", "seeds"))
-        is_list = isinstance(seeds, list) and all(
-            isinstance(s, int) and 0 <= s < 2**31 for s in seeds
-        )
-        if not isinstance(step, int) or not isinstance(seconds, int | float):
-            continue
-        if 0 <= step < 2**31 and 0 <= seconds < 1e12 and (is_list or not seeds):
-            yield record
+def _flat(study: Study) -> dict[str, Any]:
+    """Every setting that changes results, by its key."""
+    arms = f"[{', '.join(arm.name for arm in study.arms)}]"
+    return {**grid.flat(study), "arms": arms, "seeds": study.seeds}
 
 
-def _steps_by_now(steps: tuple[int, int] | None, rate: float, log_time: float) -> float:
-    """Steps that a running training has probably done by now: log points lie far apart."""
-    if steps is None or not rate:
-        return 0.0
-    since = max(0.0, time.time() - log_time)
-    return min(steps[0] + rate * since, max(steps[0], steps[1] - 1))
-
-
-def _reason(run: Path) -> str:
-    """The error that a traceback ends with."""
-    try:
-        text = untrusted.read_bytes(run, runs.FAILED, last=_TAIL).decode(errors="replace")
-    except (OSError, RunError) as error:
-        return str(error)
-    errors = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]
-    return errors[-1][:300] if errors else "its traceback cannot be read"
-
-
-def table(statuses: list[Status]) -> list[str]:
-    """The lines of the table, and a last one that counts."""
-    rows = [("run", "state", "steps", "left", "why")]
+def table(statuses: list[Status], words: dict[Path, str]) -> list[str]:
+    """The lines of the table, and a last one that counts; `words`: what is particular to a run."""
+    rows = [("run", "what differs", "state", "steps", "left", "why")]
     for status in statuses:
         done = f"{status.steps[0]:,} of {status.steps[1]:,}" if status.steps else ""
         left = "" if status.left is None else duration(status.left)
-        rows.append((str(status.run), status.state, done, left, status.why))
+        differs = words.get(status.run, "")
+        rows.append((str(status.run), differs, status.state, done, left, status.why))
     rows = [tuple(printable(cell) for cell in row) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    columns = list(zip(*rows, strict=True))
+    if not any(columns[1][1:]):
+        columns.pop(1)
+    widths = [max(map(len, column)) for column in columns]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        for row in zip(*columns, strict=True)
     ]
     counts = Counter(status.state for status in statuses)
-    totals = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    totals = ", ".join(f"{counts[name]} {name}" for name in state.STATES if counts[name])
     count = "1 run" if len(statuses) == 1 else f"{len(statuses)} runs"
     lines.append(f"{count}: {totals}" if totals else count)
     longest = max((status.left for status in statuses if status.left is not None), default=None)
     if longest is not None:
         lines[-1] += f"; those running are done in {duration(longest)}"
     return lines
-
-
-def duration(seconds: float) -> str:
-    """3 h 05 min, 12 min, 40 s."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60:,} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from subprocess import CompletedProcess
 from unittest import mock
 
-from kernelstudy.system import commandline
+from kernelstudy.system import commandline, progress
 
 
 def run_here(place, module: str, *words: str) -> CompletedProcess:
@@ -38,6 +38,8 @@ def _called(place, argv: list[str], call: Callable[[], object]) -> CompletedProc
         contextlib.redirect_stderr(err),
         mock.patch.object(sys, "argv", list(argv)),
         mock.patch.dict(os.environ),
+        # nothing of what a slow machine is told meanwhile
+        mock.patch.object(progress, "TOLD_EVERY", 1e6),
         warnings.catch_warnings(),
     ):
         # that it is imported already and now runs once more

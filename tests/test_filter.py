@@ -256,6 +256,10 @@ def test_as_a_program():
     assert example.returncode == 0
     assert "154 157\n  200 233" in example.stdout
     assert "146" in example.stdout
+    for words in (["astro.png"], ["--bank", "blob"]):  # which it would not use
+        ignored = run("--worked-example", *words)
+        assert (ignored.returncode, ignored.stdout) == (2, "")
+        assert f"leave out {' '.join(words)}" in ignored.stderr
     refused = run("no-such-image.png")
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1

@@ -1,8 +1,10 @@
 """The README's commands work as they stand there, made short by the tiny debug config."""
 
+import json
 import re
 import runpy
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,15 @@ def test_commands_run(command, place):
         expanded += [str(path.relative_to(place)) for path in found] or [word]
     done = run_here(place, *expanded[2:])
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_run_says_makes_it_again(place):
+    """The README's own question, as a shell takes what is told to be pasted."""
+    (own,) = (place / "results" / "runs" / "own").glob("*/provenance.json")
+    provenance = json.loads(own.read_text())
+    paste = f"printf '%s\\0' {provenance['command']}"
+    words = subprocess.run(["sh", "-c", paste], capture_output=True, text=True, check=True).stdout
+    assert words.split("\0")[:-1] == provenance["argv"]
+    assert any("{init: gabor, first_layer: frozen}" in word for word in provenance["argv"])
+    again = run_here(place, *provenance["argv"][2:])
+    assert f"run: {own.parent.relative_to(place)} is finished" in again.stdout

@@ -1,5 +1,7 @@
 """The run command as a user meets it: in processes of its own where those matter."""
 
+import dataclasses
+import io
 import json
 import os
 import re
@@ -14,7 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from rich.console import Console
 
+from kernelstudy.config import Arm, ConfigError, Study
+from kernelstudy.jobs import job
 from tests.commands import run_here
 
 pytestmark = pytest.mark.usefixtures("coarse")
@@ -46,6 +51,15 @@ def test_it_ends_in_a_report(done):
     assert lines[0].startswith("data: mnist5k: 4,000 training and 1,000 test images")
     assert "sha256" in lines[0]
     assert (place / lines[-1].removeprefix("report: ")).is_file()
+    told = [line.partition(":")[0] for line in lines]
+    assert [what for what in told if what != "time"] == [
+        "data",
+        "run",
+        "note",
+        "log",
+        "answer",
+        "report",
+    ]
     assert first.stderr == ""  # no progress bar where there is no terminal
 
 
@@ -66,6 +80,7 @@ def test_the_run_directory(done):
     }
     provenance = json.loads((found / "provenance.json").read_text())
     assert provenance["command"] == "python -m kernelstudy.run +exp=mnist +debug=tiny"
+    assert provenance["argv"] == provenance["command"].split()
     assert provenance["data"]["train"] == 4000
     assert len(pd.read_csv(found / "tables" / "kernels.csv")) == 4 * 2 * 16
 
@@ -164,6 +179,9 @@ def test_the_same_command_again_only_reports(swept):
         ((*TINY, "devices=99999", "arms.0.init=he"), "arms[0].init: 'he'"),
         ((*TINY, "memory_gib=1e-9"), "memory_gib: 1e-09 does not hold"),
         ((*TINY, "--frobnicate"), "--frobnicate: no such option"),
+        (("--exp", "mnist"), "did you mean +exp=mnist?"),
+        (("+exp=mnist", "seeds=100000"), "400,000 networks, more than most_networks=10,000"),
+        (("+exp=mnist", "seeds=100000"), "most_networks=400000 allows them"),
         ((*TINY, r"=a\b"), r"'=a\b' names no key"),
         (("-m", "+exp=mnist", "model.kernl_size=3,5"), "model.kernl_size: no such key"),
     ],
@@ -174,6 +192,24 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(tmp_path, words, said):
     assert said in told.stderr
     assert len(told.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", ["y", "n", None])
+def test_many_networks_are_asked_about_at_a_terminal(monkeypatch, answer):
+    """Nothing begins unless it is wanted; None: the terminal is closed."""
+    typed = io.StringIO("" if answer is None else f"{answer}\n")
+    typed.isatty = lambda: True  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(sys, "stdin", typed)
+    shown = io.StringIO()
+    monkeypatch.setattr(job, "console", lambda: Console(file=shown, force_terminal=True))
+    study = Study(arms=[Arm("he_normal"), Arm("sobel")], seeds=3, most_networks=5)
+    if answer == "y":
+        job._allow_networks(study)
+    else:
+        with pytest.raises(ConfigError, match="2 arms x 3 seeds = 6 networks: not begun"):
+            job._allow_networks(study)
+    assert "6 networks, more than" in shown.getvalue()
+    job._allow_networks(dataclasses.replace(study, most_networks=6))  # and nothing is asked
 
 
 def test_a_process_ends_with_the_status_and_the_sentence(tmp_path):
@@ -266,7 +302,7 @@ def test_a_signal_ends_it_with_a_checkpoint_and_the_command(tmp_path, number, st
     finally:
         process.kill()
     assert process.returncode == status
-    first, last = told.decode().splitlines()
+    *_, first, last = told.decode().splitlines()
     assert first == "kernelstudy: ending after this segment; once more to end at once"
     same = shlex.join(["python", "-m", "kernelstudy.run", *words])
     pattern = r"kernelstudy: interrupted at step [\d,]+ of 100,000; this goes on: (.*)"

@@ -1,7 +1,9 @@
 """The status command: what each run is, why, and how long it still takes."""
 
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -39,9 +41,11 @@ def test_a_table_of_all_states(tmp_path, capsys):
     begun(tmp_path / "demo" / "c", [{"step": 0, "seconds": 0}, {"step": 50, "seconds": 2.0}])
     begun(tmp_path / "other" / "d")
     lines = rows(capsys, tmp_path)
-    assert [line.split()[1] for line in lines[1:-1]] == [
+    assert [re.findall("done|failed|interrupted", line)[0] for line in lines[1:-1]] == [
         *("done", "failed", "interrupted", "interrupted")
     ]
+    assert "steps=100" in lines[2]  # in which it differs from the first
+    assert "steps=100" not in lines[4]  # the only one of its name
     assert lines[2].endswith("25 of 100        ValueError: too")
     assert "50 of 100" in lines[3]
     assert lines[-1] == "4 runs: 1 done, 1 failed, 2 interrupted"
@@ -92,16 +96,40 @@ def test_the_words_of_a_command_tell_what_is_missing(tmp_path, capsys):
     (first, second) = status.runs_of_command(words)
     begun(first)
     lines = rows(capsys, "-m", *words)
-    assert [line.split()[:2] for line in lines[1:-1]] == [
-        [str(first), "interrupted"],
-        [str(second), "missing"],
+    assert [line.split()[:3] for line in lines[1:-1]] == [
+        [str(first), "model.kernel_size=3", "interrupted"],
+        [str(second), "model.kernel_size=5", "missing"],
     ]
     assert lines[-1] == "2 runs: 1 interrupted, 1 missing"
+
+
+@pytest.mark.parametrize("command", ["compare", "report", "explain"])
+def test_other_commands_say_where_an_unfinished_run_is(tmp_path, capsys, command):
+    run = begun(tmp_path / "runs" / "a", [{"step": 25, "seconds": 5.0}])
+    words = ["--run", str(run)] if command == "explain" else [str(run)]
+    assert importlib.import_module(f"kernelstudy.{command}").main(words) == 2
+    told = capsys.readouterr().err
+    where = "interrupted, 25 of 100 steps (the same command goes on with it)"
+    assert told == f"kernelstudy: {run} is not finished: {where}\n"
+
+
+def test_compare_of_a_directory_of_runs_names_them(tmp_path, capsys):
+    run = begun(tmp_path / "runs" / "a")
+    assert importlib.import_module("kernelstudy.compare").main([str(tmp_path)]) == 2
+    assert f"holds a run: name the one that is meant, as {run}" in capsys.readouterr().err
+
+
+def test_what_checkpoints_hold_counts(tmp_path):
+    run = begun(tmp_path / "a", [{"step": 25, "seconds": 5.0}])
+    for name in ("log-0000-000000000-000000064-0123456789abcdef", "log-0000-x"):
+        files.write_text(run / runs.CHECKPOINTS / "000000001-a" / f"{name}.npz", "")
+    assert status.status_of(run).steps == (64, 100)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--exp", "mnist"], "did you mean +exp=mnist?"),
         (["nowhere"], "nowhere is not a directory"),
         (["--frobnicate"], "--frobnicate: no such option"),
         (["+exp=mnsit"], "exp: 'mnsit'"),

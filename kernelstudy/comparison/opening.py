@@ -285,6 +285,10 @@ def _notes(kernels: np.ndarray, step: np.ndarray | None, layer: Layer | None = N
 
 
 def _refuse_parts(path: Path, parts: list[str]) -> None:
+    """WeightsError where a path that is no run is to have parts of one, or holds runs."""
+    if several := run_directory.runs_in(path):
+        count = "a run" if len(several) == 1 else f"{len(several)} runs"
+        raise WeightsError(f"{path} holds {count}: name the one that is meant, as {several[0]}")
     if parts:
         after = ":".join(parts)
         raise WeightsError(f"{path} is no run directory, so nothing can follow it: {after}")

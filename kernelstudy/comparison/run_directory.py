@@ -37,7 +37,30 @@ def split(text: str) -> tuple[Path, list[str]]:
 
 
 def is_run(path: Path) -> bool:
-    return path.is_dir() and (path / "trajectory.zarr").is_dir()
+    """Whether a directory is that of a run, finished or not."""
+    return path.is_dir() and ((path / "trajectory.zarr").is_dir() or _is_begun(path))
+
+
+def runs_in(path: Path, depth: int = 2) -> list[Path]:
+    """The runs that a directory holds, at most two levels down; links are not followed."""
+    found = []
+    for entry in sorted(path.iterdir()) if depth and path.is_dir() else []:
+        if entry.is_dir() and not entry.is_symlink():
+            found += [entry] if is_run(entry) else runs_in(entry, depth - 1)
+    return found
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a run has begun in a directory; networks of others have files of the same names."""
+    if not (path / "config.yaml").is_file():
+        return False
+    from kernelstudy import runs
+
+    try:
+        runs.read_settings(path)
+    except runs.RunError:
+        return False
+    return True
 
 
 def read(path: Path, parts: list[str]) -> RunKernels:
@@ -47,6 +70,7 @@ def read(path: Path, parts: list[str]) -> RunKernels:
         WeightsError: no finished run, or an arm, seed or step that it does not have.
     """
     from kernelstudy import runs  # it brings the config's libraries along
+    from kernelstudy.runs import state
     from kernelstudy.system.errors import RunError
 
     if len(parts) > 3:
@@ -54,6 +78,7 @@ def read(path: Path, parts: list[str]) -> RunKernels:
             f"{path}: after the run come arm, seed and step, no more: {':'.join(parts)}"
         )
     try:
+        state.refuse_unfinished(path)
         trajectory = runs.read_trajectory(path)
     except RunError as error:
         raise WeightsError(str(error)) from error

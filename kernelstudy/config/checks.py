@@ -4,6 +4,7 @@ import math
 import re
 from typing import Any
 
+from kernelstudy.config import hints
 from kernelstudy.config.study import (
     ACTIVATIONS,
     DEPTHS,
@@ -24,7 +25,7 @@ from kernelstudy.config.study import (
 )
 from kernelstudy.data.checks import check_data
 from kernelstudy.handcrafted import names as bank_names
-from kernelstudy.system.errors import ConfigError, near_miss, short
+from kernelstudy.system.errors import ConfigError, listed, near_miss, short
 from kernelstudy.system.values import at_least, fraction, one_of, positive
 
 
@@ -54,6 +55,7 @@ def check(study: Study) -> None:
     one_of("precision", study.precision, PRECISIONS)
     one_of("log", study.log, (None, "tensorboard"))
     positive("memory_gib", study.memory_gib)
+    at_least("most_networks", study.most_networks, 1)
     if not 0 <= study.checkpoint_seconds < math.inf:
         raise ConfigError(
             f"checkpoint_seconds: {study.checkpoint_seconds} must be a finite number from 0"
@@ -172,7 +174,7 @@ def _check_arms(arms: list[Arm]) -> None:
         raise ConfigError("arms: must list at least one arm, for instance {init: he_normal}")
     for index, arm in enumerate(arms):
         key = f"arms[{index}]"
-        one_of(f"{key}.init", arm.init, INITS)
+        _check_init(f"{key}.init", arm.init)
         positive(f"{key}.scale", arm.scale)
         one_of(f"{key}.first_layer", arm.first_layer, ("learned", "frozen"))
         one_of(f"{key}.labels", arm.labels, ("true", "shuffled"))
@@ -181,6 +183,16 @@ def _check_arms(arms: list[Arm]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"arms: {name} is listed {names.count(name)} times")
+
+
+def _check_init(key: str, init: str) -> None:
+    if init in INITS:
+        return
+    if re.search("[*/]", init) and re.split("[*/]", init)[0] in INITS:
+        raise ConfigError(f"{key}: {init!r} is an arm's name; its setting is {hints.arm(init)}")
+    meant = hints.initialiser(init)
+    hint = f" (did you mean {meant}?)" if meant else ""
+    raise ConfigError(f"{key}: {init!r} is not one of {listed(INITS)}{hint}")
 
 
 def check_against_data(study: Study, *, examples: int, image_shape: tuple[int, int, int]) -> None:

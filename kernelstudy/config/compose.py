@@ -1,9 +1,7 @@
 """A study out of Hydra's configs and the command line, and one sentence for what is wrong with them."""
 
-import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import yaml
@@ -12,16 +10,12 @@ from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from kernelstudy.config import hints
 from kernelstudy.config.checks import check
-from kernelstudy.config.study import INITS, Arm, Study
+from kernelstudy.config.groups import conf_dir as conf_dir
+from kernelstudy.config.groups import known_keys as known_keys
+from kernelstudy.config.study import INITS, Study
 from kernelstudy.system.errors import ConfigError, listed, near_miss, short
-
-
-def conf_dir() -> Path:
-    """conf/ of the installed package, or of the checkout it runs from."""
-    package = Path(__file__).parents[1]
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
 
 
 def register() -> None:
@@ -36,7 +30,9 @@ def from_hydra(config: DictConfig) -> Study:
         ConfigError: for anything that cannot be run.
     """
     if "arms" not in config:  # there too where it is missing its value
-        raise ConfigError("arms: nothing to train; choose an experiment, for instance +exp=mnist")
+        raise ConfigError(
+            "arms: nothing to train; choose an experiment, +exp=mnist for instance; --help lists them"
+        )
     # Merging into the schema once more refuses keys that '+' has appended to it.
     try:
         for index, arm in enumerate(config.arms):
@@ -71,10 +67,10 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
     """One sentence for an error of Hydra, OmegaConf or our own; `words`: the command line."""
     if isinstance(error, ConfigError):
         return str(error)
+    if meant := hints.as_typed(words):
+        return meant
     if keyless := [word for word in words if word.lstrip("+~").startswith("=")]:
         return f"{short(keyless[0])} names no key; settings are key=value"
-    if meant := _as_typed(words):
-        return meant
     if isinstance(error, OverrideParseException):
         key, word = error.override.partition("=")[0], short(error.override)
         return f"{key}: {word} is not a setting that can be read; quote values with signs in them"
@@ -106,74 +102,27 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
         unindexed = re.sub(r"\[\d+\]", "", key)
         parent = unindexed.rpartition(".")[0]
         siblings = [k for k in known_keys() if k.rpartition(".")[0] == parent]
-        hint = _meant(unindexed, words) or near_miss(unindexed, siblings or known_keys())
-        if (
-            siblings is not known_keys() and not siblings
-        ):  # no such parent: the whole list helps nobody
+        of_arms = near_miss(unindexed, siblings) if parent == "arms" else ""
+        hint = of_arms or _meant(unindexed, words) or near_miss(unindexed, siblings or known_keys())
+        if not siblings:  # no such parent: the whole list helps nobody
             siblings = [k for k in known_keys() if "." not in k]
             key = unindexed if unindexed.count(".") < 2 else key
-        return f"{where}{key}: no such key; allowed are {listed(siblings or known_keys())}{hint}"
+        allowed = hint or f"; allowed are {listed(siblings or known_keys())}"
+        return f"{where}{key}: no such key{allowed}"
     if option := re.search(
-        r"Could not find '(\w+)/([^']*)' Available options in '\w+': (.*)", text
+        r"Could not find '([^']+)/([^'/]*)' Available options in '[^']+': (.*)", text
     ):
         group, wrong, allowed = option[1], option[2], option[3].split()
-        return f"{group}: {wrong!r} is not one of {listed(allowed)}{near_miss(wrong, allowed)}"
+        meant = hints.option_of(group, wrong, allowed)
+        return f"{group}: {wrong!r} is not one of {listed(allowed)}{meant}"
     return where + (f"{key}: {text}" if key and not text.startswith(key) else text)
-
-
-def _as_typed(words: Sequence[str]) -> str:
-    """What a setting of a kind that is often mistaken should look like, or nothing."""
-    for word in words:
-        key, sign, value = word.partition("=")
-        if not sign:
-            continue
-        if key in ("exp", "debug"):
-            names = sorted(path.stem for path in (conf_dir() / key).glob("*.yaml"))
-            close = difflib.get_close_matches(value, names, n=1)
-            name = value if value in names else close[0] if close else f"{names[0]}, for instance"
-            return f"{key} is chosen with a plus: +{key}={name}; there are {listed(names)}"
-        if key in ("arms", "arms.init") and not value.lstrip("'\"").startswith(("[{", "${")):
-            arms = ", ".join(_arm(name) for name in value.strip("[]'\"").split(","))
-            return f"arms: a list of arms is wanted, 'arms=[{arms}]', not {short(value)}"
-        groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
-        if key in groups and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", value):
-            names = sorted(path.stem for path in (conf_dir() / key).glob("*.yaml"))
-            own = [k for k in known_keys() if k.startswith(f"{key}.")]
-            return f"{key}: names one of {listed(names)}; its settings are {listed(own)}"
-    return ""
-
-
-def _arm(name: str) -> str:
-    """An arm's name, `sobel/frozen` or `he_normal*0.1`, as a setting."""
-    init, *rest = name.strip().split("/")
-    init, _, scale = init.partition("*")
-    parts = [f"init: {init or 'he_normal'}", *([f"scale: {scale}"] if scale else [])]
-    kinds = {"frozen": "first_layer", "learned": "first_layer", "shuffled": "labels"}
-    parts += [f"{kinds.get(word, 'inputs')}: {word}" for word in rest]
-    return "{" + ", ".join(parts) + "}"
-
-
-_SHORT = {"lr": "learning_rate", "epochs": "steps"}
 
 
 def _meant(key: str, words: Sequence[str]) -> str:
     """' (did you mean optim.learning_rate=.1?)' for a key whose last part some group has."""
-    parent, _, leaf = key.rpartition(".")
-    leaf = _SHORT.get(leaf, leaf)
-    plain = [k for k in known_keys() if not k.startswith("arms.")]
-    alike = [k for k in plain if k.rpartition(".")[2] == leaf]
-    if not alike:
-        alike = difflib.get_close_matches(
-            key, [k for k in plain if ("." in k) == bool(parent)], n=1
-        )
-    if not alike:
-        ends = {k.rpartition(".")[2]: k for k in plain if "." in k}
-        alike = [ends[end] for end in difflib.get_close_matches(leaf, ends, n=1)]
-    if not alike:
-        return ""
-    best = max(alike, key=lambda k: difflib.SequenceMatcher(None, k, key).ratio())
+    best = hints.key_like(key)
     typed = [w.partition("=")[2] for w in words if w.lstrip("+~").partition("=")[0] == key]
-    return f" (did you mean {best}{'=' + typed[0] if typed else ''}?)"
+    return f" (did you mean {best}{'=' + (typed[0] or '...') if typed else ''}?)" if best else ""
 
 
 def _unreadable(words: Sequence[str]) -> str:
@@ -196,15 +145,3 @@ def _one_line(error: BaseException) -> str:
     return re.split(
         r" (?:full_key:|object_type=|reference_type=|Config search path:|See https:)", text
     )[0]
-
-
-def known_keys(prefix: str = "", schema: type = Study) -> list[str]:
-    """All dotted keys of the schema."""
-    keys = []
-    for entry in fields(schema):
-        keys.append(prefix + entry.name)
-        if entry.name == "arms":
-            keys += known_keys(f"{prefix}arms.", Arm)
-        if isinstance(entry.type, type) and is_dataclass(entry.type):
-            keys += known_keys(f"{prefix}{entry.name}.", entry.type)
-    return keys

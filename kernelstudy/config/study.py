@@ -202,6 +202,7 @@ class Study:
     report: bool = True
     devices: int | None = None
     memory_gib: float = 8.0
+    most_networks: int = 10_000
     distributed: bool = False
     checkpoint_seconds: float = 10.0
     allow_stale: bool = False
@@ -273,7 +274,7 @@ NEUTRAL = {
 }
 NOT_IN_ID = (
     *("runs_dir", "log", "report", "devices", "memory_gib", "distributed", "data.in_memory_gib"),
-    *("checkpoint_seconds", "allow_stale"),
+    *("checkpoint_seconds", "allow_stale", "most_networks"),
 )
 
 

@@ -5,17 +5,28 @@ import re
 
 from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS, TFDS
-from kernelstudy.system.errors import ConfigError
+from kernelstudy.system.errors import ConfigError, closest, listed, near_miss
 from kernelstudy.system.values import at_least, fraction, one_of, positive
+
+
+def other_sets(name: str) -> str:
+    """How a set of TFDS is named, for a name that none of ours has nor is like."""
+    if closest(name, SETS) or not re.fullmatch(r"\w+(/[\w.+-]+)?", name):
+        return ""
+    return f"; a set of TFDS of that name is data=tfds data.dataset={name}"
 
 
 def check_data(data: Data) -> None:
     """Raise ConfigError for the first setting of a data set that cannot be."""
-    one_of("data.name", data.name, SETS)
+    if data.name not in SETS:
+        meant = near_miss(data.name, SETS) or other_sets(data.name)
+        raise ConfigError(f"data.name: {data.name!r} is not one of {listed(SETS)}{meant}")
     if data.name == TFDS and not data.dataset:
         raise ConfigError("data.dataset: must be given, for instance data.dataset=cifar10")
     if data.name != TFDS and data.dataset is not None:
-        raise ConfigError(f"data.dataset: {data.name} has none; use data=tfds")
+        raise ConfigError(
+            f"data.dataset: {data.name} has none; use data=tfds data.dataset={data.dataset}"
+        )
     if data.dataset is not None and not re.fullmatch(
         r"\w+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?", data.dataset
     ):

@@ -8,8 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from kernelstudy import runs
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.config import Study, checks
@@ -17,6 +15,7 @@ from kernelstudy.jobs import launchers, training_run
 from kernelstudy.runs import lock
 from kernelstudy.system import files, signals
 from kernelstudy.system.errors import ConfigError, RunError, printable
+from kernelstudy.system.progress import console, working
 from kernelstudy.system.signals import Stop, Stopped
 
 if TYPE_CHECKING:
@@ -66,8 +65,40 @@ def run(study: Study) -> Path:
                     print(f"run: {directory} is finished; {action} again", flush=True)
                     _measure(study, directory)
         else:
+            _allow_networks(study)
             _train(study, directory, stop)
     return directory
+
+
+def _allow_networks(study: Study) -> None:
+    """ConfigError for a run of more than `most_networks`, unless somebody at a terminal wants it."""
+    from rich.prompt import Confirm
+
+    networks, told = _networks(study)
+    if networks <= study.most_networks:
+        return
+    more = f"{told}, more than most_networks={study.most_networks:,}"
+    shown_on = console()
+    if (
+        sys.stdin.isatty()
+        and shown_on.is_terminal
+        and not (launchers.in_sweep() or study.distributed)
+    ):
+        with suppress(EOFError):
+            if Confirm.ask(f"{more}: begin?", console=shown_on, default=False):
+                return
+        raise ConfigError(f"{told}: not begun")
+    raise ConfigError(f"seeds: {more}; most_networks={networks} allows them")
+
+
+def _networks(study: Study) -> tuple[int, str]:
+    """How many networks a study has, and that in words."""
+    arms, seeds = len(study.arms), len(study.seed_list)
+    counted = [
+        f"{count:,} {name}{'' if count == 1 else 's'}"
+        for count, name in ((arms, "arm"), (seeds, "seed"), (arms * seeds, "network"))
+    ]
+    return arms * seeds, f"{counted[0]} x {counted[1]} = {counted[2]}"
 
 
 def _held(directory: Path) -> AbstractContextManager[lock.Hold]:
@@ -114,7 +145,7 @@ def _measure(study: Study, directory: Path, trajectory: "xr.Dataset | None" = No
     # What these import takes as long as JAX, and is needed only now.
     answer = ""
     try:
-        with Console(stderr=True).status("measuring"):  # silent without a terminal
+        with working(f"{launchers.label(directory)}measuring", alone=not launchers.elsewhere()):
             if study.report:
                 from kernelstudy.runs.report import make
 
@@ -155,10 +186,10 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
         train_population(study, data, observer=training_run.SignalObserver(stop))
         return
     print(f"data: {data.describe()}", flush=True)
-    nets = len(study.arms) * len(study.seed_list)
+    _, networks = _networks(study)
     print(
-        f"run: {directory}: {len(study.arms)} arms x {len(study.seed_list)} seeds = {nets} networks, "
-        f"{study.steps:,} steps of {study.batch_size} images, on {backend.devices}",
+        f"run: {directory}: {networks}, {study.steps:,} steps of {study.batch_size} images, "
+        f"on {backend.devices}",
         flush=True,
     )
     if len(study.seed_list) < FEWEST:

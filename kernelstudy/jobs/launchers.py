@@ -13,6 +13,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from kernelstudy.system import process
+
 # Presets in conf/hydra/launcher/ bear the names of the plugins' own configs and are checked against
 # them, as is wanted; Hydra 1.3 says each time that this needs no schema any more in a later version.
 _SCHEMA_WARNING = (
@@ -52,6 +54,11 @@ def elsewhere() -> bool:
     return in_sweep() and HydraConfig.get().runtime.choices.get("hydra/launcher") != "basic"
 
 
+def label(directory: Path) -> str:
+    """'<run>: ', where several jobs tell of themselves at a time."""
+    return f"{directory}: " if elsewhere() else ""
+
+
 def was_killed(error: BaseException) -> bool:
     """Whether a launcher says that a process at work on a job was killed."""
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -78,6 +85,7 @@ def settle() -> None:
     """
     if not elsewhere():
         return
+    process.quieten()
     job = HydraConfig.get()
     if job.runtime.choices.get("hydra/launcher") == "joblib":
         threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()

@@ -1,19 +1,23 @@
 """The training of one run, up to its DONE: checkpoints, progress, what it leaves on disk."""
 
+import math
+import os
 import shlex
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from bisect import bisect_right
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from rich.console import Console
 
 from kernelstudy import runs
 from kernelstudy.config import Study
+from kernelstudy.jobs import launchers
 from kernelstudy.runs.lock import Hold, LostError
 from kernelstudy.system import software
+from kernelstudy.system.progress import console, duration, is_lively, telling
 from kernelstudy.system.signals import Stop, Stopped
 from kernelstudy.training.observer import Observer
 
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from kernelstudy.reporting.tensorboard import Write
     from kernelstudy.training.backend import Started
     from kernelstudy.training.checkpoints import Store
+
+# What of training is measured before its time is told: seconds, at least and at most, and steps.
+MEASURED_FOR, MEASURED_OVER = (5.0, 60.0), 48
 
 
 class SignalObserver(Observer):
@@ -51,8 +58,12 @@ class RunObserver(SignalObserver):
         super().__init__(stop)
         self.directory, self.progress, self.dashboard = directory, progress, dashboard
         self.bar = progress.add_task("", total=study.steps, rate="compiling", accuracy="")
+        self.steps = study.steps
         self.images_a_step = len(study.arms) * len(study.seed_list) * study.batch_size
-        self.first: tuple[float, int] | None = None  # end of the first dispatch, and its step
+        self.group = (0, 1)  # the one in training, of how many
+        self.marks: list[tuple[float, float]] = []  # steps done after each dispatch, and when
+        self.where = "compiling"  # for those who see no bar
+        self.told_time = False
         self.resumed_at: str | None = None
         self.seconds = 0.0  # that training took before it was resumed
 
@@ -68,16 +79,40 @@ class RunObserver(SignalObserver):
         runs.write_metrics(self.directory, records)
         self.resumed_at, self.seconds = where, seconds
 
+    def on_group(self, index: int, count: int) -> None:
+        self.group = index, count
+
     def on_step(self, step: int, accuracy: float) -> None:
         super().on_step(step, accuracy)
-        now = time.perf_counter()
-        if self.first is None:  # it ends compilation, so rates count from there
-            self.first = now, step
-        then, first = self.first
-        images = (step - first) * self.images_a_step
-        rate = f"{images / (now - then):,.0f} net-images/s" if now > then else ""
+        now, (group, groups) = time.perf_counter(), self.group
+        done = (group * self.steps + step) / groups  # as if all networks made each step together
+        self.marks.append((done, now))
+        # The first dispatch ends compilation, so rates count from there; of the steps since then the later half
+        # counts, for log points are dense among the first.
+        first, began = self.marks[0]
+        start, then = self.marks[bisect_right(self.marks, ((first + done) / 2, math.inf)) - 1]
+        pace = (done - start) / (now - then) if done > start else 0.0  # steps a second
+        rate = f"{pace * self.images_a_step:,.0f} net-images/s" if pace else ""
         accuracy_text = f"mean accuracy {accuracy:.1%}"
-        self.progress.update(self.bar, completed=step, rate=rate, accuracy=accuracy_text)
+        self.progress.update(self.bar, completed=int(done), rate=rate, accuracy=accuracy_text)
+        left = (self.steps - done) / pace if pace else None
+        told = [f"step {int(done):,} of {self.steps:,}", rate, accuracy_text]
+        self.where = ", ".join(
+            [*filter(None, told), *([f"{duration(left)} left"] if left is not None else [])]
+        )
+        if not self.told_time and left is not None and self._is_measured(now - began, done - first):
+            self.told_time = True
+            if left > MEASURED_FOR[0]:
+                print(
+                    f"time: about {duration(left)} more to train, by the pace of the steps from "
+                    f"{int(start):,} to {int(done):,}; then it is measured",
+                    flush=True,
+                )
+
+    def _is_measured(self, seconds: float, steps: float) -> bool:
+        """Whether the pace is known: the first steps are slower, for log points are dense among them."""
+        least, enough = MEASURED_FOR
+        return seconds > enough or (seconds > least and steps >= MEASURED_OVER)
 
     def on_log(self, record: dict[str, Any], kernels: "np.ndarray") -> None:
         self.stop.waits = True
@@ -109,8 +144,10 @@ def train_and_write(
     from kernelstudy.training.population import train_population
 
     runs.start(directory, study)
+    argv = ["python", "-m", "kernelstudy.run", *_words()]
     facts = {
-        "command": shlex.join(["python", "-m", "kernelstudy.run", *_words()]),
+        "argv": argv,
+        "command": shlex.join(argv),
         "data": data.facts,
         "device": backend.devices,
     }
@@ -118,8 +155,15 @@ def train_and_write(
     store = _store(study, directory, backend.kind, hold)
     began = time.perf_counter()
     try:
-        with _dashboard(study, directory) as dashboard, _progress() as progress:
+        with (
+            _dashboard(study, directory) as dashboard,
+            _progress() as progress,
+            ExitStack() as stack,
+        ):
             observer = RunObserver(study, directory, stop, progress, dashboard)
+            if progress.disable:
+                label = launchers.label(directory)
+                stack.enter_context(telling(lambda: label + observer.where))
             trajectory = train_population(study, data, observer=observer, store=store)
         seconds = observer.seconds + time.perf_counter() - began
         runs.finish(
@@ -160,7 +204,7 @@ def _store(study: Study, directory: Path, kind: str, hold: Hold) -> "Store":
 
 
 def _progress() -> "Progress":
-    """A progress bar on the terminal; none elsewhere."""
+    """A progress bar on the terminal; none elsewhere, nor where jobs would draw over each other's."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -169,7 +213,7 @@ def _progress() -> "Progress":
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    shown_on = console()
     return Progress(
         TextColumn("step"),
         MofNCompleteColumn(),
@@ -177,8 +221,8 @@ def _progress() -> "Progress":
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[accuracy]}"),
-        console=console,
-        disable=not console.is_terminal,
+        console=shown_on,
+        disable=launchers.elsewhere() or not is_lively(shown_on),
     )
 
 
@@ -192,5 +236,10 @@ def _dashboard(study: Study, directory: Path) -> AbstractContextManager["Write"]
 
 
 def _words() -> list[str]:
-    """The command line's own overrides; of a sweep, this job's."""
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    """The words of the command line that make this run, one of a sweep too: configs' place and settings."""
+    if not HydraConfig.initialized():
+        return []
+    job = HydraConfig.get()
+    given = [s.path for s in job.runtime.config_sources if s.provider == "command-line"]
+    folders = [word for folder in given for word in ("--config-dir", os.path.relpath(folder))]
+    return [*folders, *job.overrides.task]

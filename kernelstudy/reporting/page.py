@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -59,6 +60,17 @@ class Page:
     )  # whole tables by name, as `write_tables` made them
 
 
+class Link(str):
+    """A cell that leads somewhere; `href`: relative to the page."""
+
+    href: str
+
+    def __new__(cls, text: str, href: str):
+        link = super().__new__(cls, text)
+        link.href = quote(href)
+        return link
+
+
 def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> dict[str, str]:
     """Write each table into `folder`/tables; the texts, for a page that holds them.
 
@@ -95,6 +107,7 @@ def write(page: Page, folder: Path) -> Path:
     )
     environment.filters["picture"] = lambda figure: _data_uri(folder / f"figures/{figure.name}.png")
     environment.filters["number"] = _number
+    environment.filters["cell"] = _cell
     environment.filters["plain"] = markdown.escaped
     environment.filters["label"] = markdown.label
     environment.filters["code"] = markdown.code
@@ -157,6 +170,13 @@ def _zip(content: bytes) -> str:
 
 def _data_uri(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _cell(value: Any) -> str | Markup:
+    """A cell of a table in HTML."""
+    if isinstance(value, Link):
+        return Markup('<a href="{}">{}</a>').format(value.href, value)
+    return _number(value)
 
 
 def _number(value: Any) -> str:

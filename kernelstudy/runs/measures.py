@@ -29,7 +29,7 @@ from kernelstudy.analysis.trajectory import (
 )
 from kernelstudy.config import Study
 from kernelstudy.reporting import page
-from kernelstudy.runs import directory, untrusted
+from kernelstudy.runs import directory, state, untrusted
 from kernelstudy.system import files
 from kernelstudy.system.errors import RunError, first_line
 from kernelstudy.system.version import __version__
@@ -271,7 +271,9 @@ def measure_run(
 
 def measure_first_layer(run: Path, *, out: Path, trajectory: xr.Dataset | None = None) -> Findings:
     """The first part of `measure_run`, which writes nothing: `deep` and `tables` are still missing."""
-    trajectory = directory.read_trajectory(run) if trajectory is None else trajectory
+    if trajectory is None:
+        state.refuse_unfinished(run)
+        trajectory = directory.read_trajectory(run)
     untrusted.refuse_links(out, "tables", "figures")
     study, provenance = directory.read_facts(run, trajectory.sizes["arm"])
     kernels = spatial_kernels(trajectory)

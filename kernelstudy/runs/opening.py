@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from kernelstudy.analysis.variables import words_of
-from kernelstudy.runs import directory
+from kernelstudy.runs import directory, state
 from kernelstudy.system.errors import RunError, first_line
 
 
@@ -26,6 +26,7 @@ def open_run(run: str | Path, *, measures: bool = False) -> xr.Dataset:
         ValueError: no finished run, one that was damaged, or no measures of it; the message is one sentence.
     """
     run = Path(run)
+    state.refuse_unfinished(run)
     trajectory = directory.read_trajectory(run)
     for name, variable in trajectory.variables.items():
         variable.attrs = words_of(str(name)) | variable.attrs

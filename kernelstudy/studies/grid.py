@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernelstudy.config import NOT_IN_ID, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOT_SWEPT = ("name", "seeds", "arms")  # a label, and two axes of their own
 
@@ -31,6 +32,8 @@ def arrange(studies: list[Study]) -> tuple[list[Key], list[int], pd.DataFrame]:
     The design has a row a condition and a column a key, holding the index of the key's value. A key
     whose value another swept key decides is no axis of its own but 'follows' that one.
     """
+    import pandas as pd  # slow to import: `status` does without
+
     flattened = [flat(study) for study in studies]
     names = list(flattened[0]) if flattened else []
     columns: dict[str, list[int]] = {}

@@ -20,7 +20,7 @@ import xarray as xr
 from kernelstudy import runs
 from kernelstudy.analysis.kernels import DELTA
 from kernelstudy.config import Study
-from kernelstudy.runs import untrusted
+from kernelstudy.runs import state, untrusted
 from kernelstudy.runs.measures import RunMeasures, fingerprint_of, read_curves, read_measures
 from kernelstudy.studies.grid import Key, arrange, flat, label
 from kernelstudy.system.errors import RunError
@@ -194,9 +194,9 @@ def _member(directory: Path) -> Member:
 
 
 def _reason(directory: Path) -> str:
-    """Why a run has no DONE: the last line of its traceback, or that it has not ended."""
+    """Why a run has no DONE: the last line of its traceback, or where it is."""
     if not (directory / runs.FAILED).is_file():
-        return "not finished"
+        return f"not finished: {state.status_of(directory).words}"
     try:
         text = untrusted.read_bytes(directory, runs.FAILED, last=4000)
         lines = text.decode("utf-8", "replace").split("\n")

@@ -15,8 +15,8 @@ from kernelstudy.recording import joined
 from kernelstudy.reporting import page, style
 from kernelstudy.reporting.measure_words import METRIC_WORDS
 from kernelstudy.reporting.page import Figure, Page
+from kernelstudy.runs import report as runs_report
 from kernelstudy.runs import untrusted
-from kernelstudy.runs.report import build
 from kernelstudy.studies import effects, sweep_figures, sweep_tables, sweep_words
 from kernelstudy.studies.sweep import Sweep, find_runs, read_sweep, sources_of
 from kernelstudy.system import files
@@ -27,12 +27,19 @@ MOST_ROWS = 200  # of a table on the page; the whole tables are beside it
 
 
 def report(paths: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
+    """`make`, of which the answer is not asked for."""
+    return make(paths, out=out, allow_mixed=allow_mixed)[0]
+
+
+def make(
+    paths: list[Path], *, out: Path | None = None, allow_mixed: bool = False
+) -> tuple[Path, list[str]]:
     """One run's report, or one over all runs in `paths`: directories of runs, or of many of them.
 
     Recordings (`kernelstudy.Recorder`) in one place are networks of one run.
 
     Returns:
-        The path of report.html.
+        The path of report.html, and the answer in a few sentences.
 
     Raises:
         RunError: where they cannot be read, or do not belong together.
@@ -43,15 +50,20 @@ def report(paths: list[Path], *, out: Path | None = None, allow_mixed: bool = Fa
     if not directories:
         raise RunError(f"{paths[0]} holds a report over many runs, but no run")
     if len(directories) == 1:
-        return build(directories[0], out=out)
+        return _of_one(directories[0], out)
     return write(directories, out=out, allow_mixed=allow_mixed)
 
 
-def _of_recordings(recordings: list[Path], out: Path | None) -> Path:
+def _of_one(run: Path, out: Path | None = None) -> tuple[Path, list[str]]:
+    page, sentence = runs_report.make(run, out=out)
+    return page, [sentence] if sentence else []
+
+
+def _of_recordings(recordings: list[Path], out: Path | None) -> tuple[Path, list[str]]:
     """The report on trainings that were recorded: of several, and of one that still goes on, as one run."""
     if len(recordings) == 1 and runs.is_done(recordings[0]):
-        return build(recordings[0], out=out)
-    return build(joined.join(recordings, out))
+        return _of_one(recordings[0], out)
+    return _of_one(joined.join(recordings, out))
 
 
 def default_directory(directories: list[Path]) -> Path:
@@ -59,14 +71,16 @@ def default_directory(directories: list[Path]) -> Path:
     return Path(os.path.commonpath([directory.parent for directory in directories])) / "report"
 
 
-def write(directories: list[Path], *, out: Path | None = None, allow_mixed: bool = False) -> Path:
+def write(
+    directories: list[Path], *, out: Path | None = None, allow_mixed: bool = False
+) -> tuple[Path, list[str]]:
     """Report on the runs in `directories` together: tables/, figures/, report.md, report.html, provenance.json.
 
     `out`: where to; `default_directory` otherwise. `allow_mixed`: although they are of different versions,
     or different data bear one name.
 
     Returns:
-        The path of report.html.
+        The path of report.html, and the answer in a few sentences.
 
     Raises:
         RunError: none of the runs can be read, or they do not belong together.
@@ -81,7 +95,7 @@ def write(directories: list[Path], *, out: Path | None = None, allow_mixed: bool
         "effects": sweep_tables.labelled(sweep, key_effects),
         "tests": sweep_tables.spread(sweep, chance_tests),
         "networks": sweep_tables.spread(sweep, sweep.networks),
-        "runs": sweep_tables.members(sweep),
+        "runs": sweep_tables.members(sweep, out),
     }
     csv = page.write_tables(tables, out)
     figures = draw(sweep, out / "figures")
@@ -89,7 +103,7 @@ def write(directories: list[Path], *, out: Path | None = None, allow_mixed: bool
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     content = _page(sweep, chance_tests, key_effects, tables, figures, provenance)
     content.csv = csv
-    return page.write(content, out)
+    return page.write(content, out), content.headline
 
 
 def draw(sweep: Sweep, folder: Path) -> list[Figure]:

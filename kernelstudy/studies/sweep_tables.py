@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from kernelstudy.reporting.page import Link
 from kernelstudy.studies import effects as analysis
 from kernelstudy.studies.sweep import Sweep
 
@@ -47,14 +50,23 @@ def labelled(sweep: Sweep, effects: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def members(sweep: Sweep) -> pd.DataFrame:
+def members(sweep: Sweep, out: Path) -> pd.DataFrame:
+    """A row a run, in the order of its swept values: these, then where it is, which leads to its report from
+    `out` where it has one."""
     rows = []
-    for member in sweep.members:
+    for member in sorted(sweep.members, key=lambda member: member.condition):
         has_condition = member.condition >= 0
         values: Any = sweep.design.loc[member.condition] if has_condition else {}
         keys = {
             key.name: key.label(values[key.name]) if has_condition else "" for key in sweep.keys
         }
         state = {"state": "missing" if member.reason else "read", "reason": member.reason}
-        rows.append({"run": str(member.path), **keys, **state})
-    return pd.DataFrame(rows)
+        rows.append({**keys, **state, "run": _link(member.path, out)})
+    return pd.DataFrame(rows, dtype=object)  # so that a link stays one
+
+
+def _link(run: Path, out: Path) -> str:
+    report = run / "report.html"
+    if not report.is_file():
+        return str(run)
+    return Link(str(run), Path(os.path.relpath(report, out)).as_posix())

@@ -37,10 +37,18 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def closest(word: str, allowed: Iterable[str]) -> str:
+    """The one of `allowed` that `word` is most like, in whatever case it is typed, or nothing."""
+    names = {name.lower(): name for name in allowed}
+    close = difflib.get_close_matches(word.lower(), names, n=1)
+    close = close or [name for name in names if len(word) > 2 and name.startswith(word.lower())]
+    return names[close[0]] if close else ""
+
+
 def near_miss(word: str, allowed: Iterable[str]) -> str:
     """' (did you mean X?)' or nothing."""
-    close = difflib.get_close_matches(word, list(allowed), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = closest(word, allowed)
+    return f" (did you mean {close}?)" if close else ""
 
 
 def short(value: Any) -> str:

@@ -31,8 +31,12 @@ class Observer:
             records: all that `on_log` was called with up to it.
         """
 
+    def on_group(self, index: int, count: int) -> None:
+        """Before each group of networks is trained, the `index`-th of `count`."""
+
     def on_step(self, step: int, accuracy: float) -> None:
-        """After each dispatch; `step`: steps done; `accuracy`: mean test accuracy when last logged."""
+        """After each dispatch; `step`: steps done, of this group; `accuracy`: its mean test accuracy when last
+        logged."""
 
     def on_log(self, record: dict[str, Any], kernels: np.ndarray) -> None:
         """At each log point.

@@ -79,6 +79,7 @@ def train_population(
         if index == len(journals):
             journals.append(Journal())
         if len(journals[index].losses) < study.steps:
+            observer.on_group(index, len(groups))
             here = saved if saved and index == saved.position.group else None
             for group in train_group(common, seeds, journals[index], here):
                 _pause(group, groups, journals, store)

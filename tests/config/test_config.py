@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelstudy import config, runs
-from kernelstudy.config import Arm, Bank, Model, Optim, Study, checks, compose
+from kernelstudy.config import Arm, Bank, Model, Optim, Study, checks, compose, hints, usage
 from kernelstudy.data.options import Data
 from kernelstudy.system.errors import ConfigError
 
@@ -112,6 +113,8 @@ def test_log_steps_are_log_spaced():
         ({"arms": [Arm("sobel"), Arm("sobel")]}, "sobel is listed 2 times"),
         ({"arms": [Arm("sobel", inputs="permutd")]}, "did you mean permuted"),
         ({"data": Data("mnst")}, "did you mean mnist"),
+        ({"data": Data("cifar10")}, "data=tfds data.dataset=cifar10"),
+        ({"most_networks": 0}, "most_networks: 0"),
         ({"data": Data("tfds")}, "data.dataset: must be given"),
         ({"data": Data("digits", dataset="cifar10")}, "data.dataset: digits has none"),
         ({"data": Data("tfds", dataset="../x")}, "data.dataset: '../x' is no name"),
@@ -217,6 +220,28 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
         (["+exp=mnist", "arms=[sobel/frozen]"], r"\[\{init: sobel, first_layer: frozen\}\]"),
         (["+exp=mnist", "arms.init=sobel"], r"'arms=\[\{init: sobel\}\]'"),
         (["+exp=mnist", "model=3"], "model: names one of cnn; its settings are model.kernel_size"),
+        (["exp=frobnicate"], r"\+exp=NAME; there are deep,"),
+        (["mnist"], r": \+exp=mnist$"),
+        (["+exp", "mnist"], r": \+exp=mnist$"),
+        (["+exp=MNIST"], r"did you mean \+exp=mnist\?"),
+        (["+exp=mnist", "lr="], r"did you mean optim.learning_rate=\.\.\.\?"),
+        (["+exp=mnist", "steps", "=", "10"], ": steps=10$"),
+        (["+exp=mnist", "steps:", "10"], ": steps=10$"),
+        (["+exp=mnist", "+steps=10"], ": steps=10$"),
+        (["+exp=mnist", "dataset=digts"], r"did you mean data=digits\?"),
+        (["+exp=mnist", "data=mnsit"], r"did you mean data=mnist\?"),
+        (["+exp=mnist", "data=cifar10"], "data=tfds data.dataset=cifar10$"),
+        (["+exp=mnist", "seeds=1,2"], r"python -m kernelstudy.run -m \+exp=mnist seeds=1,2$"),
+        (["-m", "+exp=mnist", "seeds=1,", "2"], "'seeds=1,2'$"),
+        (["+exp=mnist", "seeds=[1"], "has a bracket that is not closed"),
+        (["+exp=mnist", "arms=[gabor,", "sobel]"], r"'arms=\[\{init: gabor\}, \{init: sobel\}\]'"),
+        (["+exp=mnist", "arms=[{init:", "gabor},", "{init:", "sobel}]"], r"gabor\}, \{init: sobel"),
+        (["+exp=mnist", "arms=[init:gabor]", "arms=[scale:2]"], r"'arms=\[\{init: gabor, scale: 2"),
+        (["+exp=mnist", "arms={init: gabor}"], r"'arms=\[\{init: gabor\}\]'"),
+        (["+exp=mnist", "arms=[he_normal*2/wd=1]"], "init: he_normal, scale: 2, weight_decay: 1}"),
+        (["+exp=mnist", "arms=[{init: gabor, scle: 2}]"], r"did you mean arms.scale\?"),
+        (["+exp=mnist", "inputs=whitened"], r"'arms=\[\{init: he_normal, inputs: whitened\}\]'"),
+        (["+exp=mnist", "hydra/launcher=jobli"], r"did you mean hydra/launcher=joblib\?"),
     ],
 )
 def test_what_was_meant_is_shown_as_it_should_be_typed(words, said):
@@ -226,6 +251,56 @@ def test_what_was_meant_is_shown_as_it_should_be_typed(words, said):
     assert re.search(said, sentence), sentence
     if shown := re.search(r"'(arms=.*?\])'", sentence):
         assert composed("+exp=mnist", shown[1]).arms
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--exp", "mnist"], "+exp=mnist"),
+        (["--exp=mnits"], "+exp=mnist"),
+        (["--optimizer", "AdamW"], "optim=adamw"),
+        (["--lr=0.1"], "optim.learning_rate=0.1"),
+        (["--batch-size", "32"], "batch_size=32"),
+        (["--data", "cifar10"], "data=tfds data.dataset=cifar10"),
+        (["--init", "gabor"], "'arms=[{init: gabor}]'"),
+        (["--mulitrun"], "--multirun"),
+        (["--frobnicate"], None),
+    ],
+)
+def test_options_that_are_settings(words, meant):
+    told = hints.option(words[0], words[1:])
+    assert told.partition("(did you mean ")[2] == (f"{meant}?)" if meant else "")
+    if meant and not meant.startswith("--"):
+        base = [] if meant == "+exp=mnist" else ["+exp=mnist"]
+        assert composed(*base, *shlex.split(meant)).arms
+
+
+def test_an_arms_name_is_no_initialiser():
+    """As reports write it; shown as the setting that gives an arm of that name."""
+    with pytest.raises(
+        ConfigError, match=r"its setting is \{init: he_normal, scale: 0.1\}"
+    ) as told:
+        checks.check(study(arms=[Arm("he_normal*0.1")]))
+    shown = re.findall(r"\{.*\}", str(told.value))[0]
+    assert composed("+exp=mnist", f"arms=[{shown}]").arms[0].name == "he_normal*0.1"
+
+
+@pytest.mark.parametrize(
+    ("init", "meant"),
+    [("kaiming_uniform_", "he_uniform"), ("xavier", "glorot_normal"), ("Sobel", "sobel")],
+)
+def test_initialisers_of_others(init, meant):
+    with pytest.raises(ConfigError, match=rf"did you mean {meant}\?"):
+        checks.check(study(arms=[Arm(init)]))
+
+
+def test_help_shows_experiments_and_what_people_change_first():
+    told = usage.text(["+exp=mnist", "steps=77"])
+    assert all(re.search(rf"\n  {name} +\w", told) for name in EXPERIMENTS)
+    assert len(usage.FIRST) == 10
+    assert {*usage.FIRST} <= {*compose.known_keys()}
+    assert all(re.search(rf"\n  {re.escape(key)} +\w", told) for key in usage.FIRST)
+    assert "\n  steps: 77\n" in told
 
 
 @pytest.mark.parametrize("name", config.DATA_SETS)

@@ -121,6 +121,21 @@ def test_the_report_and_its_files(grid, capsys):
     assert json.loads((out / "provenance.json").read_text()) == provenance
 
 
+def test_runs_are_listed_by_their_values_and_linked(grid, monkeypatch):
+    """Those that have a report; what is shown of each is what was swept."""
+    no_drawing(monkeypatch)
+    first = sorted(path for path in grid.iterdir() if (path / "DONE").exists())[0]
+    (first / "report.html").write_text("")
+    page = sweep_report.report([grid])
+    (first / "report.html").unlink()
+    links = re.findall(r'<td><a href="(.*?)">(.*?)</a></td>', page.read_text())
+    assert links == [(f"../{first.name}/report.html", str(first))]
+    assert f"[{first}](../{first.name}/report.html)" in page.with_suffix(".md").read_text()
+    table = pd.read_csv(page.parent / "tables" / "runs.csv")
+    assert list(table.columns[:2]) == ["model.width", "optim.learning_rate"]
+    assert table["model.width"].tolist() == [8, 8, 16, 16]
+
+
 def test_analyses_are_read_while_they_are_current(grid, monkeypatch):
     monkeypatch.setattr(measures, "measure_trajectory", None)  # not to be called
     found = read(grid)
@@ -157,9 +172,10 @@ def test_missing_runs_are_listed(grid, monkeypatch):
     assert "Missing: 3 of 4 runs." in html
     assert "MemoryError: &lt;b&gt;no&lt;/b&gt; room" in html
     table = pd.read_csv(grid / "report" / "tables" / "runs.csv", keep_default_na=False)
-    assert table["state"].tolist() == ["missing"] * 3 + ["read"]
-    assert table["reason"][1] == "not finished"
-    assert "trajectory.zarr cannot be read" in table["reason"][2]
+    assert sorted(table["state"]) == ["missing"] * 3 + ["read"]
+    reasons = table.set_index("run")["reason"]
+    assert reasons[str(running)].startswith("not finished: interrupted, 0 of")
+    assert "trajectory.zarr cannot be read" in reasons[str(damaged)]
 
 
 def test_a_gap_in_the_grid_is_told(grid, monkeypatch):

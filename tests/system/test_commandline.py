@@ -1,8 +1,13 @@
 """The command `kernelstudy`, and wrong words: one sentence that names them."""
 
 import importlib
+import os
+import pty
+import select
+import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from pkgutil import resolve_name
@@ -28,12 +33,17 @@ SMALL = ("+exp=mnist", "+debug=tiny", "arms=[{init: he_normal}]", "steps=2", "pr
         ("prepare", ("mnist", "--from"), "--from"),
         ("report", (), "RUN"),
         ("report", ("run", "--frobnicate"), "--frobnicate"),
+        ("explain", ("nowhere.png",), "nowhere.png"),
+        ("filter", ("nowhere.png",), "nowhere.png"),
+        ("status", ("nowhere",), "nowhere"),
+        ("run", ("--frobnicate",), "--frobnicate"),
     ],
 )
 def test_wrong_words(tmp_path, command, words, named):
     told = run_here(tmp_path, f"kernelstudy.{command}", *words)
     assert told.returncode == 2
     assert len(told.stderr.splitlines()) == 1
+    assert told.stderr.startswith("kernelstudy: ")
     assert named in told.stderr
     assert told.stdout == ""
     assert list(tmp_path.iterdir()) == []
@@ -166,3 +176,114 @@ def test_ctrl_c_is_one_sentence(tmp_path, command):
     assert told.returncode == 130, told.stderr
     assert told.stderr.startswith("kernelstudy: interrupted")
     assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "choices"),
+    [
+        ("kernelstudy s", {*commandline.COMMANDS}),
+        ("kernelstudy run +exp=mn", {"+exp=mnist"}),
+        ("kernelstudy run -m +exp=mnist data=photo", {"data=photo_patches"}),
+        ("kernelstudy run +exp=mnist model.kernel", {"model.kernel_size="}),
+        ("kernelstudy report res", set()),  # files, which the shell completes
+    ],
+)
+def test_how_a_line_goes_on(tmp_path, monkeypatch, line, choices):
+    monkeypatch.setenv("COMP_LINE", line)
+    told = script_here(tmp_path, "-sc", "query=bash")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert {*told.stdout.split()} == choices
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_by_tab(tmp_path, shell):
+    """In a shell at a terminal, whose startup file has the line that the help tells."""
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell} here")
+    script = tmp_path / "kernelstudy"
+    code = "import sys; from kernelstudy.system.commandline import main; sys.exit(main())"
+    script.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' \"$@\"\n")
+    script.chmod(0o755)
+    startup = tmp_path / f".{shell}rc"
+    startup.write_text(f'eval "$(kernelstudy -sc install={shell})"\n')
+    words = {"bash": ["bash", "--rcfile", str(startup), "-i"], "zsh": ["zsh", "-d", "-i"]}[shell]
+    places = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    environment = {**os.environ, **places, "ZDOTDIR": str(tmp_path), "TERM": "xterm", "PS1": "> "}
+    terminal, inside = pty.openpty()
+    ends = {"stdin": inside, "stdout": inside, "stderr": inside}
+    process = subprocess.Popen(words, cwd=tmp_path, env=environment, start_new_session=True, **ends)
+    try:
+        os.write(terminal, b"kernelstudy run +exp=mn\t")
+        assert _shown(terminal, b"+exp=mnist")
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(terminal)
+        os.close(inside)
+
+
+def _shown(terminal: int, text: bytes) -> bool:
+    """Whether a terminal shows `text` within a minute."""
+    until, shown = time.monotonic() + 60, b""
+    while time.monotonic() < until and text not in shown:
+        if select.select([terminal], [], [], 0.2)[0]:
+            shown += os.read(terminal, 4096)
+    return text in shown
+
+
+# Ctrl-C while a library is imported, told by the name of a module that all of them import
+IMPORTING = """
+import importlib.abc, os, runpy, signal, sys
+
+class Interrupt(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "numpy":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupt())
+module = sys.argv.pop(1)
+sys.orig_argv = ["python", "-m", module]
+sys.argv[0] = "-m" if "." in module else module
+if "." in module:
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+else:
+    from kernelstudy.system.commandline import main
+    sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [("kernelstudy.filter",), ("kernelstudy", "filter"), ("kernelstudy.run",)]
+)
+def test_ctrl_c_while_libraries_are_imported(tmp_path, words):
+    told = subprocess.run(
+        [sys.executable, "-c", IMPORTING, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stdout, told.stderr) == (130, "", "kernelstudy: interrupted\n")
+
+
+CHATTER = """
+import logging, sys, warnings
+sys.argv[0], sys.orig_argv = sys.argv[1], ["python", "-m", "kernelstudy.run"]
+import kernelstudy
+logging.getLogger("jax._src.xla_bridge").warning("No GPU/TPU found")
+warnings.warn("deprecated")
+"""
+
+
+@pytest.mark.parametrize(
+    ("started", "quiet"), [("-m", True), ("kernelstudy", True), ("mine.py", False)]
+)
+def test_libraries_are_quiet_within_commands_alone(started, quiet):
+    told = subprocess.run(
+        [sys.executable, "-c", CHATTER, started], capture_output=True, text=True, check=True
+    )
+    assert (told.stderr == "") == quiet
+    asked = [sys.executable, "-W", "always", "-c", CHATTER, started]
+    assert "deprecated" in subprocess.run(asked, capture_output=True, text=True, check=True).stderr
