@@ -4,6 +4,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,9 @@ from pages import make
 from why import photographs, photographs_a
 
 from kernelstudy import weights
-from kernelstudy.analysis.theory import patch_pca_of
+from kernelstudy.analysis.theory import patch_pca
 from kernelstudy.compare import compare
+from kernelstudy.data.images import load
 from kernelstudy.system.files import write_text
 from kernelstudy.system.software import environment
 
@@ -37,7 +39,7 @@ def main() -> None:
     listed = pd.read_csv(Path(__file__).with_name("networks.csv"), dtype=str, keep_default_na=False)
     listed = listed[listed["what"].str.contains(given.only, regex=False)]
     with tempfile.TemporaryDirectory() as temporary:
-        tables, pictures = _measure(listed, given.packages or Path(temporary))
+        tables, pictures = measure(listed, given.packages or Path(temporary))
     for name, table in tables.items():
         write_text(given.out / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     np.savez_compressed(given.out / "kernels.npz", **pictures)
@@ -46,49 +48,61 @@ def main() -> None:
     write_text(given.out / "provenance.json", json.dumps(provenance, indent=2) + "\n")
 
 
-def _measure(listed: pd.DataFrame, place: Path) -> tuple[dict[str, pd.DataFrame], dict]:
-    photos = photographs()
-    images = photographs_a(photos)
-    stacks = [(photo / photo.std())[None] for photo in photos]
-    bases = {size: patch_pca_of(stacks, size)[1] for size in SIZES}
-    lines, layers, dogs, prints, pictures = [], [], [], [], {}
+class OfNetwork(NamedTuple):
+    """What is measured of one network: its line, its layers, its depthwise kernels by size, and its kernels."""
+
+    line: dict
+    survey: pd.DataFrame
+    dog: list[dict]
+    fitted: dict[int, tuple]
+    prints: dict[tuple, np.ndarray]
+    shown: np.ndarray
+
+
+def of_network(
+    row: pd.Series, place: Path, a_photos: float, bases: dict[int, np.ndarray]
+) -> OfNetwork:
+    with unpacked(row, place) as (path, terms):
+        inner = depthwise_kernels(weights.read(path))
+        line, found = measured(path, row["layer"] or None, a_photos)
+        survey = compare(path, layers="all").table
+    about = {"network": row["what"], "package": row["package"], "maker": row["maker"]}
+    more = {"version": row["version"], "licence": terms, "round": row["round"]}
+    rows, fitted = dog_rows(inner, bases)
+    return OfNetwork(
+        {**about, **more, **line},
+        survey[KEPT].assign(network=row["what"]),
+        [{**about, **entry} for entry in rows],
+        fitted,
+        fingerprint(found.measured[0].subject.kernels[0], inner),
+        shown(found).astype(np.float32),
+    )
+
+
+def measure(listed: pd.DataFrame, place: Path) -> tuple[dict[str, pd.DataFrame], dict]:
+    images = photographs_a(photographs())
+    crops = load("photo_patches").sample().mean(axis=-1)
+    bases = {size: patch_pca(crops, size)[1] for size in SIZES}
+    found = []
+    for _, row in listed[listed["dimensions"] == "2"].iterrows():
+        found.append(of_network(row, place, float(images["a"][0]), bases))
+        line = found[-1].line
+        print(f"{row['what']}: {line['derivative_like']} of {line['kernels']}", flush=True)
+    table = pd.DataFrame([one.line for one in found])
+    first_of = clusters([one.prints for one in found])
+    table["copy_of"] = ["" if c == i else table["network"][c] for i, c in enumerate(first_of)]
+    pictures = {f"first_{i}": one.shown for i, one in enumerate(found)}
     examples: dict[int, list[tuple]] = {}
-    for index, (_, row) in enumerate(listed.iterrows()):
-        with unpacked(row, place) as (path, terms):
-            network = weights.read(path)
-            if row["layer"] == "enc1.0.weight":  # three dimensions: volumes.py
-                continue
-            line, found = measured(path, row["layer"] or None, float(images["a"][0]))
-            survey = compare(path, layers="all").table
-            inner = depthwise_kernels(network)
-        about = {"network": row["what"], "package": row["package"], "maker": row["maker"]}
-        lines.append(
-            {**about, "version": row["version"], "licence": terms, "round": row["round"], **line}
-        )
-        layers.append(survey[KEPT].assign(network=row["what"]))
-        rows, kept = dog_rows(inner, bases)
-        dogs += [{**about, **entry} for entry in rows]
-        for size, of_size in kept.items():
-            examples.setdefault(size, []).append(of_size)
-        one = found.measured[0]
-        prints.append(fingerprint(one.subject.kernels[0], inner))
-        pictures[f"first_{index}"] = shown(found).astype(np.float32)
-        print(
-            f"{row['what']}: {line['derivative_like']} of {line['kernels']}, {len(survey)} layers",
-            *(f"; {e['kernel']}x{e['kernel']}: {e['trained_0.9']:.2f}" for e in rows),
-            flush=True,
-        )
-    table = pd.DataFrame(lines)
-    cluster = clusters(prints)
-    table["copy_of"] = ["" if c == i else table["network"][c] for i, c in enumerate(cluster)]
-    pictures |= _examples(examples)
+    for one in found:
+        for size, parts in one.fitted.items():
+            examples.setdefault(size, []).append(parts)
     everything = {
         "networks": table,
-        "layers": pd.concat(layers),
-        "dog": pd.DataFrame(dogs),
+        "layers": pd.concat([one.survey for one in found]),
+        "dog": pd.DataFrame([entry for one in found for entry in one.dog]),
         "photographs": images,
     }
-    return everything, pictures
+    return everything, pictures | _examples(examples)
 
 
 def _examples(found: dict[int, list[tuple]], count: int = 12) -> dict[str, np.ndarray]:

@@ -54,6 +54,18 @@ class ShapeComparison:
         return {name: table for name, table in found.items() if len(table)}
 
     @property
+    def kernels(self) -> pd.DataFrame:
+        return self.measured.kernels
+
+    @property
+    def layer(self) -> pd.DataFrame:
+        return self.measured.layer
+
+    @property
+    def ladder(self) -> pd.DataFrame:
+        return self.measured.ladder
+
+    @property
     def introduction(self) -> list[str]:
         return [f"{name.lower()}: {value}" for name, value in self.opened.facts]
 

@@ -272,7 +272,9 @@ def _named(network: Network, name: str) -> Layer:
                 raise WeightsError(f"{found[0].name} cannot be measured: {found[0].refused}")
             return found[0]
     near = difflib.get_close_matches(name, names, n=3) or names[:3]
-    told = "names more than one layer" if ending else "is no convolution here"
+    told = (
+        "names more than one layer" if ending else "is no layer with a convolution's weights here"
+    )
     shown = [layer.name for layer in ending[:3]] or near
     raise WeightsError(
         f"--layer: {name!r} {told} (there are {len(names)}: {', '.join(shown)}, ...; see --list)"

@@ -47,7 +47,7 @@ WEIGHTS = {"w": STEM, "w2": noise(3, 3, 8, 4), "w3": noise(3, 3, 3, 3, 8)}
         ([DEEP, "C Conv2D x i", "i Identity w"], None),
         (["m Mul w w", "C Conv2D x m", DEEP], "computed in the graph .by Mul., not stored"),
         (["C StatefulPartitionedCall x w", DEEP], "a function of the graph"),
-        (["C Conv3D x w3", DEEP], "a convolution of 3 dimensions"),
+        (["C Conv3D x w3", DEEP], "w3, .*is a 3-D convolution"),
         (["s Const", "m MatMul x w2", "C Conv2DBackpropInput s w m"], "no layer sees the image"),
     ],
 )
