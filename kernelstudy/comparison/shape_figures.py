@@ -20,11 +20,13 @@ from kernelstudy.comparison.shapes import ShapeMeasures
 from kernelstudy.reporting.style import ARM_COLOURS, CHANCE, DIVERGING, colour_of, styled
 
 SHOWN = 32
+_OTHERS = [c for c in ARM_COLOURS if c not in ("#666666", "#E69F00")]
 _PARITY_COLOURS = (
     "#666666",
     "#E69F00",
-    *(c for c in ARM_COLOURS if c not in ("#666666", "#E69F00")),
-)
+    *_OTHERS,
+    "#F0E442",
+)  # as many as three axes have symmetries
 
 
 def answer(layer: ShapeMeasures) -> Figure:

@@ -89,10 +89,11 @@ class ShapeComparison:
         style.save(self.figure, folder / "figures", "answer")
         told = claims(one)
         shape = one.profiles.shape[1:]
+        size = f"{shape[0]} taps" if len(shape) == 1 else "x".join(map(str, shape))
         names = {"kernels": "Every kernel", "layer": "The layer", "ladder": "The ladder of chance"}
         names["slices"] = "The central planes"
         content = page.Page(
-            title=f"{one.name}: do its {'x'.join(map(str, shape))} kernels look hand-crafted?",
+            title=f"{one.name}: do its kernels of {size} look hand-crafted?",
             facts=[*self.opened.facts, *self.opened.details, ("Bank", ", ".join(textbook(shape)))],
             headline=told[:1],
             answer=[(one.name, [*told, *self.opened.notes])],
@@ -172,10 +173,15 @@ def claims(layer: ShapeMeasures) -> list[str]:
     frame = ", ".join(derivatives(shape))
     found, permuted = ((table[f"q_{name}"] <= layer.level).sum() for name in ("r2", "permuted"))
     level = f"q < {layer.level:g}".replace("0.", ".", 1)
+    others = (
+        ", smoothed by binomials along the other axes"
+        if len(shape) > 1
+        else ", smoothed by binomials"
+    )
     lines = [
         f"{found} of {len(table)} kernels are derivative-like beyond chance ({level}), and {permuted} of "
         f"{len(table)} beyond their own permuted taps: by R² with the first derivative{_s(frame)} along "
-        f"{frame}, smoothed by binomials along the other axes."
+        f"{frame}{others}."
     ]
     words = {"N0": "isotropic kernels (N0)", "N2": "the same kernels with permuted taps (N2)"}
     lines += [
