@@ -22,11 +22,11 @@ def copies(a: dict[tuple, np.ndarray], b: dict[tuple, np.ndarray]) -> bool:
     for chosen in (True, False):
         alike = total = 0
         for key, kernels in a.items():
-            if (key[0] == "first") is not chosen:
+            if (key[0] == "first") is not chosen or not len(kernels):
                 continue
             kernels = kernels[:: -(-len(kernels) // MOST)]
             total += len(kernels)
-            if key in b:
+            if len(b.get(key, ())):
                 alike += int((np.abs(kernels @ b[key].T).max(axis=1) > ALIKE).sum())
         if total and alike >= SHARE * total:
             return True

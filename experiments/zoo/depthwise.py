@@ -72,11 +72,15 @@ def smoothed_noise(n: int, size: int, seed: int = 0) -> np.ndarray:
     return sum(w * along[:, :, i : i + size] for i, w in enumerate(taps))
 
 
+def shared_nulls(size: int) -> dict[str, np.ndarray]:
+    """The nulls that all networks share, (`DRAWN`, size, size) each."""
+    return {"isotropic": isotropic(DRAWN, size, 1), "smoothed": smoothed_noise(DRAWN, size, 2)}
+
+
 @lru_cache(maxsize=8)
 def shared_fits(size: int) -> dict[str, np.ndarray]:
-    """R2 of the fits of the nulls that all networks share."""
-    drawn = {"isotropic": isotropic(DRAWN, size, 1), "smoothed": smoothed_noise(DRAWN, size, 2)}
-    return {name: dog_fit(kernels, draws=0).r2 for name, kernels in drawn.items()}
+    """R2 of their fits."""
+    return {name: dog_fit(kernels, draws=0).r2 for name, kernels in shared_nulls(size).items()}
 
 
 def dog_rows(layers: list[np.ndarray], bases: dict[int, np.ndarray]) -> tuple[list[dict], dict]:

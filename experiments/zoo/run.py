@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from copies import clusters, fingerprint
-from depthwise import depthwise_kernels, dog_rows
+from depthwise import depthwise_kernels, dog_rows, shared_nulls
 from first_layers import measured, shown
 from packages import unpacked
 from pages import make
@@ -18,7 +18,9 @@ from why import photographs, photographs_a
 from kernelstudy import weights
 from kernelstudy.analysis.theory import patch_pca
 from kernelstudy.compare import compare
+from kernelstudy.comparison import shape_figures
 from kernelstudy.data.images import load
+from kernelstudy.reporting import style
 from kernelstudy.system.files import write_text
 from kernelstudy.system.software import environment
 
@@ -39,7 +41,14 @@ def main() -> None:
     listed = pd.read_csv(Path(__file__).with_name("networks.csv"), dtype=str, keep_default_na=False)
     listed = listed[listed["what"].str.contains(given.only, regex=False)]
     with tempfile.TemporaryDirectory() as temporary:
-        tables, pictures = measure(listed, given.packages or Path(temporary))
+        place = given.packages or Path(temporary)
+        tables, pictures = measure(listed, place)
+        volumes = [
+            of_volume(row, place, given.out)
+            for _, row in listed.iterrows()
+            if row["dimensions"] == "3"
+        ]
+    tables["volumes"] = pd.DataFrame(volumes)
     for name, table in tables.items():
         write_text(given.out / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     np.savez_compressed(given.out / "kernels.npz", **pictures)
@@ -79,6 +88,28 @@ def of_network(
     )
 
 
+def of_volume(row: pd.Series, place: Path, out: Path) -> dict:
+    """A line of the table of 3-D layers; the figure of the last one's kernels in `out`."""
+    with unpacked(row, place) as (path, _):
+        found = compare(path, layer=row["layer"])
+    style.save(shape_figures.pictures(found.measured), out, "volumes")
+    table, rungs = found.kernels, found.ladder.set_index("null")
+    planes = found.tables["slices"].set_index("plane")["odd"]
+    return {
+        "network": row["what"],
+        "maker": row["maker"],
+        "shape": "x".join(map(str, found.measured.profiles.shape[1:])),
+        "kernels": int(table["live"].sum()),
+        "derivative_like": int((table["q_r2"] <= 0.05).sum()),
+        "beyond_permuted": int((table["q_permuted"] <= 0.05).sum()),
+        "r2": rungs.loc["N0", "value"],
+        "r2_chance": rungs.loc["N0", "chance"],
+        "odd_low": planes.drop("chance").min(),
+        "odd_high": planes.drop("chance").max(),
+        "odd_chance": planes["chance"],
+    }
+
+
 def measure(listed: pd.DataFrame, place: Path) -> tuple[dict[str, pd.DataFrame], dict]:
     images = photographs_a(photographs())
     crops = load("photo_patches").sample().mean(axis=-1)
@@ -111,9 +142,13 @@ def _examples(found: dict[int, list[tuple]], count: int = 12) -> dict[str, np.nd
     for size, parts in found.items():
         groups = {"trained": np.concatenate([kernels for kernels, _, _ in parts])}
         fits = {"trained": np.concatenate([fitted["trained"] for _, _, fitted in parts])}
-        for null in ("permuted", "signs", "phases"):
+        for null in ("permuted", "phases"):
             groups[null] = np.concatenate([made[null] for _, made, _ in parts])
             fits[null] = np.concatenate([fitted[null] for _, _, fitted in parts])
+        groups["smoothed"], fits["smoothed"] = (
+            shared_nulls(size)["smoothed"],
+            parts[0][2]["smoothed"],
+        )
         for name, kernels in groups.items():
             picked = rng.choice(len(kernels), count, replace=False)
             pictures[f"dog_{size}_{name}"] = kernels[picked].astype(np.float32)

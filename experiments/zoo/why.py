@@ -8,7 +8,6 @@ import scipy
 from PIL import Image
 
 from kernelstudy.analysis.gradients import a_of_phi, gradient_matrix, phi_of_a
-from kernelstudy.analysis.population import population_a
 from kernelstudy.analysis.theory import a_pca, patch_pca_of
 from kernelstudy.comparison.within import kernels_a
 from kernelstudy.data.photos import PHOTOS, luma
@@ -44,7 +43,9 @@ def coherence(kernels: np.ndarray, a_photos: float, seed: int = 0) -> tuple[floa
     phi = float(phi_of_a(a_photos))
     smooth = np.sin(phi) * m[:, 0] + np.cos(phi) * m[:, 1]
     fine = np.cos(phi) * m[:, 0] - np.sin(phi) * m[:, 1]
-    scale = np.sqrt((smooth**2).sum() * (fine**2).sum()) or 1.0
+    scale = np.sqrt((smooth**2).sum() * (fine**2).sum())
+    if scale <= 1e-12 * (m**2).sum():  # on one pair alone
+        return 0.0, 1.0
     products = (smooth * fine).ravel()
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (DRAWS, products.size))
     drawn = signs @ products
@@ -91,13 +92,3 @@ def sampled_gaussian(a: float) -> float:
 def middle() -> float:
     """The a half-way between Prewitt's and Sobel's on the bounded scale of a."""
     return float(a_of_phi((phi_of_a(1.0) + phi_of_a(2.0)) / 2))
-
-
-__all__ = [
-    "coherence",
-    "gradient_columns",
-    "middle",
-    "photographs",
-    "photographs_a",
-    "population_a",
-]

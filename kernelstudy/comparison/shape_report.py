@@ -190,10 +190,11 @@ def claims(layer: ShapeMeasures) -> list[str]:
         for row in layer.ladder.itertuples(index=False)
     ]
     if "low_share" in table:
-        row = layer.layer.set_index("measure").loc["low_share"]
+        rows = layer.layer[layer.layer["measure"] == "low_share"]
+        value, low, high = rows[["value", "chance_low", "chance_high"]].to_numpy()[0]
         lines.append(
-            f"{row['value']:.0%} of a kernel's energy lies below half of the highest frequency, by chance 50% "
-            f"[{row['chance_low']:.0%}, {row['chance_high']:.0%}]."
+            f"{value:.0%} of a kernel's energy lies below half of the highest frequency, by chance 50% "
+            f"[{low:.0%}, {high:.0%}]."
         )
     lines += [_plane(row) for row in layer.slices.itertuples(index=False) if row.plane != "chance"]
     if gone:
