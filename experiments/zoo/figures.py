@@ -94,7 +94,9 @@ def kernels(table: pd.DataFrame, pictures: Pictures) -> Figure:
                     _put(canvas, kernel, row, column)
             one.imshow(canvas, cmap=style.DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
             places = (np.arange(len(part)) + 0.5) * _CELL
-            names = [f"{r.network}, {r.derivative_like}/{r.kernels}" for r in part.itertuples()]
+            names = [
+                f"{_short(r.network)}, {r.derivative_like}/{r.kernels}" for r in part.itertuples()
+            ]
             one.set_yticks(places, names, fontsize=5.5)
             one.set_xticks([])
             one.grid(visible=False)
@@ -112,6 +114,10 @@ def _put(canvas: np.ndarray, kernel: np.ndarray, row: int, column: int, gap: int
     at = np.arange(side) * len(kernel) // side
     large = kernel[np.ix_(at, at)] / (np.abs(kernel).max() or 1)
     canvas[row * _CELL : row * _CELL + side, column * _CELL : column * _CELL + side] = large
+
+
+def _short(name: str, most: int = 30) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def depth(layers: pd.DataFrame) -> Figure:
@@ -244,7 +250,7 @@ def _bounded(a: pd.Series) -> np.ndarray:
 
 
 def _operators(axes: Axes) -> None:
-    named = {1.0: "1\nPrewitt", 2.0: "2\nSobel", 10 / 3: "10/3\nScharr"}
+    named = {1.0: "1\nPrewitt", 2.0: "2\nSobel", 10 / 3: "10/3\n\nScharr"}
     for a in named:
         axes.axvline(float(np.degrees(phi_of_a(a))), color="0.75", lw=1, zorder=0)
     axes.axvline(45, color=style.CHANCE, lw=1, ls=":", zorder=0)

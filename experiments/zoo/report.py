@@ -1,5 +1,7 @@
 """The zoo in words; every number comes from the tables."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import scipy
@@ -56,10 +58,14 @@ def _operators(table: pd.DataFrame) -> list[str]:
     held = ", ".join(f"{name} {count}" for name, count in only.value_counts().items())
     prewitt, sobel = _prewitts_side(named["a"]), _sobels_side(named["a"])
     neither = len(named) - prewitt.sum() - sobel.sum()
+    positive = named[named["a"] > 0].set_index("network")["a"]
+    beyond = dict(zip(positive.index, np.degrees(phi_of_a(positive)) - 45, strict=True))
     return [
         f"a is resolved in {len(named)} of {(table['kernel'] == 3).sum()} layers of 3x3 kernels (median "
         f"{named['a'].median():.2f}; 1 is Prewitt, 2 Sobel); in {len(only)} of them the interval over the "
-        "layer's kernels holds one named operator alone" + (f" ({held})." if held else "."),
+        "layer's kernels holds one named operator alone"
+        + (f" ({held})" if held else "")
+        + ", which does not name them: kernels of other a often give such an interval, too.",
         f"Of the {len(named)}, {prewitt.sum()} lie on Prewitt's side and {sobel.sum()} on Sobel's or beyond "
         "(their middle, on the bounded scale of a, is √2)"
         + (
@@ -67,8 +73,8 @@ def _operators(table: pd.DataFrame) -> list[str]:
             if neither
             else ""
         )
-        + ": hypothesis 4 "
-        + ("holds." if prewitt.sum() > len(named) / 2 else "does not hold."),
+        + f": hypothesis 4 {_holds(prewitt.sum() > len(named) / 2)}. Past that middle the layers with "
+        f"a above 0 lie by {_over_makers(beyond, table.set_index('network')['maker'])}, in degrees of 180.",
     ]
 
 
@@ -147,21 +153,27 @@ def dogs(dog: pd.DataFrame) -> list[str]:
         words = ", ".join(f"{shares[name]:.0%} of {told}" for name, told in NULLS.items())
         own = part["kernels"].sum()
         survives, low, high = _surviving(part)
+        left = ", ".join(
+            f"{_surviving(part, [name])[0]:.0%} beside {told}" for name, told in NULLS.items()
+        )
         interval = f" [{low:.0%}, {high:.0%}]" if np.isfinite(low) else ""
         lines.append(
             f"{size}x{size}, {_count(part, 'network')} of {_count_makers(part)}, {own:,} kernels: "
-            f"{shares['trained']:.0%} are fitted with R² of at least 0.9; so are {words}. Beside the null "
-            f"with the highest share {survives:.0%}{interval} of the kernels are left to be differences of "
-            f"Gaussians. One by one beyond isotropic noise (q < .05): {part['beyond_noise'].mean():.0%}."
+            f"**{shares['trained']:.0%}** are fitted with R² of at least 0.9; so are {words}. So many of the "
+            f"kernels are left to be differences of Gaussians: {left}; beside the highest of them "
+            f"**{survives:.0%}{interval}**. One by one beyond isotropic noise (q < .05): "
+            f"{part['beyond_noise'].mean():.0%}."
         )
         verdicts[size] = shares, survives, part
     return lines + _dog_hypotheses(verdicts)
 
 
-def _surviving(part: pd.DataFrame, draws: int = 4000) -> tuple[float, float, float]:
+def _surviving(
+    part: pd.DataFrame, nulls: Iterable[str] = NULLS, draws: int = 4000
+) -> tuple[float, float, float]:
     """(s - c) / (1 - c), means over makers of their networks' means, beside the null with the largest share c;
-    and the middle 95% of it over resampled makers, from six on."""
-    columns = [f"{name}_0.9" for name in ("trained", *NULLS)]
+    and the middle 95% of it over resampled makers, from six on. Below 0 the null is fitted more often."""
+    columns = [f"{name}_0.9" for name in ("trained", *nulls)]
     of_makers = part.groupby("maker")[columns].mean().to_numpy()
 
     def left(means: np.ndarray) -> np.ndarray:
@@ -297,6 +309,8 @@ The question, the choice of networks and the hypotheses are in
 [experiments/zoo](../../experiments/zoo/README.md). Networks that are near-copies of one before ({copies}) count
 once. All of them are at the end of an unknown training: nothing here tells what training added.
 
+**In short.** {short}
+
 ## First layers
 
 {first}
@@ -393,6 +407,7 @@ def report(tables: dict[str, pd.DataFrame], pairs: list[str]) -> str:
         "volumes": volumes(tables["volumes"]),
     }
     return TEXT.format(
+        short=in_short(table, tables["dog"]),
         copies=f"{copies} of {len(whole)}",
         volume=tables["volumes"]["network"].iloc[-1],
         columns=" | ".join(COLUMNS),
@@ -401,6 +416,29 @@ def report(tables: dict[str, pd.DataFrame], pairs: list[str]) -> str:
             _row(line) for line in table.sort_values("share", ascending=False).itertuples()
         ),
         **{name: "\n".join(f"- {line}" for line in lines) for name, lines in listed.items()},
+    )
+
+
+def in_short(table: pd.DataFrame, dog: pd.DataFrame) -> str:
+    """The page in four sentences."""
+    live = (table["kernels"] - table["dead"] - table["constant"]).sum()
+    named = table[table["a_resolved"].astype(bool)]
+    sobel = _sobels_side(named["a"]).sum()
+    dog = dog[dog["network"].isin(table["network"])]
+    three, five = (dog[dog["kernel"] == size] for size in (3, 5))
+    low, high = _surviving(five)[1:]
+    coherent = ((named["coherence"] > 0) & (named["coherence_p"] < 0.05)).sum()
+    return (
+        f"{table['derivative_like'].sum() / live:.0%} of first-layer kernels are derivative-like beyond "
+        f"chance; of one network the share is {table['share'].median():.0%} in the median and "
+        f"{table['share'].max():.0%} at most. Of 3x3 depthwise kernels {three['trained_0.9'].mean():.0%} are "
+        "fitted by differences of Gaussians, as has been reported, and so are "
+        f"{three['smoothed_0.9'].mean():.0%} of smoothed noise and {three['isotropic_0.9'].mean():.0%} of "
+        f"noise: nine taps cannot tell. Of 5x5 ones {five['trained_0.9'].mean():.0%} are, and {low:.0%} to "
+        f"{high:.0%} are left beside the nulls. Where a is resolved it lies on Sobel's side in {sobel} of "
+        f"{len(named)} layers, and neither stride nor colour nor a few large kernels nor blurred or smaller "
+        f"photographs account for it: in {coherent} the fine and the smooth gradient go together, which no "
+        "second moments of images hold."
     )
 
 

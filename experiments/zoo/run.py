@@ -50,9 +50,10 @@ def main() -> None:
         ]
     tables["volumes"] = pd.DataFrame(volumes)
     for name, table in tables.items():
-        write_text(given.out / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+        write_text(given.out / f"{name}.csv", table.to_csv(index=False, float_format="%.5g"))
     np.savez_compressed(given.out / "kernels.npz", **pictures)
-    make(given.out)
+    if not given.only:
+        make(given.out)
     provenance = {"command": "python experiments/zoo/run.py", **environment()}
     write_text(given.out / "provenance.json", json.dumps(provenance, indent=2) + "\n")
 

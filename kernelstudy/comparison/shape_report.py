@@ -185,7 +185,7 @@ def claims(layer: ShapeMeasures) -> list[str]:
     ]
     words = {"N0": "isotropic kernels (N0)", "N2": "the same kernels with permuted taps (N2)"}
     lines += [
-        f"Against {words[row.null]}: mean R², means removed, {row.value:.3f}, by chance {row.chance:.3f} "
+        f"Against {words[str(row.null)]}: mean R², means removed, {row.value:.3f}, by chance {row.chance:.3f} "
         f"[{row.chance_low:.3f}, {row.chance_high:.3f}], p = {row.p:.2g}."
         for row in layer.ladder.itertuples(index=False)
     ]
