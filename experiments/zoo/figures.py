@@ -84,7 +84,7 @@ def kernels(table: pd.DataFrame, pictures: Pictures) -> Figure:
     table = table.sort_values(["share", "r2"], ascending=False)
     rows = -(-len(table) // 2)
     with style.styled():
-        drawn = Figure(figsize=(10, 0.3 + 0.195 * rows))
+        drawn = Figure(figsize=(11.5, 0.3 + 0.195 * rows))
         axes = drawn.subplots(1, 2)
         for half, one in enumerate(axes):
             part = table.iloc[half * rows : (half + 1) * rows]
@@ -116,7 +116,7 @@ def _put(canvas: np.ndarray, kernel: np.ndarray, row: int, column: int, gap: int
     canvas[row * _CELL : row * _CELL + side, column * _CELL : column * _CELL + side] = large
 
 
-def _short(name: str, most: int = 30) -> str:
+def _short(name: str, most: int = 42) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 

@@ -251,9 +251,11 @@ def why(table: pd.DataFrame, photographs: pd.DataFrame) -> list[str]:
     lines.append(
         f"The fine gradient goes along with the smooth one, beyond random signs, in {positive} of "
         f"{len(named)} layers (of those on Sobel's side {of_sobel} of {len(sobel)}; median coherence "
-        f"{named['coherence'].median():.2f}): W5 {_holds(positive > len(named) / 2)}. That the patches "
-        "themselves have no such coherence is how principal axes are defined: it is a matter of phase, of "
-        "where in the window the edge lies, which second moments do not hold."
+        f"{named['coherence'].median():.2f}): W5 {_holds(positive > len(named) / 2)}. An a beyond that of the "
+        "patches and such a coherence are one thing said twice; what is found is that the energies on the "
+        "patches' axes do not bring it about, whitened or not, and that it points one way. The patches "
+        "themselves have none, for so their axes are defined. It is a matter of phase, which second moments "
+        "do not hold; what in the images or in the training makes it, weights cannot tell."
     )
     return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,7 +96,7 @@ class ShapeComparison:
         content = page.Page(
             title=f"{one.name}: do its kernels of {size} look hand-crafted?",
             facts=[*self.opened.facts, *self.opened.details, ("Bank", ", ".join(textbook(shape)))],
-            headline=told[:1],
+            headline=told[:2],
             answer=[(one.name, [*told, *self.opened.notes])],
             notes=[NOT_ASKED, _ONE],
             lead=page.Figure(
@@ -183,6 +184,11 @@ def claims(layer: ShapeMeasures) -> list[str]:
         f"{len(table)} beyond their own permuted taps: by R² with the first derivative{_s(frame)} along "
         f"{frame}{others}."
     ]
+    if 0 < table["r2_centered"].mean() < _LITTLE and found:
+        lines[0] += (
+            f" The likeness is small: mean R² is {table['r2_centered'].mean():.2f} where a derivative has 1, "
+            f"and with {math.prod(shape)} taps little is needed to be beyond chance."
+        )
     words = {"N0": "isotropic kernels (N0)", "N2": "the same kernels with permuted taps (N2)"}
     lines += [
         f"Against {words[str(row.null)]}: mean R², means removed, {row.value:.3f}, by chance {row.chance:.3f} "
@@ -218,6 +224,8 @@ def _plane(row) -> str:
 def _s(names: str) -> str:
     return "s" if "," in names else ""
 
+
+_LITTLE = 0.2  # of R2: a likeness that may be beyond chance and is small
 
 _ONE = (
     "What one network cannot tell: whether another seed, trained the same way, would learn the same. p and q "
