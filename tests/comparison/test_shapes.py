@@ -1,5 +1,7 @@
 """1-D, 3-D and oblong kernels: planted ones are found, noise is not, and what is not asked is named."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from kernelstudy import compare as command
 from kernelstudy.analysis import any_shape
 from kernelstudy.comparison import measure
 from kernelstudy.comparison.shape_report import ShapeComparison
-from kernelstudy.weights import WeightsError, choose, modules
+from kernelstudy.weights import WeightsError, choose, modules, read
 
 RNG = np.random.default_rng(0)
 SMOOTH, SLOPE = np.array([1, 2, 1]) / 4, np.array([-1, 0, 1]) / 2
@@ -213,14 +215,26 @@ def test_patch_embeddings_of_vision_transformers(tmp_path, monkeypatch, size):
     np.testing.assert_allclose(found.kernels["gauss1_sigma"], 3, rtol=0.02)
 
 
-def test_files_tell_convolutions_of_three_dimensions(tmp_path):
-    keras = pytest.importorskip("keras")
-    layers = [
-        keras.layers.Conv3D(4, 3, name="c3"),
-        keras.layers.Reshape((4, 4, 16)),
-        keras.layers.Conv2D(2, 3),
-    ]
-    model = keras.Sequential([keras.Input((6, 6, 6, 1)), *layers])
-    model.save(tmp_path / "m.keras")
-    found = kernelstudy.compare(str(tmp_path / "m.keras"), layer="c3")
-    assert found.measured.profiles.shape == (4, 3, 3, 3)
+@pytest.mark.parametrize(
+    ("kind", "shape", "read_as"),
+    [
+        ("Conv1D", (9, 1, 8), (9, 1, 8)),
+        ("DepthwiseConv1D", (9, 4, 2), (9, 1, 8)),
+        ("Conv3D", (3, 3, 3, 1, 8), (3, 3, 3, 1, 8)),
+        ("Conv3DTranspose", (3, 3, 3, 8, 1), (3, 3, 3, 1, 8)),
+        ("Conv2D", (3, 5, 1, 8), (3, 5, 1, 8)),
+    ],
+)
+def test_what_keras_keeps(tmp_path, kind, shape, read_as):
+    h5py = pytest.importorskip("h5py")
+    leaf = "depthwise_kernel:0" if "Depthwise" in kind else "kernel:0"
+    entry = {"class_name": kind, "config": {"name": "c", "strides": [1]}}
+    model = {"class_name": "Sequential", "config": {"name": "s", "layers": [entry]}}
+    values = noise(*shape)
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps(model)
+        file.create_group("model_weights/c/c")[leaf] = values
+    layer = choose(read(tmp_path / "m.h5"), "c")[0]
+    assert layer.shape_of_kernels() == read_as
+    np.testing.assert_array_equal(layer.kernels().ravel()[0], values.ravel()[0])
+    np.testing.assert_allclose(np.sort(layer.kernels(), axis=None), np.sort(values, axis=None))

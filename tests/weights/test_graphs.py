@@ -158,6 +158,25 @@ def test_tflite_graphs(tmp_path, weight, steps, match):
     answer(lite(tmp_path / "m.tflite", tensors, steps), match)
 
 
+def test_three_dimensions_are_read_where_they_are_named(tmp_path):
+    weight = noise(3, 3, 3, 3, 8)
+    tensors = {
+        "x": ((1, 9, 9, 9, 3), None),
+        "w": (weight.shape, weight),
+        "y": ((1, 9, 9, 9, 8), None),
+    }
+    path = lite(tmp_path / "m.tflite", tensors, [("CONV_3D", "x w", "y")])
+    np.testing.assert_array_equal(choose(read(path), "w")[0].kernels(), weight)
+    (tmp_path / "s.bin").write_bytes(weight.tobytes())
+    nodes = [("x", "Placeholder", []), ("w3", "Const", []), ("C", "Conv3D", ["x", "w3"])]
+    topology = {"node": [{"name": n, "op": op, "input": given} for n, op, given in nodes]}
+    entries = [{"name": "w3", "shape": list(weight.shape), "dtype": "float32"}]
+    manifest = [{"paths": ["s.bin"], "weights": entries}]
+    model = {"format": "graph-model", "modelTopology": topology, "weightsManifest": manifest}
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    np.testing.assert_array_equal(choose(read(tmp_path), "w3")[0].kernels(), weight)
+
+
 def keras(kind, name, *before):
     nodes = [[[b, 0, 0, {}] for b in before]] if before else []
     return {"class_name": kind, "config": {"name": name}, "name": name, "inbound_nodes": nodes}
