@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from kernelstudy.comparison.all_layers import LayerSurvey
     from kernelstudy.comparison.report import Comparison
+    from kernelstudy.comparison.shape_report import ShapeComparison
 
 MAX_GIB = 2.0
 MOST_WORDS = 1000  # characters of an error: a file may have thousands of layers
@@ -29,7 +30,9 @@ MOST_WORDS = 1000  # characters of an error: a file may have thousands of layers
 @overload
 def compare(weights: Any, *, layers: Literal["all"], **settings: Any) -> LayerSurvey: ...
 @overload
-def compare(weights: Any, *, layers: None = None, **settings: Any) -> Comparison: ...
+def compare(
+    weights: Any, *, layers: None = None, **settings: Any
+) -> Comparison | ShapeComparison: ...
 def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those below)
     weights: Any,
     *,
@@ -44,7 +47,7 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
     max_gib: float = MAX_GIB,
     level: float = 0.05,
     seed: int = 0,
-) -> Comparison | LayerSurvey:
+) -> Comparison | ShapeComparison | LayerSurvey:
     """Measure a network's first layer against the hand-crafted kernels and against chance.
 
     Args:
@@ -69,7 +72,8 @@ def compare(  # pyright: ignore[reportInconsistentOverload] (settings are those 
     Returns:
         A `Comparison`: `kernels`, `layer`, `ladder` (pandas), `sentences`, `figure`, `tables`;
         `tables, figure = compare(...)` works as well, and `.save(folder)` writes the report. With
-        `layers='all'` a `LayerSurvey`: `table`, `figure`, `sentences`, `.save(folder)`.
+        `layers='all'` a `LayerSurvey`: `table`, `figure`, `sentences`, `.save(folder)`; of kernels that are not
+        square ones of two axes a `ShapeComparison`: what can be said of 1-D, 3-D and oblong kernels.
 
     Raises:
         ValueError: the weights or another argument cannot be used; the message is one sentence.

@@ -234,7 +234,7 @@ def test_a_space_to_depth_stem_is_compared_on_the_image():
     ("shape", "match"),
     [
         ((1, 1, 3, 8), "1x1, which have no shape in space: there is nothing to compare"),
-        ((1, 3, 3, 8), "only square ones"),
+        ((1, 2, 3, 8), "one shape alone"),
         ((64, 64, 1, 2), "the largest compared is 32"),
     ],
 )

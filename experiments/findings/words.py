@@ -330,6 +330,7 @@ def _zoo(results: Results) -> Finding:
     table = results("zoo/networks.csv")
     if table is None:
         return _absent("zoo")
+    table = table[table["copy_of"].isna()]  # near-copies once
     live = table["kernels"] - table["dead"] - table["constant"]
     found = table["derivative_like"].sum()
     return Finding(

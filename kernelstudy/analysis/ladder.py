@@ -88,9 +88,9 @@ def permutation_p(
     return np.where(np.isnan(observed), np.nan, (1 + count) / (1 + draws))
 
 
-def plane_axes(kernels: np.ndarray, gx: ArrayLike, gy: ArrayLike) -> np.ndarray:
-    """Orthonormal columns (kh*kw, 2) of span{gx, gy}."""
-    return np.linalg.qr(rows(as_bank({"gx": gx, "gy": gy}, kernels.shape)).T)[0]
+def plane_axes(kernels: np.ndarray, *directions: ArrayLike) -> np.ndarray:
+    """Orthonormal columns (kh*kw, m) of the span of m directions (kh, kw), gx and gy for instance."""
+    return np.linalg.qr(rows(as_bank(np.stack(directions), kernels.shape)).T)[0]
 
 
 def plane_r2(kernels: np.ndarray, axes: np.ndarray, *, centered: bool = False) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kernelstudy import handcrafted, runs
+from kernelstudy.analysis.any_shape import derivatives
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.analysis.kernels import Bank, usable_bank
 from kernelstudy.analysis.ladder import derivative_plane, plane_axes, plane_r2
@@ -29,8 +31,9 @@ from kernelstudy.system.errors import printable
 from kernelstudy.system.software import environment
 from kernelstudy.weights import Layer, Limits, Network, WeightsError, choose, role_of
 
-from .measure import LARGEST, float_precision
+from .measure import float_precision
 from .opening import network_of
+from .shapes import MOST_TAPS
 from .within import kernels_a
 
 MOST = 1_000_000  # kernels of one layer; of more, so many are drawn
@@ -38,6 +41,7 @@ _COLOURS = 4  # inputs at most of a layer that sees an image
 _PAIRS, _FOR_A, _DRAWS = 1000, 2000, 20_000
 _BLOCK = 100_000
 _CENTRE = 0.95
+_NONE = np.full(1, np.nan)
 
 COLUMNS = [
     *("depth", "layer", "shape", "kernels", "measured", "dead", "r2", "r2_chance", "r2_p", "r2_q"),
@@ -136,14 +140,16 @@ def survey(
     """
     name, network, provenance = network_of(source, limits, layout)
     layers = [layer for layer in network.layers if not role_of(layer)] or list(network.layers)
+    # without a graph an array of three axes may be a matrix among many as well as a 1-D convolution
+    layers = [o for o in layers if len(o.shape) != 3 or o.sees is not None] or layers
     chances: dict[int, tuple[Bank, np.ndarray]] = {}
     rows = []
     for depth, layer in enumerate(layers, start=1):
         row = {"depth": depth, "layer": printable(layer.name), "shape": _shape_of(layer)}
         why = _left_out(layer)
         if not why:
-            size = (layer.shape_hwio() or (0,))[0]
-            if size not in chances:
+            size = _square(layer)
+            if size and size not in chances:
                 kernels = (
                     usable_bank(list(bank_names), size)
                     if bank is None
@@ -151,7 +157,7 @@ def survey(
                 )
                 chances[size] = kernels, _best(isotropic(_DRAWS, size, seed), kernels)
             try:
-                row |= _measured(layer, *chances[size], level=level, seed=seed)
+                row |= _measured(layer, *chances.get(size, ({}, _NONE)), level=level, seed=seed)
             except WeightsError as error:
                 why = str(error)
         rows.append(row | ({"verdict": why} if why else {}))
@@ -171,22 +177,32 @@ def survey(
 
 
 def _shape_of(layer: Layer) -> str:
-    shape = layer.shape_hwio()
+    shape = layer.shape_of_kernels()
     if shape is None:
         return " x ".join(map(str, layer.shape))
+    *space, cin, cout = shape
     kind = ", depthwise" if layer.depthwise else ", transposed" if layer.transposed else ""
-    return f"{shape[0]}x{shape[1]}, {shape[2]} -> {shape[3]}{kind}"
+    return f"{'x'.join(map(str, space))}, {cin} -> {cout}{kind}"
+
+
+def _square(layer: Layer) -> int:
+    """The side of square kernels of two axes, axes of one tap left out; 0 of others."""
+    space = [n for n in (layer.shape_of_kernels() or ())[:-2] if n > 1]
+    return space[0] if len(space) == 2 and len(set(space)) == 1 else 0
 
 
 def _left_out(layer: Layer) -> str:
     """Why a layer is not measured, or nothing."""
-    shape = layer.shape_hwio()
+    shape = layer.shape_of_kernels()
     if layer.refused or shape is None:
         return f"not measured: {layer.refused or 'the order of its axes is not known (--layout)'}"
-    if shape[:2] == (1, 1):
-        return "not measured: 1x1 kernels have no shape in space"
-    if shape[0] != shape[1] or shape[0] > LARGEST:
-        return f"not measured: only square kernels up to {LARGEST} pixels are"
+    space = [n for n in shape[:-2] if n > 1]
+    if not space:
+        return f"not measured: {'x'.join(map(str, shape[:-2]))} kernels have no shape in space"
+    if math.prod(space) > MOST_TAPS:
+        return f"not measured: kernels of more than {MOST_TAPS:,} taps are not"
+    if math.prod(space) - 1 <= len(space):
+        return "not measured: so few taps have, less their mean, one shape alone"
     return ""
 
 
@@ -195,7 +211,10 @@ def _measured(
 ) -> dict[str, Any]:
     """The row of one layer: of a few colours each filter's dominant spatial profile is a kernel, else each
     (in, out) slice."""
-    stored = layer.hwio()
+    stored, size = layer.kernels(), _square(layer)
+    space = tuple(n for n in stored.shape[:-2] if n > 1)
+    # measures that know no places take kernels of other shapes as (1, taps)
+    stored = stored.reshape(*((size, size) if size else (1, math.prod(space))), *stored.shape[-2:])
     if 1 < stored.shape[2] <= _COLOURS and np.isfinite(stored).all():
         kernels = colour_spatial(stored).spatial
     else:
@@ -211,15 +230,14 @@ def _measured(
     kernels = kernels[live]
     if not len(kernels):
         return row | {"verdict": "not measured: every weight is zero"}
-    size = kernels.shape[-1]
-    axes = plane_axes(kernels[:1], *derivative_plane(size))
+    others = (d.reshape(1, -1) for d in derivatives(space).values())
+    axes = plane_axes(kernels[:1], *(derivative_plane(size) if size else others))
     k, d = axes.shape[1], axes.shape[0] - 1  # of kernels less their means
     parts = [kernels[i : i + _BLOCK] for i in range(0, len(kernels), _BLOCK)]
     r2 = np.concatenate([plane_r2(part, axes, centered=True) for part in parts])
     r2 = r2[np.isfinite(r2)]  # a constant kernel has none
     if not len(r2):
         return row | {"verdict": "not measured: every kernel is constant"}
-    energies = sum(sector_energies(part / np.abs(kernels).max()).sum(0) for part in parts)
     spread = np.sqrt(
         2 * k * (d - k) / (d**2 * (d + 2)) / len(r2)
     )  # of a mean of Beta's k/2, (d - k)/2
@@ -228,9 +246,11 @@ def _measured(
         "r2_chance": k / d,
         "r2_p": 2 * scipy.special.ndtr(-abs(r2.mean() - k / d) / spread),
         "share_significant": np.mean(benjamini_hochberg(r2_tail(r2, k, d)) <= level),
-        **dict(zip(SECTORS, energies / np.sum(energies), strict=True)),
         "variance_entropy": float(variance_entropy(kernels)) if len(kernels) > 1 else np.nan,
     }
+    if size:
+        energies = sum(sector_energies(part / np.abs(kernels).max()).sum(0) for part in parts)
+        row |= dict(zip(SECTORS, energies / np.sum(energies), strict=True))
     if bank:
         best = np.concatenate([_best(part, bank) for part in parts])
         half = scipy.special.ndtri((1 + _CENTRE) / 2) * chance.std() / np.sqrt(len(best))
@@ -322,8 +342,10 @@ _METHOD = [
     f"slice of one input and one output channel. Of a layer with more than {MOST:,} kernels so many are drawn "
     "at random.",
     "R²: of a kernel less its mean with the steered derivative pair of its size (Sobel's at odd sizes), by "
-    "chance 2/(k² - 1) exactly. p: of the mean over kernels, two-sided, by the normal limit, as if kernels "
-    "were independent; q is Benjamini and Hochberg's over layers. share_significant: kernels that are "
-    "derivative-like at that level after correction over the layer.",
+    "chance 2/(k² - 1) exactly; of other shapes with the first derivative along each axis of more than one "
+    "tap, m of them, by chance m/(d - 1) of d taps. Sectors, bank and a are of square kernels of two axes "
+    "alone. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were independent; q is "
+    "Benjamini and Hochberg's over layers. share_significant: kernels that are derivative-like at that level "
+    "after correction over the layer.",
     f"Orthogonality is over {_PAIRS:,} kernels at most, a over {_FOR_A:,}; a is given where it is resolved.",
 ]

@@ -111,7 +111,7 @@ def subject(name: str, kernels_hwio: np.ndarray, **known: Any) -> Subject:
     if broken:
         total = kernels.shape[0] * kernels.shape[-1]
         raise ValueError(f"{name}: {broken} of {total} filters hold NaN or infinite weights")
-    profiles, share = _profiles(kernels)
+    profiles, share = profiles_of(kernels)
     step = known.pop("rounding", None)
     rounding = np.broadcast_to(0.0 if step is None else step, (kernels.shape[-1],))
     peak = np.abs(kernels).max(axis=(0, 1, 2, 3))
@@ -119,7 +119,7 @@ def subject(name: str, kernels_hwio: np.ndarray, **known: Any) -> Subject:
     if kernels.shape[3] == 3:
         known["colours"] = kernels
     if known.get("start") is not None:
-        known["start"], _ = _profiles(np.asarray(known["start"], dtype=np.float64))
+        known["start"], _ = profiles_of(np.asarray(known["start"], dtype=np.float64))
     return Subject(name, profiles, share, rounding, ulp, **known)
 
 
@@ -134,7 +134,7 @@ def float_precision(values: np.ndarray, dtype: str) -> float:
     return float(ml_dtypes.finfo(kind).eps)
 
 
-def _profiles(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def profiles_of(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Dominant spatial profiles (net, out, kh, kw) and their shares of the filters' energy."""
     # squares of extreme weights would overflow, and an overall scale says nothing
     peak = np.abs(kernels).max(axis=(1, 2, 3, 4), keepdims=True)
@@ -147,7 +147,7 @@ def measure_layer(
     layer: Subject, bank: Bank, *, level: float = 0.05, seed: int = 0
 ) -> LayerMeasures:
     """All measures of a layer, each beside chance."""
-    flags = _flags(layer)
+    flags = flags_of(layer)
     profiles = np.where((flags == "")[..., None, None], layer.kernels, 0.0)
     plane = derivative_plane(profiles.shape[-1])
     verdict = judge(
@@ -194,7 +194,7 @@ def measure_layer(
     )
 
 
-def _flags(layer: Subject) -> np.ndarray:
+def flags_of(layer: Subject) -> np.ndarray:
     live = live_kernels(layer.kernels)
     mean = layer.kernels.mean(axis=(-2, -1), keepdims=True)
     varies = np.abs(layer.kernels - mean).max(axis=(-2, -1))

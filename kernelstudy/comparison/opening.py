@@ -25,9 +25,9 @@ MOST_KERNELS, LONGEST_KERNEL = 2**14, 128
 class Opened:
     """One layer to be measured.
 
-    `kernels` (net, kh, kw, in, out); `rounding` (out,) quantisation steps or None; `dtype` as stored;
-    `known`: start, patch_basis and seeds, of a run; `facts` tell which layer this
-    is, `details` and `notes` are for the report; `listing`: the layers seen.
+    `kernels` (net, *space, in, out), of two dimensions unless `axes` names others; `rounding` (out,)
+    quantisation steps or None; `dtype` as stored; `known`: start, patch_basis and seeds, of a run; `facts` tell
+    which layer this is, `details` and `notes` are for the report; `listing`: the layers seen.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Opened:
     known: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     dtype: str = ""
+    axes: str = "yx"
 
 
 def listing(source: Any, limits: Limits, layout: str = "auto") -> list[str]:
@@ -147,23 +148,33 @@ def _open_array(source: Any, layout: str, name: str | None) -> Opened:
             f"an array {' x '.join(map(str, values.shape))}, {values.dtype}, read as {layout}",
         )
     ]
+    kernels, axes, note = without_single_axes(kernels)
     return Opened(
         name=name or "kernels",
         kernels=kernels,
         rounding=None,
         facts=facts,
-        notes=_notes(kernels, None),
+        notes=[*note, *_notes(kernels, None)],
         listing=[],
         dtype=str(values.dtype),
+        axes=axes,
     )
 
 
 def kernels_of_array(values: np.ndarray, layout: str, *, torch: bool) -> tuple[np.ndarray, str]:
     """(net, kh, kw, in, out), and the order of axes as which `values` was read: never a guess."""
-    if values.ndim == 5 and layout == "auto":
+    if values.ndim in (3, 5) and layout != "auto":
+        return Layer("kernels", values.shape, layout, lambda: values).kernels()[None], layout
+    if values.ndim == 5:
         raise WeightsError(
             f"an array of five axes {values.shape} may be several networks' kernels or 3-D ones: give one "
-            "network's (kh, kw, in, out), or the path of a run for several"
+            "network's (kh, kw, in, out), the path of a run for several, or a layout for 3-D ones, 'hwio' "
+            "where it is (kd, kh, kw, in, out) and 'oihw' where it is (out, in, kd, kh, kw)"
+        )
+    if values.ndim == 3:
+        raise WeightsError(
+            f"an array of three axes {values.shape} may be 1-D kernels: give layout='hwio' where it is "
+            "(k, in, out), 'oihw' where it is (out, in, k)"
         )
     if values.ndim != 4:
         raise WeightsError(f"kernels must be (kh, kw, in, out), not {values.shape}")
@@ -194,12 +205,14 @@ def _open_network(
     """`chosen` as `choose` answers for `layer`."""
     selection, why = chosen
     _check_measurable(selection)
-    kernels = selection.hwio()
+    kernels = selection.kernels()
     step = selection.steps()
     notes = []
-    if layer is None or stem.is_named(selection.name):
+    if kernels.ndim == 4 and (layer is None or stem.is_named(selection.name)):
         kernels, stem_note = stem.unfold(kernels, network.family)
         notes = [stem_note] if stem_note else []
+    kernels, axes, note = without_single_axes(kernels[None])
+    notes += note
     others = len(network.layers) - 1
     name = printable(name)
     description = f"{name}, {network.format}"
@@ -210,7 +223,7 @@ def _open_network(
     facts = [
         ("Weights", description),
         ("Layer", f"{selection.describe()}; {why}"),
-        ("Others seen", f"{others} more with 4-d weights" if others else "none"),
+        ("Others seen", f"{others} more convolutions" if others else "none"),
         *_candidates(network, selection),
     ]
     details = [
@@ -219,16 +232,34 @@ def _open_network(
     ]
     return Opened(
         name=name,
-        kernels=kernels[None],
+        kernels=kernels,
         rounding=step,
         # names come from the file, and go to the terminal and to pages
         facts=[(fact, printable(value)) for fact, value in facts],
         details=[(printable(fact), printable(value)) for fact, value in details],
-        notes=[*notes, *selection.notes, *_notes(kernels[None], step, selection)],
+        notes=[*notes, *selection.notes, *_notes(kernels, step, selection)],
         listing=[other.describe() for other in network.layers],
         provenance=provenance,
         dtype=selection.dtype,
+        axes=axes,
     )
+
+
+def without_single_axes(kernels: np.ndarray) -> tuple[np.ndarray, str, list[str]]:
+    """Kernels (net, *space, in, out) less their axes of one tap, the names of those left, and a note on it.
+
+    An axis of one tap has no shape: 1 x n is of one dimension, 1 x 3 x 3 of two. Of 1 x 1 nothing is taken.
+    """
+    space = kernels.shape[1:-2]
+    names = "zyx"[-len(space) :]
+    left = [i for i, n in enumerate(space) if n > 1]
+    if len(left) == len(space) or not left:
+        return kernels, names, []
+    kept = kernels.reshape(len(kernels), *(space[i] for i in left), *kernels.shape[-2:])
+    axes = "".join(names[i] for i in left)
+    gone = " and ".join(name for name in names if name not in axes)
+    size = "x".join(map(str, space))
+    return kept, axes, [f"The kernels are {size}: along {gone} they have one tap, and so no shape."]
 
 
 def _candidates(network: Network, selection: Layer) -> list[tuple[str, str]]:
@@ -242,11 +273,11 @@ def _candidates(network: Network, selection: Layer) -> list[tuple[str, str]]:
 
 def _check_measurable(layer: Layer) -> None:
     """WeightsError for a layer that no network begins with, and whose measures would take hours."""
-    kh, kw, _, cout = layer.shape_hwio() or (1, 1, 1, 1)
-    if cout > MOST_KERNELS or max(kh, kw) > LONGEST_KERNEL:
+    *space, _, cout = layer.shape_of_kernels() or (1, 1, 1, 1)
+    if cout > MOST_KERNELS or (len(space) == 2 and max(space) > LONGEST_KERNEL):
         raise WeightsError(
-            f"{layer.name} has {cout:,} kernels of {kh} x {kw}: at most {MOST_KERNELS:,} of {LONGEST_KERNEL} x "
-            f"{LONGEST_KERNEL} are measured"
+            f"{layer.name} has {cout:,} kernels of {' x '.join(map(str, space))}: at most {MOST_KERNELS:,} of "
+            f"{LONGEST_KERNEL} x {LONGEST_KERNEL} are measured"
         )
 
 
@@ -258,7 +289,7 @@ def _in_layout(network: Network, layout: str) -> Network:
 def _notes(kernels: np.ndarray, step: np.ndarray | None, layer: Layer | None = None) -> list[str]:
     """What a reader should know of these weights."""
     notes = []
-    cin = kernels.shape[3]
+    cin = kernels.shape[-2]
     if cin == 3:
         notes.append(
             "Whether the channels are R, G, B or B, G, R is not in the file; only how chromatic energy divides "

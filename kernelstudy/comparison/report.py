@@ -24,6 +24,8 @@ from kernelstudy.comparison.measure import LayerMeasures, measure_layer, subject
 from kernelstudy.comparison.opening import Opened
 from kernelstudy.comparison.patches import patch_basis
 from kernelstudy.comparison.seeds import as_seeds
+from kernelstudy.comparison.shape_report import ShapeComparison, compare_shape
+from kernelstudy.comparison.shapes import is_square
 from kernelstudy.comparison.start import with_start
 from kernelstudy.comparison.words import (
     headline_claims,
@@ -247,7 +249,7 @@ def compare(
     seed: int,
     start: Any = None,
     alike: bool = False,
-) -> Comparison:
+) -> Comparison | ShapeComparison:
     """See `kernelstudy.compare`. `alike`: the sources are networks trained alike, one layer's seeds."""
     limits = Limits(int(max_gib * 2**30))
     # --layer names a layer of the first; the second may have none of that name
@@ -255,6 +257,9 @@ def compare(
         _open(source, limits, layer, layout, fallback=index > 0)
         for index, source in enumerate(sources)
     ]
+    if not all(is_square(one) for one in opened):
+        others = {"bank": bank, "images": images, "start": start, "as": alike or None}
+        return compare_shape(opened, others, level=level, seed=seed)
     starts = [] if start is None else list(start) if isinstance(start, list | tuple) else [start]
     if len(starts) > len(opened) or (alike and starts and len(starts) < len(opened)):
         raise InputError(f"start: {len(starts)} starts of {len(opened)} networks")

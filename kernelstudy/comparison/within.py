@@ -26,7 +26,7 @@ from kernelstudy.analysis.population import PopulationInterval, population_a, po
 # Of the null networks drawn: bounds memory at large kernels.
 NULL_NUMBERS = 20_000_000
 WITHIN_COLUMNS = ["null", "measure", "kernels", "value", "chance", "chance_low", "chance_high", "p"]
-Plane = tuple[ArrayLike, ArrayLike]
+Plane = tuple[ArrayLike, ...]  # directions: gx and gy, or those of another number of axes
 
 COPIES = 0.95  # |cos| above which of two kernels of a layer one is an observation
 

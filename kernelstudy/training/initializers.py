@@ -102,7 +102,9 @@ def _sparse(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Ar
     """`SPARSE_TAPS` taps of every kernel are normal, the others zero (in the manner of Martens 2010)."""
     taps = shape[0] * shape[1]
     places, values = jax.random.split(key)
-    rank = jnp.argsort(jnp.argsort(jax.random.uniform(places, (taps, *shape[2:])), axis=0), axis=0)
+    # float32 by name: where JAX has 64 bits on, others would be drawn
+    at = jax.random.uniform(places, (taps, *shape[2:]), jnp.float32)
+    rank = jnp.argsort(jnp.argsort(at, axis=0), axis=0)
     drawn = jax.random.normal(values, shape, dtype) * (2 / (SPARSE_TAPS * shape[2])) ** 0.5
     return jnp.where((rank < SPARSE_TAPS).reshape(shape), drawn, 0)
 

@@ -32,7 +32,7 @@ def choose(network: Network, name: str | None = None) -> tuple[Layer, str]:
         return _readable(*_in_graph(network.layers))
     weights, why = _weights(network.layers)
     if len(network.layers) == 1 and len(weights) == 1 and not weights[0].transposed:
-        return _readable(weights[0], f"the only array with four axes{why}")
+        return _readable(weights[0], f"the only convolution{why}", named=True)
     found = _without_doubles(candidates(network))
     first = found[0]
     ordered = [_follows(network.order, first, other) for other in found[1:]]
@@ -225,7 +225,12 @@ def _in_graph(layers: Sequence[Layer]) -> tuple[Layer, str]:
     return forward[0], "the first convolution that the network's input reaches in its graph"
 
 
-def _readable(layer: Layer, why: str) -> tuple[Layer, str]:
+def _readable(layer: Layer, why: str, *, named: bool = False) -> tuple[Layer, str]:
+    if len(layer.shape) in (3, 5) and not layer.refused and not named:
+        raise WeightsError(
+            f"{layer.name}, {why}, is {layer.kind()}, which sees no image: named with --layer it is measured, "
+            "as far as there is chance to hold it against"
+        )
     if layer.refused:
         raise WeightsError(
             f"{layer.name}, {why}, cannot be measured: {layer.refused}; another is named by --layer"
@@ -236,8 +241,14 @@ def _readable(layer: Layer, why: str) -> tuple[Layer, str]:
 def _weights(layers: Sequence[Layer]) -> tuple[list[Layer], str]:
     """Without optimisers' arrays and the like; averages only where there is nothing else."""
     plain = [layer for layer in layers if not role_of(layer)]
+    surer = [layer for layer in plain if len(layer.shape) != 3 or layer.sees is not None]
+    if surer or len(plain) == 1:
+        return surer or plain, ""
     if plain:
-        return plain, ""
+        raise WeightsError(
+            "the file holds no convolution of two dimensions; if these are of one, name one with --layer: "
+            + _listed(plain)
+        )
     averages = [layer for layer in layers if role_of(layer) == AVERAGE]
     if averages:
         return averages, f"; it is {AVERAGE}"
@@ -261,7 +272,9 @@ def _named(network: Network, name: str) -> Layer:
                 raise WeightsError(f"{found[0].name} cannot be measured: {found[0].refused}")
             return found[0]
     near = difflib.get_close_matches(name, names, n=3) or names[:3]
-    told = "names more than one layer" if ending else "is no layer with 4-d weights here"
+    told = (
+        "names more than one layer" if ending else "is no layer with a convolution's weights here"
+    )
     shown = [layer.name for layer in ending[:3]] or near
     raise WeightsError(
         f"--layer: {name!r} {told} (there are {len(names)}: {', '.join(shown)}, ...; see --list)"

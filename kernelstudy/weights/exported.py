@@ -16,7 +16,7 @@ import numpy as np
 
 from .effective import turned
 from .graphs import Step, in_running_order, origins, seen_by
-from .layer import Layer, Network, WeightsError
+from .layer import DIMENSIONS, Layer, Network, WeightsError
 from .limits import Limits, from_bytes, parse_json, plain_shape, read_member
 from .roles import weights_among
 
@@ -65,7 +65,7 @@ def _arrays(
         dtype = _TYPES.get(meta["dtype"])
         member = f"{folder}/{entry['path_name']}"
         load = partial(_load, path, member, name, dtype, shape, strides, limits)
-        layout = "oihw" if len(shape) in (4, 5) else None
+        layout = "oihw" if len(shape) in DIMENSIONS else None
         kind = np.dtype(dtype).name if dtype else f"type {meta['dtype']}"
         refused = "it is stored as a pickle within the archive" if entry.get("use_pickle") else ""
         yield name, Layer(name, shape, layout, load, kind, refused=refused)
@@ -152,10 +152,10 @@ def _layer(
     fields = {
         **stored.__dict__,
         "stride": pair if len(pair) == 2 else None,
-        "depthwise": groups > 1 and len(stored.shape) == 4 and stored.shape[1] == 1,
+        "depthwise": groups > 1 and len(stored.shape) in DIMENSIONS and stored.shape[1] == 1,
     }
     layer = Layer(**fields)
-    return turned(layer) if step.kind == "transposed" and len(layer.shape) == 4 else layer
+    return turned(layer) if step.kind == "transposed" and len(layer.shape) in DIMENSIONS else layer
 
 
 def _kind(node: dict[str, Any]) -> str:

@@ -142,7 +142,7 @@ def _answer(request: dict[str, Any], limits: Limits) -> Iterator[bytes]:
         yield _described(network, None, "")
         total = 0
         for index, layer in enumerate(layers):
-            if layer.refused or set((layer.shape_hwio() or (1, 1))[:2]) == {1}:
+            if layer.refused or set((layer.shape_of_kernels() or (1, 1, 1))[:-2]) == {1}:
                 continue
             try:
                 parts = _packed(index, layer)
@@ -183,7 +183,7 @@ def _described(network: Network, chosen: int | None, why: str) -> bytes:
 
 def _packed(index: int, layer: Layer) -> list[bytes]:
     """The weights as stored, and the quantisation steps where there are any."""
-    layer.hwio()  # says what is wrong with it
+    layer.kernels()  # says what is wrong with it
     values = [layer.stored()]
     if layer.step is not None:
         layer.steps()

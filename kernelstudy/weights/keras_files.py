@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from .keras_config import Convolution, convolutions, in_order, stride_of
-from .layer import Layer, Network, WeightsError
+from .layer import DIMENSIONS, Layer, Network, WeightsError
 from .limits import Limits, parse_json, read_file, read_member
 from .roles import weights_among
 
@@ -121,8 +121,8 @@ def _layer(
     theano = settings.settings.get("dim_ordering") == "th"
     layout = (
         None
-        if len(shape) not in (4, 5)
-        else "oihw" if theano else "hwim" if depthwise and len(shape) == 4
+        if len(shape) not in DIMENSIONS
+        else "oihw" if theano else "hwim" if depthwise
         else "hwoi" if transposed else "hwio"
     )  # fmt: skip
     turned = "Keras 1 on Theano: kernels as a convolution, turned by 180 degrees"

@@ -11,13 +11,11 @@ import numpy as np
 
 from kernelstudy.system.errors import UserError
 
-# How the stored axes become Flax's (kh, kw, in, out). 'hwim' is Keras' depthwise order, in x multiplier;
-# transposed convolutions are stored with inputs and outputs in each other's place.
+# Orders of the stored axes, named as those of two dimensions; of one and three they are alike. Besides these
+# three 'hwim' is Keras' depthwise order, in x multiplier; transposed convolutions are stored with inputs and
+# outputs in each other's place.
 LAYOUTS = ("hwio", "oihw", "ohwi")
-_TO_HWIO = {
-    **{"hwio": (0, 1, 2, 3), "oihw": (2, 3, 1, 0), "ohwi": (1, 2, 3, 0)},
-    **{"hwoi": (0, 1, 3, 2), "iohw": (2, 3, 0, 1)},
-}
+DIMENSIONS = {3: 1, 4: 2, 5: 3}  # of a convolution, by the axes of its weights
 TURNED = {"hwio": "hwoi", "oihw": "iohw", "hwim": "hwoi", None: None}
 
 
@@ -54,7 +52,13 @@ class Layer:
     source: str = ""
 
     def hwio(self) -> np.ndarray:
-        """The kernels as float64 (kh, kw, in, out)."""
+        """The kernels of a convolution of two dimensions as float64 (kh, kw, in, out)."""
+        if len(self.shape) != 4 and not self.refused:
+            raise WeightsError(f"{self.name} is {self.kind()}: convolutions of two are needed here")
+        return self.kernels()
+
+    def kernels(self) -> np.ndarray:
+        """The kernels as float64 (*space, in, out), of one to three dimensions."""
         if self.refused:
             raise WeightsError(f"{self.name}: {self.refused}")
         if self.layout is None:
@@ -68,10 +72,8 @@ class Layer:
         if stored.dtype.names or stored.dtype.kind not in "fiuV":  # V: ml_dtypes' small floats
             raise WeightsError(f"{self.name}: weights must be real numbers, not {stored.dtype}")
         values = stored.astype(np.float64)
-        if self.layout == "hwim":
-            kh, kw, cin, multiplier = values.shape
-            return values.reshape(kh, kw, 1, cin * multiplier)
-        return np.ascontiguousarray(values.transpose(_TO_HWIO[self.layout]))
+        values = values.transpose(_order(self.layout, values.ndim))
+        return np.ascontiguousarray(values.reshape(self.shape_of_kernels()))
 
     def stored(self) -> np.ndarray:
         """The weights as the file has them, in real numbers."""
@@ -82,7 +84,7 @@ class Layer:
         if self.step is None:
             return None
         found = np.abs(self._read(self.step).astype(np.float64).ravel())
-        out = (self.shape_hwio() or (1,))[-1]
+        out = (self.shape_of_kernels() or (1,))[-1]
         if found.size == 0 or not np.isfinite(found).all():
             raise WeightsError(f"{self.name}: its quantisation scales are not finite numbers")
         return np.broadcast_to(found if found.size in (1, out) else found.max(), (out,))
@@ -98,24 +100,33 @@ class Layer:
             raise WeightsError(f"{self.name} is damaged: {said(error)}") from error
 
     def shape_hwio(self) -> tuple[int, ...] | None:
-        """(kh, kw, in, out) without reading the weights; None where the layout is unknown."""
-        if self.layout is None or len(self.shape) != 4:
+        """(kh, kw, in, out) without reading the weights; None where the layout is unknown, or of other
+        dimensions."""
+        return self.shape_of_kernels() if len(self.shape) == 4 else None
+
+    def shape_of_kernels(self) -> tuple[int, ...] | None:
+        """(*space, in, out) without reading the weights; None where the layout is unknown."""
+        if self.layout is None or len(self.shape) not in DIMENSIONS:
             return None
-        if self.layout == "hwim":
-            kh, kw, cin, multiplier = self.shape
-            return kh, kw, 1, cin * multiplier
-        return tuple(self.shape[i] for i in _TO_HWIO[self.layout])
+        *space, cin, cout = (self.shape[i] for i in _order(self.layout, len(self.shape)))
+        return (*space, 1, cin * cout) if self.layout == "hwim" else (*space, cin, cout)
+
+    def kind(self) -> str:
+        """`a 3-D convolution (8 x 3 x 3 x 3 x 3 as stored)`."""
+        return (
+            f"a {len(self.shape) - 2}-D convolution ({' x '.join(map(str, self.shape))} as stored)"
+        )
 
     def describe(self) -> str:
         """`name: 3x3, 3 -> 32, stride 2, float32`."""
-        shape = self.shape_hwio()
+        shape = self.shape_of_kernels()
         if not self.shape:
             text = self.name
         elif shape is None:
             text = f"{self.name}: {' x '.join(map(str, self.shape))} as stored"
         else:
-            kh, kw, cin, cout = shape
-            text = f"{self.name}: {kh}x{kw}, {cin} -> {cout}"
+            *space, cin, cout = shape
+            text = f"{self.name}: {'x'.join(map(str, space))}, {cin} -> {cout}"
         stride = "" if self.stride is None else f", stride {_pair(self.stride)}"
         return (
             text
@@ -126,6 +137,16 @@ class Layer:
             + (f", {self.role}" if self.role else "")
             + (f"; {self.refused}" if self.refused else "")
         )
+
+
+def _order(layout: str, axes: int) -> tuple[int, ...]:
+    """The stored axes in the order (*space, in, out)."""
+    n = axes - 2
+    first, cin, cout = {
+        "hwio": (0, n, n + 1), "hwim": (0, n, n + 1), "hwoi": (0, n + 1, n),
+        "oihw": (2, 1, 0), "iohw": (2, 0, 1), "ohwi": (1, n + 1, 0),
+    }[layout]  # fmt: skip
+    return (*range(first, first + n), cin, cout)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .effective import turned
-from .layer import Layer, Network, WeightsError
+from .layer import DIMENSIONS, Layer, Network, WeightsError
 from .roles import weights_among
 from .safetensor import layout_by_name
 
@@ -58,7 +58,7 @@ def read(module: Any) -> Network:
             "Flax module, a dict of parameters, or the path of a file"
         )
     if not network.layers:
-        raise WeightsError(f"this {type(module).__name__} holds no convolution with 4-d weights")
+        raise WeightsError(f"this {type(module).__name__} holds no convolution")
     return network
 
 
@@ -89,7 +89,7 @@ def _torch_layers(module: Any) -> Iterator[Layer]:
         if "parametrizations" in name.split("."):  # what the weight is computed from
             continue
         weight = torch_weight(inner)
-        if not is_array(weight) or len(weight.shape) not in (4, 5):
+        if not is_array(weight) or len(weight.shape) not in DIMENSIONS:
             continue
         shape = tuple(int(n) for n in weight.shape)
         stride = getattr(inner, "stride", None)
@@ -156,7 +156,7 @@ def _keras_layers(model: Any) -> Iterator[Layer]:
         for attribute in ("kernel", "depthwise_kernel"):
             kernel = getattr(inner, attribute, None)
             shape = tuple(int(n) for n in getattr(kernel, "shape", ()) or ())
-            if kernel is None or len(shape) not in (4, 5):
+            if kernel is None or len(shape) not in DIMENSIONS or "Conv" not in kind:
                 continue
             depthwise = attribute == "depthwise_kernel" or kind.startswith("Depthwise")
             strides = getattr(inner, "strides", None)
@@ -244,11 +244,11 @@ def _leaf(value: Any, name: str, owner: Any) -> Layer:
 
 
 def _is_depthwise(owner: Any, shape: tuple[int, ...]) -> bool:
-    if len(shape) != 4 or not _has_fields(owner):
+    if len(shape) not in DIMENSIONS or not _has_fields(owner):
         return False
     if is_of(owner, "equinox"):
         return getattr(owner, "groups", 1) > 1 and shape[1] == 1
-    return (getattr(owner, "feature_group_count", 1) or 1) > 1 and shape[2] == 1
+    return (getattr(owner, "feature_group_count", 1) or 1) > 1 and shape[-2] == 1
 
 
 def _layout(name: str, shape: tuple[int, ...], owner: Any, *, torch: bool) -> str | None:
@@ -256,11 +256,11 @@ def _layout(name: str, shape: tuple[int, ...], owner: Any, *, torch: bool) -> st
 
     None where both orders fit: axes are never guessed.
     """
-    if len(shape) not in (4, 5):
+    if len(shape) not in DIMENSIONS:
         return None
     if torch or _has_fields(owner):  # Equinox stores its kernels as torch does
         return "oihw" if torch or is_of(owner, "equinox") else "hwio"
-    if len(shape) == 5:
+    if len(shape) != 4:
         return layout_by_name(name, shape)
     square = {"hwio": shape[0] == shape[1], "oihw": shape[2] == shape[3]}
     fits = [way for way, is_square in square.items() if is_square]

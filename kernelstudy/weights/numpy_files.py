@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from .layer import Layer, Network, WeightsError
+from .layer import DIMENSIONS, Layer, Network, WeightsError
 from .limits import Limits, read_exactly
 
 
@@ -48,7 +48,7 @@ def read_npz(path: Path, limits: Limits) -> Network:
 
 
 def _fits(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 4 and 0 not in shape
+    return len(shape) in DIMENSIONS and 0 not in shape
 
 
 class _Bounded:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .graphs import LAYER, Origins
-from .layer import Layer, Network, WeightsError
+from .layer import DIMENSIONS, Layer, Network, WeightsError
 from .limits import Limits, as_wide, read_file
 from .onnx_values import Scope, attribute
 
@@ -182,9 +182,9 @@ def _layer(node: Any, scope: Scope, count: int, data: frozenset[str]) -> Layer:
         except WeightsError as error:
             refused = str(error)
     shape, dtype = known or ((), "")
-    if known and len(shape) != 4:
+    if known and len(shape) not in DIMENSIONS:
         size = " x ".join(map(str, shape))
-        refused = f"a {len(shape) - 2}-D convolution ({size} as stored), which is not measured"
+        refused = f"a convolution whose weights are {size}, which is not measured"
     elif known and 0 in shape:
         refused = "its weights are empty"
     group = int(attribute(node, "group") or 1)

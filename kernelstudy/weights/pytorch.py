@@ -14,7 +14,7 @@ from typing import Any
 
 from . import pickles
 from .effective import turned
-from .layer import Layer, Network, WeightsError
+from .layer import DIMENSIONS, Layer, Network, WeightsError
 from .limits import Limits, read_exactly, read_file, read_member
 from .pickles import Name, Record
 from .roles import OPTIMISER, weights_among
@@ -118,7 +118,7 @@ def _layer(name: str, tensor: Tensor, owner: Any, role: str, limits: Limits) -> 
     known = (
         isinstance(stride, tuple) and len(stride) == 2 and all(isinstance(n, int) for n in stride)
     )
-    is_kernel = len(tensor.size) == 4
+    is_kernel = len(tensor.size) in DIMENSIONS
     layer = Layer(
         name,
         tensor.size,

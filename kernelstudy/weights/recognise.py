@@ -60,9 +60,7 @@ def read(path: Path, limits: Limits | None = None, *, shown: str = "") -> Networ
             f"{path.name} is damaged or no such file as it claims: {said(error)}"
         ) from error
     if not network.layers:
-        raise WeightsError(
-            f"{path.name} ({network.format}) holds no convolution with 4-d weights" + _seen(network)
-        )
+        raise WeightsError(f"{path.name} ({network.format}) holds no convolution" + _seen(network))
     return network
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from .effective import effective, turned
-from .layer import Layer
+from .layer import DIMENSIONS, Layer
 
+LONGEST = 1024  # taps of a kernel of one dimension: what is longer is a matrix among many
 OPTIMISER, AVERAGE = "an optimiser's state", "an average of the weights (EMA or SWA)"
 MASK, FACTOR, GRADIENT = "a mask", "a factor of an adapter's increment (LoRA)", "a gradient"
 # Of these a network may bear the name too: they decide only between arrays that are otherwise alike.
@@ -45,7 +46,8 @@ _DEPTHWISE = re.compile(
 def weights_among(arrays: Sequence[Layer]) -> tuple[Layer, ...]:
     """The convolutions among all arrays of a file, whatever their rank, each with its role.
 
-    Those with four axes, and with five (3-D convolutions), which are told but not read.
+    Those with four axes, with five (3-D), and with three that may be a 1-D convolution's: of these only
+    a graph knows, so that without one they are measured where they are named.
     """
     marked = [_marked(array, role_of(array)) for array in arrays]
     names = {a.name for a in arrays}
@@ -59,14 +61,17 @@ def weights_among(arrays: Sequence[Layer]) -> tuple[Layer, ...]:
     ]
     kinds = _directions(marked)
     return tuple(
-        _of_two(layer)
+        _measurable(layer)
         for layer in effective(kinds)
         if _may_convolve(layer) and 0 not in layer.shape
     )
 
 
 def _may_convolve(layer: Layer) -> bool:
-    # a graph tells a convolution of one dimension from a matrix; names do not
+    if len(layer.shape) == 3 and layer.sees is None:
+        shape = layer.shape_of_kernels()
+        named = _parts(layer.name)[-1] in ("weight", "kernel", "depthwise_kernel")
+        return named and shape is not None and 1 < shape[0] <= LONGEST
     return len(layer.shape) in (4, 5) or (layer.sees is not None and len(layer.shape) in (0, 3))
 
 
@@ -138,13 +143,10 @@ def _marked(array: Layer, role: str) -> Layer:
     return replace(array, role=role) if role != array.role else array
 
 
-def _of_two(layer: Layer) -> Layer:
-    if len(layer.shape) in (0, 4) or layer.refused:
+def _measurable(layer: Layer) -> Layer:
+    if len(layer.shape) in (0, *DIMENSIONS) or layer.refused:
         return layer
-    size = " x ".join(map(str, layer.shape))
-    dimensions = len(layer.shape) - 2
-    told = f"a {dimensions}-D convolution ({size} as stored), which is not measured"
-    return replace(layer, refused=told)
+    return replace(layer, refused=f"{layer.kind()}, which is not measured")
 
 
 def _directions(arrays: list[Layer]) -> list[Layer]:
@@ -154,9 +156,9 @@ def _directions(arrays: list[Layer]) -> list[Layer]:
     backwards = _runs_backwards(kernels)
 
     def directed(a: Layer) -> Layer:
-        if len(a.shape) != 4 or a.transposed or a.layout not in ("oihw", "hwio"):
+        if len(a.shape) not in DIMENSIONS or a.transposed or a.layout not in ("oihw", "hwio"):
             return a
-        out, cin = (a.shape[0], a.shape[1]) if a.layout == "oihw" else (a.shape[3], a.shape[2])
+        out, cin = a.shape[:2] if a.layout == "oihw" else a.shape[:-3:-1]
         bias = _bias_of(a.name, biases)
         if a.layout == "oihw" and not a.depthwise:
             by_bias = bias is not None and bias == cin != out

@@ -10,7 +10,7 @@ import ml_dtypes  # noqa: F401  (its import makes bfloat16 known to NumPy)
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from .layer import LAYOUTS, Layer, Network, WeightsError, natural
+from .layer import DIMENSIONS, LAYOUTS, Layer, Network, WeightsError, natural
 from .limits import Limits, inside, parse_json, read_file
 from .roles import weights_among
 
@@ -86,7 +86,7 @@ def _load(path: Path, name: str, limits: Limits) -> np.ndarray:
 
 def layout_by_name(name: str, shape: tuple[int, ...], writer: str = "") -> str | None:
     """By the writing framework, then the tensor's name, then the one layout with square kernels."""
-    if len(shape) not in (4, 5):
+    if len(shape) not in DIMENSIONS:
         return None
     if writer in _LAYOUT_OF_WRITER:
         return _LAYOUT_OF_WRITER[writer]
@@ -94,7 +94,7 @@ def layout_by_name(name: str, shape: tuple[int, ...], writer: str = "") -> str |
     kind = re.match(r"(weight|kernel)(_orig|_v)?$|original1?$", last)
     if kind:
         return "hwio" if kind[1] == "kernel" else "oihw"
-    if len(shape) == 5:
+    if len(shape) != 4:
         return None
     places = {"hwio": (0, 1), "oihw": (2, 3), "ohwi": (1, 2)}
     square = [way for way in LAYOUTS if shape[places[way][0]] == shape[places[way][1]]]

@@ -19,7 +19,7 @@ import numpy as np
 from .graphs import Step, in_running_order, origins, seen_by
 from .keras_config import Convolution, convolutions, in_order, stride_of
 from .keras_files import missing
-from .layer import Layer, Network, WeightsError
+from .layer import DIMENSIONS, Layer, Network, WeightsError
 from .limits import (
     Limits,
     from_bytes,
@@ -88,7 +88,7 @@ def _weights(path: Path, manifest: list, limits: Limits) -> Iterator[tuple[str, 
             place_of = (path.parent, shards, start, size)
             load = partial(_load, place_of, dtype, shape, (scale, offset), limits, name)
             step = None if scale is None else lambda scale=scale: np.array([scale])
-            layout = "hwio" if len(shape) in (4, 5) else None
+            layout = "hwio" if len(shape) in DIMENSIONS else None
             yield name, Layer(name, shape, layout, load, code, step=step)
 
 
@@ -174,7 +174,7 @@ def _of_nodes(topology: dict[str, Any], found: dict[str, Layer]) -> Iterator[Lay
             layer = Layer(step.name, (), None, lambda: np.zeros(0), refused=how)
         else:
             layer = _with(weight, stride, depthwise=depthwise, transposed=step.kind == "transposed")
-            if len(weight.shape) != 4:
+            if len(weight.shape) not in DIMENSIONS:
                 told = f"a convolution of {len(weight.shape) - 2} dimensions, which is not measured"
                 layer = replace(layer, refused=told)
         yield replace(layer, sees=sees, source=source)
@@ -219,7 +219,7 @@ def _weight_of(
 def _with(
     layer: Layer, stride: tuple[int, int] | None, *, depthwise: bool, transposed: bool
 ) -> Layer:
-    if len(layer.shape) != 4:
+    if len(layer.shape) not in DIMENSIONS:
         return layer
     layout = "hwoi" if transposed else "hwim" if depthwise else "hwio"
     return replace(layer, stride=stride, depthwise=depthwise, layout=layout, transposed=transposed)

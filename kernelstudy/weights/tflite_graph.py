@@ -182,7 +182,9 @@ def _layer(tflite: Any, operator: Any, kind: str, stored: _Stored, count: int) -
         step=step,
         transposed=_KINDS[kind] == "transposed",
     )
-    if len(shape) != 4 or min(shape) < 1:
+    if kind.startswith("CONV_3D") and len(shape) == 5:  # stored as (depth, height, width, in, out)
+        layer = replace(layer, layout="hwoi" if layer.transposed else "hwio")
+    elif len(shape) != 4 or min(shape) < 1:
         size = " x ".join(map(str, shape))
         told = f"a convolution whose weights are {size}, which is not measured"
         return replace(layer, refused=told)

@@ -40,9 +40,12 @@ def test_what_is_put_in_is_found_at_its_depth(monkeypatch):
         },
     ).table.set_index("layer")
     assert list(found["depth"]) == [1, 2, 3, 4, 5]
-    assert list(found["kernels"].fillna(0)) == [16, 0, 16, 48, 0]
+    assert list(found["kernels"].fillna(0)) == [16, 0, 16, 48, 4]
     assert found.loc["pointwise", "verdict"].endswith("1x1 kernels have no shape in space")
-    assert found.loc["wide", "verdict"].endswith("only square kernels up to 32 pixels are")
+    assert found.loc["wide", "r2_chance"] == pytest.approx(
+        2 / 14
+    )  # sectors are of square kernels alone
+    assert found.loc["wide", ["odd", "best_abs_cos", "a"]].isna().all()
     for name in ("dw", "late"):
         assert found.loc[name, "r2"] == pytest.approx(1)
         assert found.loc[name, "odd"] == pytest.approx(1)

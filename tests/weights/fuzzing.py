@@ -63,7 +63,7 @@ def answer(path: Path, layout: str) -> str:
         network = type(network)(**{**network.__dict__, "layers": tuple(layers)})
         layer, _ = choose(network)
         with np.errstate(all="ignore"):
-            layer.hwio()
+            layer.kernels()
             layer.steps()
     except WeightsError as error:
         return str(error)

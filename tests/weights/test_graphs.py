@@ -47,7 +47,7 @@ WEIGHTS = {"w": STEM, "w2": noise(3, 3, 8, 4), "w3": noise(3, 3, 3, 3, 8)}
         ([DEEP, "C Conv2D x i", "i Identity w"], None),
         (["m Mul w w", "C Conv2D x m", DEEP], "computed in the graph .by Mul., not stored"),
         (["C StatefulPartitionedCall x w", DEEP], "a function of the graph"),
-        (["C Conv3D x w3", DEEP], "a convolution of 3 dimensions"),
+        (["C Conv3D x w3", DEEP], "w3, .*is a 3-D convolution"),
         (["s Const", "m MatMul x w2", "C Conv2DBackpropInput s w m"], "no layer sees the image"),
     ],
 )
@@ -156,6 +156,25 @@ def test_tflite_graphs(tmp_path, weight, steps, match):
     tensors |= {"w2": ((4, 3, 3, 8), noise(4, 3, 3, 8)), "a": (shape, None), "y": (shape, None)}
     tensors["s"] = ((4,), np.zeros(4, np.float32))
     answer(lite(tmp_path / "m.tflite", tensors, steps), match)
+
+
+def test_three_dimensions_are_read_where_they_are_named(tmp_path):
+    weight = noise(3, 3, 3, 3, 8)
+    tensors = {
+        "x": ((1, 9, 9, 9, 3), None),
+        "w": (weight.shape, weight),
+        "y": ((1, 9, 9, 9, 8), None),
+    }
+    path = lite(tmp_path / "m.tflite", tensors, [("CONV_3D", "x w", "y")])
+    np.testing.assert_array_equal(choose(read(path), "w")[0].kernels(), weight)
+    (tmp_path / "s.bin").write_bytes(weight.tobytes())
+    nodes = [("x", "Placeholder", []), ("w3", "Const", []), ("C", "Conv3D", ["x", "w3"])]
+    topology = {"node": [{"name": n, "op": op, "input": given} for n, op, given in nodes]}
+    entries = [{"name": "w3", "shape": list(weight.shape), "dtype": "float32"}]
+    manifest = [{"paths": ["s.bin"], "weights": entries}]
+    model = {"format": "graph-model", "modelTopology": topology, "weightsManifest": manifest}
+    (tmp_path / "model.json").write_text(json.dumps(model))
+    np.testing.assert_array_equal(choose(read(tmp_path), "w3")[0].kernels(), weight)
 
 
 def keras(kind, name, *before):

@@ -511,9 +511,12 @@ def test_onnx_tells_what_it_cannot_measure(tmp_path):
     path, deep = tmp_path / "m.onnx", noise(4, 8, 3, 3)
     after = onnx_node("Conv", "a w2", "y")
     video = [onnx_node("Conv", "x w3", "b"), onnx_node("Squeeze", "b", "a"), after]
-    onnx_model(path, video, {"w3": noise(8, 3, 3, 3, 3), "w2": deep})
+    volume = noise(8, 3, 3, 3, 3)
+    onnx_model(path, video, {"w3": volume, "w2": deep})
     with pytest.raises(WeightsError, match=r"w3, .*a 3-D convolution"):
         choose(read(path))
+    kernels = choose(read(path), "w3")[0].kernels()  # named, it is read
+    np.testing.assert_array_equal(kernels, volume.transpose(2, 3, 4, 1, 0))
     assert choose(read(path), "w2")[0].shape_hwio() == (3, 3, 8, 4)
     dynamic = [onnx_node("Conv", "x k", "a"), after]
     onnx_model(path, dynamic, {"w2": deep}, inputs=("x", "k"))
