@@ -32,6 +32,7 @@ from kernelstudy.reporting.style import (
 MAP_BYTES = 3_000_000  # of all maps, before compression
 MAP_SIDE = 16  # pixels of a map on the page, the most; larger ones are averaged
 KERNEL_VALUES = 1_500_000
+WHOLE = 2**15 - 1  # the largest of 16 bits
 STRIP = 9  # steps in a channel's history, evenly spaced over the log points
 INPUTS = 4  # of a deeper channel's kernel, those in which it is strongest at the end
 MEASURES = ("selectivity", "osi", "orientation", "frequency", "on_off", "class_selectivity")
@@ -46,22 +47,24 @@ def payload(
     bank: Bank,
     metric: str,
     stride: int,
+    names: dict[str, str],
 ) -> dict[str, Any]:
     """All the script needs, as what JSON can hold.
 
     `kernels`: the trajectory's `spatial_kernels`. `bank`, `metric`: as declared. `stride`: of all layers.
+    `names`: arm -> its name in words.
     """
     notes: list[str] = []
     seeds = _page_seeds(kernels, trajectory["seed"].values.tolist(), notes)
     kernels = kernels[:, : len(seeds)]
     matches = kernel_matches(np.nan_to_num(kernels), bank)
-    names = list(bank)
+    entries = list(bank)
     best = np.array(
-        [names.index(n) if n in bank else -1 for n in matches["best"].ravel().astype(str)]
+        [entries.index(n) if n in bank else -1 for n in matches["best"].ravel().astype(str)]
     )
     nets = analysis.isel(seed=slice(len(seeds)))
     arrays = {
-        "kernels": pack(kernels.astype(np.float32)),
+        "kernels": pack_whole(kernels, ends=3),
         "best": pack(best.reshape(matches["best"].shape).astype(np.int16)),
         "abs_cos": pack(matches["best_abs_cos"].astype(np.float32)),
         "p": pack(matches["p_best"].astype(np.float32)),
@@ -74,8 +77,14 @@ def payload(
     for name, colours in (("lut_diverging", DIVERGING), ("lut_maps", MAPS)):
         table = mpl.colormaps[colours](np.arange(256), bytes=True)[:, :3]
         arrays[name] = pack(table)
+    in_colour = trajectory.sizes["cin"] == 3
+    if in_colour:
+        arrays["colour"] = pack_whole(_in_colour(trajectory, len(seeds)), ends=3)
+    arms = [str(a) for a in trajectory["arm"].values]
     content: dict[str, Any] = {
-        "arms": [str(a) for a in trajectory["arm"].values],
+        "arms": arms,
+        "arm_words": [names.get(arm, arm) for arm in arms],
+        "colour": in_colour,
         "colours": [colour_of(i) for i in range(trajectory.sizes["arm"])],
         "seeds": seeds,
         "steps": trajectory["step"].values.tolist(),
@@ -115,6 +124,32 @@ def pack(values: np.ndarray) -> dict[str, Any]:
     raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
     zipped = gzip.compress(raw, compresslevel=6, mtime=0)
     return {"type": kind, "shape": list(values.shape), "data": base64.b64encode(zipped).decode()}
+
+
+def pack_whole(values: np.ndarray, *, ends: int) -> dict[str, Any]:
+    """`pack` in whole numbers of a unit: 16 bits, whose largest is the largest |value| over all but the first
+    `ends` axes. NaN is 0."""
+    values = np.nan_to_num(values)
+    axes = tuple(range(ends, values.ndim))
+    units = np.abs(values).max(axis=axes, keepdims=True) / WHOLE
+    whole = np.round(values / np.where(units > 0, units, 1)).astype(np.int16)
+    return pack(whole) | {"units": pack(np.squeeze(units, axes).astype(np.float32))}
+
+
+def pack_over_steps(values: np.ndarray, *, axis: int) -> dict[str, Any]:
+    """`pack` of bytes, each step (along `axis`) as its difference from the one before, which takes less
+    room."""
+    steps = np.moveaxis(values, axis, 0)
+    changes = np.concatenate([steps[:1], steps[1:] - steps[:-1]])  # modulo 256
+    outer = int(np.prod(values.shape[:axis]))
+    return pack(np.moveaxis(changes, 0, axis)) | {"steps": [outer, values.shape[axis]]}
+
+
+def _in_colour(trajectory: xr.Dataset, seeds: int) -> np.ndarray:
+    """First-layer kernels on three channels (arm, seed, step, channel, row by row with three colours each)."""
+    dims = ("arm", "seed", "step", "cout", "ky", "kx", "cin")
+    values = trajectory["kernel"].isel(seed=slice(seeds)).transpose(*dims).values.astype(float)
+    return values.reshape(*values.shape[:4], -1)
 
 
 def _stacked(dataset: xr.Dataset, names: Any) -> np.ndarray:
@@ -165,6 +200,7 @@ def _deep(
     return {
         "layers": content,
         "probe_seeds": seeds,
+        "probe_words": _listed(seeds),
         "measures": list(MEASURES),
         "labels": words,
         "curves": list(curves),
@@ -178,6 +214,12 @@ def _deep(
             for p in probes
         ],
     }
+
+
+def _listed(seeds: list[int]) -> str:
+    """'seed 0', or 'seeds 0, 1 and 2'."""
+    *most, last = map(str, seeds)
+    return f"seeds {', '.join(most)} and {last}" if most else f"seed {last}"
 
 
 def _layer(

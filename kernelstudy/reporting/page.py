@@ -20,17 +20,29 @@ from kernelstudy.reporting import markdown
 from kernelstudy.system.files import write_text
 
 _FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]."), re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|-inf")
-VECTOR_BYTES = 2_500_000  # of all SVG in a page; further ones are beside it, in figures/
+VECTOR_BYTES = 500_000  # of all SVG in a page; further ones are beside it, in figures/
 
 
 @dataclass
 class Figure:
-    """A picture of the report: its file under figures/, what it shows and how to read it."""
+    """A picture of the report: its file under figures/ (and <name>-dark), what is seen in it, and how to read
+    it.
+
+    `title`: one sentence that states what is seen. `is_open`: it is shown at once, and not behind its title.
+    `narrow`: there is <name>_narrow, too, for a phone.
+    """
 
     name: str
     title: str
     caption: str
-    alt: str = ""  # what is to be seen, for those who do not see it; the title unless given
+    is_open: bool = False
+    narrow: bool = False
+
+    @property
+    def files(self) -> list[str]:
+        """Names of its PNG, without their suffix."""
+        shapes = [self.name, *([f"{self.name}_narrow"] if self.narrow else [])]
+        return [f"{shape}{ground}" for shape in shapes for ground in ("", "-dark")]
 
 
 @dataclass
@@ -39,7 +51,7 @@ class Page:
 
     title: str
     facts: list[tuple[str, str]]
-    headline: list[str]
+    headline: list[str]  # the answer with its numbers, folded
     answer: list[tuple[str, list[str]]]  # arm, its sentences
     notes: list[str]
     lead: Figure
@@ -50,10 +62,22 @@ class Page:
     provenance: dict[str, Any] = field(default_factory=dict)
     tables_note: str = "At the final step."
     points: dict[str, list[str]] = field(default_factory=dict)  # of a section, by its title
+    section_tables: dict[str, list[pd.DataFrame]] = field(default_factory=dict)
     ladder: dict[str, Any] | None = None  # `ladder_words.in_words`
     explorer: dict[str, Any] | None = None  # `explorer.payload`
     sentence: str = ""  # the answer in one, in plain words
-    glance: pd.DataFrame | None = None  # a row an arm, in plain words
+    glance: pd.DataFrame | None = (
+        None  # a row an arm, in plain words; a column `name` goes small below the first
+    )
+    glance_note: str = ""  # what its words mean
+    lines: list[str] = field(default_factory=list)  # what follows the sentence, in plain words
+    numbers_title: str = (
+        "Every arm in numbers: intervals, p and q"  # of headline and answer, folded
+    )
+    animation: str = ""  # a file beside the page
+    links: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # words, directory of a report, from the page's own
     csv: dict[str, str] = field(
         default_factory=dict
     )  # whole tables by name, as `write_tables` made them
@@ -93,9 +117,10 @@ def write(page: Page, folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["picture"] = lambda figure: _data_uri(folder / f"figures/{figure.name}.png")
+    environment.filters["uri"] = lambda name: _data_uri(folder / f"figures/{name}.png")
     environment.filters["number"] = _number
     environment.filters["plain"] = markdown.escaped
+    environment.filters["in_html"] = markdown.in_html
     environment.filters["label"] = markdown.label
     environment.filters["code"] = markdown.code
     environment.filters["block"] = markdown.block

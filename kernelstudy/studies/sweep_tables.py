@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -56,5 +59,45 @@ def members(sweep: Sweep) -> pd.DataFrame:
             key.name: key.label(values[key.name]) if has_condition else "" for key in sweep.keys
         }
         state = {"state": "missing" if member.reason else "read", "reason": member.reason}
-        rows.append({"run": str(member.path), **keys, **state})
+        rows.append({**keys, **state, "run": str(member.path)})
     return pd.DataFrame(rows)
+
+
+SHOWN = 16  # rows of `glance`
+
+
+def glance(conditions: pd.DataFrame) -> pd.DataFrame:
+    """A row a condition and arm: the swept values, likeness of the kernels and of what training added, chance
+    and
+    accuracy; the first `SHOWN`. conditions: `conditions`."""
+    keys = list(conditions.columns[: conditions.columns.get_loc("arm")])
+    rows = []
+    for key, group in conditions.groupby([*keys, "arm"], sort=False):
+        means = group.set_index("part")["mean"]
+        row = group.iloc[0]
+        *values, arm = key
+        rows.append(
+            {
+                **dict(zip(keys, values, strict=True)),
+                "arm": arm,
+                "kernels (R²)": f"{means.get('W', float('nan')):.2f}",
+                "what training added (R²)": f"{means.get('update', float('nan')):.2f}",
+                "random kernels": f"{row['chance']:.2f}",
+                "test accuracy": f"{row['accuracy']:.1%}",
+            }
+        )
+    return pd.DataFrame(rows[:SHOWN])
+
+
+def links(sweep: Sweep, out: Path) -> list[tuple[str, str]]:
+    """(the run's swept values, its directory as an address relative to `out`) of every run that has a
+    report."""
+    found = []
+    for member in sweep.members:
+        if member.condition < 0 or not (member.path / "report.html").is_file():
+            continue
+        values: Any = sweep.design.loc[member.condition]
+        words = ", ".join(f"{key.name}={key.label(values[key.name])}" for key in sweep.keys)
+        place = Path(os.path.relpath(member.path, out)).as_posix()
+        found.append((words or member.path.name, quote(place)))
+    return found

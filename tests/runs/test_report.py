@@ -27,10 +27,14 @@ def test_all_parts_are_written(built):
     page = (built / "report.md").read_text()
     assert "Deeper: all 2 layers over training" in page
     assert "seeds agree on" in page
-    assert "Bottom-up or not?" in page
-    for picture in re.findall(r"\]\((figures/[^)]+)\)", page):
+    assert "2 networks an arm are too few to tell which layer settles first" in page
+    assert "Bottom-up or not?" not in page
+    pictures = re.findall(r'src(?:set)?="(figures/[^"]+)"', page)
+    assert len(pictures) == 2 * page.count("<picture>") > 20
+    for picture in pictures:
         assert (built / picture).stat().st_size > 1000
-        assert (built / picture).with_suffix(".svg").exists()
+        assert (built / picture.replace("-dark", "")).with_suffix(".svg").exists()
+    assert (built / re.findall(r"\]\((figures/[^)]+gif)\)", page)[0]).is_file()
     assert (built / runs.ANALYSIS).is_dir()
 
 
@@ -55,7 +59,9 @@ def test_figures_for_papers_and_the_animation(built):
 
 def test_it_starts_with_the_answer(built):
     page = (built / "report.html").read_text()
-    assert page.index("derivative-like beyond chance in 1 of 1 arms") < page.index('id="section-1"')
+    start = page.index("Training made first-layer kernels derivative-like (random start)")
+    assert start < page.index("<img") < page.index('id="explore"') < page.index('id="section-1"')
+    assert page.index("derivative-like beyond chance in 1 of 1 arms") < page.index('id="explore"')
     assert "sha256 0000000000000000" in page
     assert "python -m kernelstudy.run +exp=demo" in page
 
