@@ -168,6 +168,7 @@ class Comparison:
                 "an edge detector (Sobel's kernel at odd sizes) at its best angle explains, from 0 to 1. "
                 "Filled, it "
                 "is beyond chance after correction over the layer.",
+                pictures=True,
             ),
             sections=self._draw(figures),
             tables=[
@@ -193,6 +194,7 @@ class Comparison:
                     f"{shown} of {len(one.kernels)} kernels of {one.subject.name}, and the best of as "
                     "many random",
                     "Below each its nearest hand-crafted kernel and |cos|; each picture has its own scale.",
+                    pictures=True,
                 )
             )
             if self.opened[index].kernels.shape[3] == 3 and one.networks == 1:
@@ -203,6 +205,7 @@ class Comparison:
                         f"In colour: {glance.colour_title(one)}",
                         "As if the channels were R, G and B, strongest first. All filters share one scale: "
                         "pale ones are weak. Below each the spatial profile that holds most of its energy.",
+                        pictures=True,
                     )
                 )
         save(symmetry(self.measured), folder, "symmetry")

@@ -17,6 +17,8 @@ from kernelstudy.reporting import deep_figures, deep_titles, galleries
 from kernelstudy.reporting.drawing import Save
 from kernelstudy.reporting.page import Figure, Page
 
+MAPS_DPI = 90  # a map or a patch has as many pixels as in the network, or a few more
+
 METHOD = [
     "Deeper layers: activations are taken before pooling. Gratings have 16 orientations, 5 spatial "
     "frequencies and 4 phases, and the mean and variance of the training images; a response is the mean of "
@@ -33,11 +35,12 @@ def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path, save: 
     save(partial(deep_figures.layer_figure, deep.layers), folder, "layers")
     save(partial(deep_figures.label_figure, deep.channels), folder, "labels")
     for index, arm in enumerate(trajectory["arm"].values.astype(str)):
-        save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
+        save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}", dpi=MAPS_DPI)
         save(
             deep_figures.patch_figure(trajectory, deep.channels, arm, stride),
             folder,
             f"patches_{index}",
+            dpi=MAPS_DPI,
         )
 
 
@@ -74,11 +77,13 @@ def add_to(page: Page, trajectory: xr.Dataset, deep: Deeper, names: Mapping[str,
                     f"feature_maps_{i}",
                     deep_titles.feature_maps(trajectory, arm, names),
                     f"{arm}, the first network.",
+                    pictures=True,
                 ),
                 Figure(
                     f"patches_{i}",
                     deep_titles.patches(deep, arm, names),
                     f"{arm}, the first network at the final step; below, each channel and its label.",
+                    pictures=True,
                 ),
             )
         ],

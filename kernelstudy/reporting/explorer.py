@@ -31,8 +31,9 @@ from kernelstudy.reporting.style import (
 
 MAP_BYTES = 3_000_000  # of all maps, before compression
 MAP_SIDE = 16  # pixels of a map on the page, the most; larger ones are averaged
+COARSE = 4  # of 256 levels of a map every fourth
 KERNEL_VALUES = 1_500_000
-WHOLE = 2**15 - 1  # the largest of 16 bits
+WHOLE = 2**11 - 1  # more than an eye or two digits tell apart
 STRIP = 9  # steps in a channel's history, evenly spaced over the log points
 INPUTS = 4  # of a deeper channel's kernel, those in which it is strongest at the end
 MEASURES = ("selectivity", "osi", "orientation", "frequency", "on_off", "class_selectivity")
@@ -58,15 +59,9 @@ def payload(
     seeds = _page_seeds(kernels, trajectory["seed"].values.tolist(), notes)
     kernels = kernels[:, : len(seeds)]
     matches = kernel_matches(np.nan_to_num(kernels), bank)
-    entries = list(bank)
-    best = np.array(
-        [entries.index(n) if n in bank else -1 for n in matches["best"].ravel().astype(str)]
-    )
     nets = analysis.isel(seed=slice(len(seeds)))
     arrays = {
         "kernels": pack_whole(kernels, ends=3),
-        "best": pack(best.reshape(matches["best"].shape).astype(np.int16)),
-        "abs_cos": pack(matches["best_abs_cos"].astype(np.float32)),
         "p": pack(matches["p_best"].astype(np.float32)),
         **{
             f"{prefix}sectors": pack(_stacked(nets, [f"{prefix}{s}" for s in SECTORS]))
@@ -119,30 +114,41 @@ def _opening(analysis: xr.Dataset) -> dict[str, Any]:
 
 
 def pack(values: np.ndarray) -> dict[str, Any]:
-    """An array as {type, shape, data}, little-endian, gzipped, in base64."""
+    """An array as {type, shape, data}, little-endian, gzipped, in base64; floats to four digits."""
     kind = {"f": "Float32Array", "u": "Uint8Array", "i": "Int16Array"}[values.dtype.kind]
+    if values.dtype.kind == "f":  # rounded, what is below is as random as it is useless
+        values = _rounded(values.astype(np.float32))
     raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
     zipped = gzip.compress(raw, compresslevel=6, mtime=0)
     return {"type": kind, "shape": list(values.shape), "data": base64.b64encode(zipped).decode()}
 
 
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Float32 whose last 11 of 23 bits are zero, to the nearest."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    nearest = ((bits.astype(np.uint64) + 1024) >> 11 << 11).astype(np.uint32)
+    return np.where(np.isfinite(values), nearest.view(np.float32), values)
+
+
 def pack_whole(values: np.ndarray, *, ends: int) -> dict[str, Any]:
-    """`pack` in whole numbers of a unit: 16 bits, whose largest is the largest |value| over all but the first
-    `ends` axes. NaN is 0."""
+    """`pack_over_steps` (axis 2) in whole numbers of a unit, `WHOLE` of which are the largest |value| over all
+    but the first `ends` axes. NaN is 0."""
     values = np.nan_to_num(values)
     axes = tuple(range(ends, values.ndim))
     units = np.abs(values).max(axis=axes, keepdims=True) / WHOLE
     whole = np.round(values / np.where(units > 0, units, 1)).astype(np.int16)
-    return pack(whole) | {"units": pack(np.squeeze(units, axes).astype(np.float32))}
+    packed = pack_over_steps(whole, axis=2)
+    return packed | {"units": pack(np.squeeze(units, axes).astype(np.float32))}
 
 
 def pack_over_steps(values: np.ndarray, *, axis: int) -> dict[str, Any]:
-    """`pack` of bytes, each step (along `axis`) as its difference from the one before, which takes less
-    room."""
-    steps = np.moveaxis(values, axis, 0)
-    changes = np.concatenate([steps[:1], steps[1:] - steps[:-1]])  # modulo 256
+    """`pack` of whole numbers, the steps (along `axis`) last and each as its difference from the one before:
+    neighbours are alike, which takes less room."""
+    last = np.moveaxis(values, axis, -1)
+    changes = np.concatenate([last[..., :1], last[..., 1:] - last[..., :-1]], axis=-1)  # wraps
     outer = int(np.prod(values.shape[:axis]))
-    return pack(np.moveaxis(changes, 0, axis)) | {"steps": [outer, values.shape[axis]]}
+    steps = [outer, values.shape[axis]]
+    return pack(changes) | {"shape": list(values.shape), "steps": steps}
 
 
 def _in_colour(trajectory: xr.Dataset, seeds: int) -> np.ndarray:
@@ -240,19 +246,20 @@ def _layer(
     )
     small = _averaged(maps.astype(np.float32))
     scaled, low, high = to_bytes(small, axes=(2, 3, 5, 6))
-    arrays[f"maps_{i}"] = pack(scaled)
+    arrays[f"maps_{i}"] = pack_over_steps(scaled // COARSE * COARSE, axis=2)
     arrays[f"map_low_{i}"], arrays[f"map_high_{i}"] = pack(low), pack(high)
     values = [channels[f"{m}_{i}"].transpose(*net, c).values for m in MEASURES]
     arrays[f"measures_{i}"] = pack(np.stack(values, -1).astype(np.float32))
     label = channels[f"label_{i}"].transpose(*net, c).values.astype(str)
     arrays[f"labels_{i}"] = pack(np.searchsorted(words, label).astype(np.int16))
     tuning = networks[f"grating_{i}"].transpose(*net, c, "frequency", "orientation").values
-    arrays[f"gratings_{i}"] = pack(to_bytes(tuning.astype(np.float32), axes=(2, 4, 5))[0])
+    responses = to_bytes(tuning.astype(np.float32), axes=(2, 4, 5))[0]
+    arrays[f"gratings_{i}"] = pack_over_steps(responses // 2 * 2, axis=2)
     top = networks[f"top_example_{i}"].transpose(*net, c, "rank").values
     place = networks[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
     arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
     value = networks[f"top_value_{i}"].transpose(*net, c, "rank").values
-    arrays[f"top_value_{i}"] = pack(value.astype(np.float32))
+    arrays[f"top_value_{i}"] = pack_whole(value.astype(float), ends=4)
     if i > 1:
         weights, inputs = _deeper_kernels(networks, i)
         arrays[f"kernels_{i}"], arrays[f"inputs_{i}"] = pack(weights), pack(inputs)

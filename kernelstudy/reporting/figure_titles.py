@@ -23,11 +23,14 @@ def lead(analysis: xr.Dataset, metric: str) -> str:
     chance = float(analysis["null_mean"].sel(measure=metric))
     if not len(values):
         return "Every network diverged"
-    which = f"{above} of {len(values)} arms" if len(values) > 1 else "the only arm"
-    which = f"no arm of {len(values)}" if not above else which
+    of = (
+        f"{above} of {len(values)} arms"
+        if len(values) > 1
+        else f"the only arm{'' if above else ' not'}"
+    )
     return (
-        f"After training the kernels of {which} are more like edge detectors than random kernels are: "
-        f"{_span(values)} where chance is {chance:.2f}"
+        f"More like edge detectors than random kernels after training: {of} (R² {_span(values)}, by chance "
+        f"{chance:.2f})"
     )
 
 
@@ -112,17 +115,20 @@ def portrait(matches: xr.Dataset) -> str:
     return f"Half of the kernels' gradient energy is at an a between {low:.2f} and {high:.2f}"
 
 
-def matches(final: xr.Dataset, untrained: xr.Dataset, words: str) -> str:
-    """The best match after training beside the best before."""
+def matches(final: xr.Dataset, untrained: xr.Dataset, words: str, names: Names) -> str:
+    """The best match after training beside the best before, each with its arm."""
     told = []
     for source, which in (
         (final, f"The best of {words}"),
         (untrained, "the best untrained kernel"),
     ):
-        score = source["best_abs_cos"].where(source["live"]).values.ravel()
+        score = source["best_abs_cos"].where(source["live"]).values
         if np.isfinite(score).any():
-            name = source["best"].values.ravel()[int(np.nanargmax(score))]
-            told.append(f"{which} has a cosine of {np.nanmax(score):.2f} with {name}")
+            best = np.unravel_index(int(np.nanargmax(score)), score.shape)
+            name, arm = source["best"].values[best], str(source["arm"].values[best[0]])
+            told.append(
+                f"{which} ('{names.get(arm, arm)}') has a cosine of {score[best]:.2f} with {name}"
+            )
     return ", ".join(told) or "No kernel is left"
 
 

@@ -20,7 +20,8 @@ from kernelstudy.reporting import markdown
 from kernelstudy.system.files import write_text
 
 _FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]."), re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|-inf")
-VECTOR_BYTES = 500_000  # of all SVG in a page; further ones are beside it, in figures/
+# Of all SVG in a page, and of all tables: the smaller ones; the others are beside it, in figures/ and tables/.
+VECTOR_BYTES, TABLE_BYTES = 60_000, 200_000
 
 
 @dataclass
@@ -29,7 +30,9 @@ class Figure:
     it.
 
     `title`: one sentence that states what is seen. `is_open`: it is shown at once, and not behind its title.
-    `narrow`: there is <name>_narrow, too, for a phone.
+    `narrow`: there is <name>_narrow, too, for a phone. `pictures`: there are pictures in it, whose colours a
+    dark
+    page must not turn as it turns those of lines (to spare a second file in it).
     """
 
     name: str
@@ -37,12 +40,7 @@ class Figure:
     caption: str
     is_open: bool = False
     narrow: bool = False
-
-    @property
-    def files(self) -> list[str]:
-        """Names of its PNG, without their suffix."""
-        shapes = [self.name, *([f"{self.name}_narrow"] if self.narrow else [])]
-        return [f"{shape}{ground}" for shape in shapes for ground in ("", "-dark")]
+    pictures: bool = False
 
 
 @dataclass
@@ -137,7 +135,9 @@ def write(page: Page, folder: Path) -> Path:
         "script_hashes": Markup(hashes),
         # in a script element '<' is all that could end it; JSON may write it another way
         "explorer_json": Markup(json.dumps(page.explorer).replace("<", "\\u003c")),
-        "csv": {name: _zip(text.encode()) for name, text in sorted(page.csv.items())},
+        "csv": _fitting(
+            {name: _zip(text.encode()) for name, text in page.csv.items()}, TABLE_BYTES
+        ),
     }
     for name in ("report.md", "report.html"):
         text = environment.get_template(f"{name}.j2").render(shared)
@@ -161,15 +161,20 @@ def script_hash(script: str) -> str:
 
 
 def _vectors(page: Page, folder: Path) -> dict[str, str]:
-    """The figures' SVG by name, as many as `VECTOR_BYTES` holds, the smaller ones first."""
+    """The figures' SVG by name, as many as `VECTOR_BYTES` holds."""
     figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
     files = {f.name: _zipped(folder / f"figures/{f.name}.svg") for f in figures}
-    vectors, total = {}, 0
+    return _fitting(files, VECTOR_BYTES)
+
+
+def _fitting(files: dict[str, str], room: int) -> dict[str, str]:
+    """Those that have room together, the smaller ones first; in the order of their names."""
+    kept, total = {}, 0
     for name, content in sorted(files.items(), key=lambda pair: len(pair[1])):
         total += len(content)
-        if total <= VECTOR_BYTES:
-            vectors[name] = content
-    return vectors
+        if total <= room:
+            kept[name] = content
+    return dict(sorted(kept.items()))
 
 
 def _zipped(path: Path) -> str:

@@ -33,7 +33,12 @@ def sections(
             "The first seed's kernels of each arm. Every step has a symmetric colour scale of its own, whose "
             "end stands beside it.",
             [
-                Figure(f"kernels_{i}", figure_titles.kernels_of(analysis, arm, names), arm)
+                Figure(
+                    f"kernels_{i}",
+                    figure_titles.kernels_of(analysis, arm, names),
+                    arm,
+                    pictures=True,
+                )
                 for i, arm in enumerate(arms)
             ],
         ),
@@ -44,13 +49,15 @@ def sections(
             [
                 Figure(
                     "matches",
-                    figure_titles.matches(matches.trained, matches.untrained, "the kernels"),
+                    figure_titles.matches(matches.trained, matches.untrained, "the kernels", names),
                     "Kernels W; p is of the best over the bank.",
+                    pictures=True,
                 ),
                 Figure(
                     "matches_update",
-                    figure_titles.matches(matches.update, matches.untrained, "the updates"),
+                    figure_titles.matches(matches.update, matches.untrained, "the updates", names),
                     "The same for the update W − W₀.",
+                    pictures=True,
                 ),
             ],
         ),

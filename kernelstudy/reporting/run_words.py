@@ -33,10 +33,11 @@ GLANCE_NOTE = (
     "ladder of chance, under Tables."
 )
 _SURE = {
-    "chance": "tests do not find them above random kernels",
-    "structured": "above random kernels and their own start",
-    "spatially structured": "above random kernels, their own start and their own weights permuted",
-    "beyond image energies": "above all of these, and above their own energies on the images' axes",
+    "chance": "by tests not above them",
+    "structured": "by tests above them and their own start",
+    "spatially structured": "by tests above them, their own start and their own weights permuted",
+    "beyond image energies": "by tests above them, their start, their weights permuted and the images' "
+    "statistics",
 }
 
 
@@ -59,7 +60,7 @@ def at_a_glance(
         values = values[np.isfinite(values)]
         like = {True: "yes", False: "no", None: "cannot tell"}[verdict.derivative_like]
         above = int((values > chance).sum())
-        sure = f"{above} of {len(values)} networks above the mean of random kernels"
+        sure = f"{above} of {len(values)} networks above random kernels"
         if verdict.derivative_like is not None:
             already = _was_so_already(verdict)
             like = "as at the start" if already else like
@@ -97,7 +98,7 @@ def sentence(
         verdict, (edges, total, by_chance) = of_kernels[arm], _edges(kinds, arm)
         operator = verdict.operator if _names_operator(verdict) else "no single textbook operator"
         resemble = f"; they resemble {operator}" if verdict.a is not None else ""
-        same = "the images' statistics (energies on their principal axes) alone would make them"
+        same = "the images' statistics alone would make them"
         images = (
             f", and are more edge-like than {same}"
             if verdict.tier == TIERS[-1]

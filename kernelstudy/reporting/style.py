@@ -43,8 +43,8 @@ SECTOR_COLOURS = {
 CHANCE = "#9aa0a6"
 DIVERGING = "PuOr_r"  # symmetric about zero, told apart with any colour vision
 MAPS = "magma"
-DPI = 160
-PALETTE = 192  # colours of a PNG
+DPI = 128
+PALETTE = 128  # colours of a PNG
 # Widths of a paper's page and of its column. SVG has them; PNG is for screens.
 PAGE_MM, COLUMN_MM = 180.0, 85.0
 
@@ -95,7 +95,13 @@ def _take_literally(figure: Figure) -> None:
 
 
 def save(
-    figure: Figure, folder: Path, name: str, *, width_mm: float = PAGE_MM, dark: bool = False
+    figure: Figure,
+    folder: Path,
+    name: str,
+    *,
+    width_mm: float = PAGE_MM,
+    dark: bool = False,
+    dpi: int = DPI,
 ) -> Path:
     """Write <name>.png and <name>.svg, each whole or not at all, and <name>-dark.png if `dark`; the PNG's path.
 
@@ -105,7 +111,7 @@ def save(
 
     A drawing a file: `Figure.savefig` would draw each file twice, and lay it out again.
     """
-    figure.set_dpi(DPI)
+    figure.set_dpi(dpi)
     _take_literally(figure)
     png, svg = (folder / f"{name}{suffix}" for suffix in (".png", ".svg"))
     with styled():
@@ -119,7 +125,7 @@ def save(
         write_text(svg, _SIZE.sub(size, svg_text.getvalue(), count=1))
         if dark:
             darken(figure)
-            figure.set_dpi(DPI)  # SVG has another
+            figure.set_dpi(dpi)  # SVG has another
             _write_png(figure, folder / f"{name}-dark.png")
     return png
 
@@ -129,4 +135,6 @@ def _write_png(figure: Figure, path: Path) -> None:
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     with replacing(path) as temporary:
-        picture.quantize(PALETTE).save(temporary, format="PNG", dpi=(DPI, DPI))
+        # by the span of colours, not by their frequency: a few dots of an arm keep theirs
+        few = picture.quantize(PALETTE, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(temporary, format="PNG", dpi=(figure.dpi, figure.dpi))

@@ -159,7 +159,11 @@ def compose(findings: Findings) -> Page:
         glance_note=run_words.GLANCE_NOTE,
         animation="figures/kernels.gif",
         lead=Figure(
-            "answer", figure_titles.lead(analysis, metric), lead.CAPTION + more, narrow=True
+            "answer",
+            figure_titles.lead(analysis, metric),
+            lead.CAPTION + more,
+            narrow=True,
+            pictures=True,
         ),
         sections=run_sections.sections(analysis, findings.matches, metric, names),
         tables=[

@@ -27,13 +27,15 @@ def analysis(made):
 def test_arms_above_chance_are_counted(analysis):
     said = figure_titles.lead(analysis, METRIC)
     means = analysis[METRIC].isel(step=-1).mean("seed").values
-    assert "kernels of 1 of 2 arms are more like edge detectors" in said
-    assert f"{means.min():.2f} to {means.max():.2f} where chance is 0.25" in said
+    assert said == (
+        "More like edge detectors than random kernels after training: 1 of 2 arms "
+        f"(R² {means.min():.2f} to {means.max():.2f}, by chance 0.25)"
+    )
     # the update of the frozen arm is none
     assert "training added in 1 of 1" in figure_titles.parts(analysis, METRIC)
     only = analysis.isel(arm=[0])
-    assert "kernels of the only arm are" in figure_titles.lead(only, METRIC)
-    assert "no arm of 2" in figure_titles.lead(
+    assert ": the only arm (R²" in figure_titles.lead(only, METRIC)
+    assert "0 of 2 arms" in figure_titles.lead(
         analysis.assign({METRIC: 0 * analysis[METRIC]}), METRIC
     )
 
@@ -53,7 +55,7 @@ def test_kernels_that_leave_their_start_and_that_stay(analysis):
 
 def test_best_matches_before_and_after(made):
     found = final_matches(made, BANK)
-    said = figure_titles.matches(found.trained, found.untrained, "the kernels")
+    said = figure_titles.matches(found.trained, found.untrained, "the kernels", NAMES)
     for source in (found.trained, found.untrained):
         best = source["best_abs_cos"].values
         name = source["best"].values.ravel()[best.argmax()]

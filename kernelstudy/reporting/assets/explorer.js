@@ -19,12 +19,18 @@ async function unpack(packed) {
   const types = { Float32Array, Uint8Array, Int16Array };
   let values = new types[packed.type](await inflate(packed.data));
   const shape = packed.shape;
-  if (packed.steps) { // each step as its difference from the one before
+  if (packed.steps) { // steps last, each as its difference from the one before
     const [outer, steps] = packed.steps, inner = values.length / (outer * steps);
-    for (let i = 0; i < outer; i++) {
-      const end = (i + 1) * steps * inner;
-      for (let j = i * steps * inner + inner; j < end; j++) values[j] += values[j - inner];
+    const whole = new types[packed.type](values.length);
+    for (let o = 0, from = 0; o < outer; o++) {
+      for (let i = 0; i < inner; i++) {
+        for (let s = 0, sum = 0; s < steps; s++) {
+          sum += values[from++];
+          whole[(o * steps + s) * inner + i] = sum; // wraps
+        }
+      }
     }
+    values = whole;
   }
   if (packed.units) { // whole numbers of a unit, one for each part of as many values
     const units = await unpack(packed.units), each = values.length / units.at().length;
@@ -105,13 +111,8 @@ async function explore(data) {
   }
   const watched = () => deep && state.seed < data.probe_seeds.length;
   const match = (step, channel) => {
-    const at = [state.arm, state.seed, step, channel];
-    const best = arrays.best.at(...at);
-    return {
-      name: best < 0 ? "none" : Object.keys(data.bank)[best],
-      cos: arrays.abs_cos.at(...at),
-      p: arrays.p.at(...at),
-    };
+    const { name, cos } = nearest(kernel(step, channel));
+    return { name, cos: Math.abs(cos), p: arrays.p.at(state.arm, state.seed, step, channel) };
   };
   const label = (layer, channel, step = state.step) =>
     data.labels[arrays[`labels_${layer}`].at(state.arm, state.seed, step, channel)];
@@ -340,7 +341,7 @@ async function explore(data) {
     const { xaxis, yaxis, lines = 0, ...rest } = more;
     return {
       margin: { l: 48, r: 12, t: 8, b: 40 },
-      height: 330 + (innerWidth < 560 ? 18 * lines : 0), // there a legend has a row for each line
+      height: 300 + (innerWidth < 560 ? 30 : 20) * lines, // there a legend has a row for each line
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: style("--text"), family: "system-ui, sans-serif", size: 13 },
@@ -372,13 +373,13 @@ async function explore(data) {
       name, data.steps.map((_, s) => arrays[`${prefix}sectors`].at(state.arm, state.seed, s, i)),
       { line: { color, dash: dashes[i] } },
     ));
-    Plotly.react("sectors", shares, overSteps({ title: { text: "share of energy" }, range: [0, 1] }), options);
     const column = Object.keys(data.prefixes).indexOf(state.part);
     const scores = data.arm_words.map((words, i) => line(
       words, data.steps.map((_, s) => arrays.lines.at(i, state.seed, s, column)),
       { line: { color: data.colours[i], width: i === state.arm ? 3 : 1.8, dash: dashes[i % 5] } },
     ));
     scores.push(line("chance", data.steps.map(() => data.chance[data.metric]), { line: { color: style("--soft"), dash: "dot" } }));
+    Plotly.react("sectors", shares, overSteps({ title: { text: "share of energy" }, range: [0, 1] }, scores.length), options);
     Plotly.react("scores", scores, overSteps({ title: { text: data.metric.startsWith("r2") ? "likeness (R²)" : data.metric_words }, range: [0, 1] }, scores.length), options);
     if (!deep || !fold.open || !watched()) return;
     const similar = data.layers.flatMap((layer, l) => [["cka_final", "solid"], ["probe_accuracy", "dot"]].map(([name, dash]) => line(
