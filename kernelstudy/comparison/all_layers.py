@@ -107,6 +107,7 @@ class LayerSurvey:
             facts=self.facts,
             sentence=self.sentences[0],
             lines=self.sentences[1:],
+            facts_title="What was read",
             headline=[],
             answer=[],
             notes=[],

@@ -13,7 +13,7 @@ from kernelstudy.analysis.nulls import isotropic, r2_quantile
 from kernelstudy.comparison.measure import LayerMeasures
 from kernelstudy.reporting import lead
 from kernelstudy.reporting.dark import AS_IT_IS
-from kernelstudy.reporting.galleries import bare, mosaic
+from kernelstudy.reporting.galleries import mosaic
 from kernelstudy.reporting.measure_words import SECTOR_NAMES
 from kernelstudy.reporting.operator_figures import a_axis, operator_lines
 from kernelstudy.reporting.style import (
@@ -30,45 +30,39 @@ LEAD_SHOWN = 16
 STEP, ROW = 1.15, 1.75
 
 
-def answer(layers: list[LayerMeasures], banks: list[Bank]) -> Figure:
+def answer(layers: list[LayerMeasures], banks: list[Bank], *, narrow: bool = False) -> Figure:
     """The kernels most like a hand-crafted one beside the best of as many random ones, and every kernel's R2
-    beside isotropic kernels'."""
-    rows = [_rows_of(layer, bank) for layer, bank in zip(layers, banks, strict=True)]
+    beside isotropic kernels'; `narrow`: as wide as a phone."""
+    shown = 9 if narrow else LEAD_SHOWN
+    rows = [_rows_of(layer, bank, shown) for layer, bank in zip(layers, banks, strict=True)]
     count = max(len(pictures) for of_layer in rows for _, pictures in of_layer)
     tops = np.cumsum([0, *(lead.block_of(len(of_layer)) for of_layer in rows)])
-    height, width = tops[-1], lead.SIDE * max(count, 8)
-    left, below = 0.72, 0.8
-    size = left + width + 4.6, height + below
+    width = lead.SIDE * max(count, 8)
     with styled():
-        figure = Figure(figsize=size, layout="none")
-        places = [(left, below, width, height), (left + width + 0.35, below, 4.05, height)]
-        pictures, chance = (
-            figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
-            for x, y, w, h in places
-        )
+        panels = lead.panels(width, float(tops[-1]), rows=len(layers) if narrow else 0)
+        figure, pictures, chance = panels
         for i, (layer, of_layer) in enumerate(zip(layers, rows, strict=True)):
             title = _short(layer.subject.name, 48)
             lead.strips(pictures, title, of_layer, tops[i])
             ends = tops[i] + lead.HEAD, tops[i + 1] - lead.FOOT
+            if narrow:
+                ends = lead.NARROW_ROW * i + 0.16, lead.NARROW_ROW * (i + 1)
+                chance.text(0.01, ends[0] - 0.02, title, fontsize=7.5)
             _kernels_beside_chance(chance, layer, ends, colour_of(i))
-        bare(pictures)
-        pictures.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
         chance.plot([], [], "o", ms=5, color="grey", label="a kernel beyond chance, q < .05")
         chance.plot([], [], "o", ms=4, mfc="none", color="grey", label="a kernel that is not")
         chance.plot([], [], color="black", lw=2, label="mean")
         chance.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random kernels")
-        chance.set(ylim=(height, 0), xlim=(-0.01, 1.01), yticks=[])
-        chance.set_xlabel("likeness to an edge detector (R²)")
-        chance.spines["left"].set_visible(False)
-        handles = chance.get_legend_handles_labels()
-        figure.legend(*handles, loc="lower right", ncols=4, fontsize=7.5, columnspacing=1.0)
+        chance.set(xlim=(-0.01, 1.01), xlabel="likeness to an edge detector (R²)")
+        lead.legend_of(figure, chance, narrow=narrow)
     return figure
 
 
-def _rows_of(layer: LayerMeasures, bank: Bank) -> list[tuple[str, np.ndarray]]:
+def _rows_of(layer: LayerMeasures, bank: Bank, shown: int) -> list[tuple[str, np.ndarray]]:
     """Of a layer the kernels most like a hand-crafted one, their matches, and the same of as many random
     ones."""
-    kernels, table, _ = most_alike(layer, bank)
+    live = int(layer.kernels["live"].sum())
+    kernels, table, _ = most_alike(layer, bank, shown=min(shown, live or shown))
     rows = [("kernels", _each_scaled(kernels))]
     if not bank:
         return rows
@@ -83,7 +77,7 @@ def _rows_of(layer: LayerMeasures, bank: Bank) -> list[tuple[str, np.ndarray]]:
 
 
 def most_alike(
-    layer: LayerMeasures, bank: Bank, *, shown: int = LEAD_SHOWN
+    layer: LayerMeasures, bank: Bank, *, shown: int
 ) -> tuple[np.ndarray, pd.DataFrame, str]:
     """The kernels (n, k, k) most like a hand-crafted one, their rows of the table, and the column that says
     so."""

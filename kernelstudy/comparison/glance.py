@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from kernelstudy.analysis.gradients import OPERATORS
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.kernels import Bank
 
@@ -97,27 +96,41 @@ def _operator(layer: LayerMeasures) -> str:
         return "not asked: kernels are not 3 x 3"
     if not np.isfinite(a.phi) or 2 * v.significant < v.live or not a.resolved:
         return "none: too few edges, or they differ"
-    nearest = min(OPERATORS, key=lambda name: abs(OPERATORS[name] - a.a))
-    return f"{nearest} (a = {a.a:.2f}, {position_of(a.a)})"
+    return f"{position_of(a.a)} (a = {a.a:.2f})"
 
 
 def _best(layer: LayerMeasures, bank: Bank) -> str:
     if not bank:
         return "no hand-crafted kernel exists at this size"
+    name, cosine, random = _best_match(layer, bank)
+    return f"{name} {cosine:.2f}, random {random:.2f}"
+
+
+def _best_match(layer: LayerMeasures, bank: Bank) -> tuple[str, float, float]:
+    """The nearest hand-crafted kernel of all, its |cos|, and that of the best of as many random kernels."""
     _, rows, _ = most_alike(layer, bank, shown=1)
     _, random = random_alike(len(layer.kernels), layer.subject.kernels.shape[-1], bank)
     best = rows.iloc[0]
-    return f"{best['best']} {best['best_abs_cos']:.2f}, random {random['best_abs_cos'].iloc[0]:.2f}"
+    return str(best["best"]), float(best["best_abs_cos"]), float(random["best_abs_cos"].iloc[0])
 
 
 def lead_title(layers: list[LayerMeasures], banks: list[Bank]) -> str:
     """The best match beside the best random one."""
-    if not banks[0]:
+    if not all(banks):
         return "Kernels of this size have no hand-crafted ones to be held against"
-    told = [_best(layer, bank) for layer, bank in zip(layers, banks, strict=True)]
-    names = [f" of {layer.subject.name}" if len(layers) > 1 else "" for layer in layers]
-    listed = "; ".join(f"the best{name}: {text}" for name, text in zip(names, told, strict=True))
-    return f"Cosine of a kernel with its nearest hand-crafted one, {listed}"
+    if len(layers) > 1:
+        told = [
+            f"{layer.subject.name} {cosine:.2f} (the best of as many random kernels {random:.2f})"
+            for layer, bank in zip(layers, banks, strict=True)
+            for _, cosine, random in [_best_match(layer, bank)]
+        ]
+        return f"Largest cosine with a hand-crafted kernel: {'; '.join(told)}"
+    name, cosine, random = _best_match(layers[0], banks[0])
+    return (
+        f"The kernel most like a hand-crafted one has a cosine of {cosine:.2f} with {name}, the best of "
+        "as many "
+        f"random kernels {random:.2f}"
+    )
 
 
 def symmetry_title(layers: list[LayerMeasures]) -> str:

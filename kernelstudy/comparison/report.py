@@ -128,6 +128,8 @@ class Comparison:
         csv = page.write_tables(self.tables, folder)
         files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
         style.save(self.figure, folder / "figures", "answer", dark=True)
+        small = answer(self.measured, self.banks, narrow=True)
+        style.save(small, folder / "figures", "answer_narrow", dark=True)
         content = self._compose(
             folder / "figures", command or "kernelstudy.compare(...)", provenance
         )
@@ -149,6 +151,7 @@ class Comparison:
             sentence=glance.sentence(self.measured),
             glance=glance.table(self.measured, self.banks),
             glance_note=glance.NOTE,
+            facts_title="What was read",
             numbers_title="Every claim in numbers: intervals, p and q",
             headline=[],
             answer=[
@@ -169,6 +172,7 @@ class Comparison:
                 "Filled, it "
                 "is beyond chance after correction over the layer.",
                 pictures=True,
+                narrow=True,
             ),
             sections=self._draw(figures),
             tables=[

@@ -19,6 +19,7 @@ from kernelstudy.reporting.style import CHANCE, DIVERGING, colour_of, styled
 ARMS = 6  # shown, the first
 SIDE = 0.29  # inches of a kernel
 PHONE = 4.2  # inches that are as wide as a phone, at least
+NARROW_ROW = 0.46  # inches of an arm's networks there
 HEAD, FOOT = 0.24, 0.14  # inches above and below the rows of an arm
 CAPTION = (
     "Left: the kernels of an arm's first network before training, after it, and below each the hand-crafted "
@@ -47,25 +48,12 @@ def before_and_after(
     shown = min(kernels.shape[3], 9 if narrow else 16)
     block = block_of(3)
     height, width = block * len(arms), SIDE * shown
-    left, below = 0.62, 0.8
     if narrow:
-        beside = 0.46 * len(arms)
-        size = max(left + width + 0.1, PHONE), height + beside + below + 0.25
-        places = [
-            (left, below + beside + 0.25, width, height),
-            (0.15, below, size[0] - 0.3, beside),
-        ]
-        rows = [(0.46 * i + 0.32, 0.1) for i in range(len(arms))]
+        rows = [(NARROW_ROW * i + 0.32, 0.1) for i in range(len(arms))]
     else:
-        size = left + width + 4.6, height + below
-        places = [(left, below, width, height), (left + width + 0.35, below, 4.05, height)]
         rows = [(block * i + HEAD + 1.5 * SIDE, SIDE) for i in range(len(arms))]
     with styled():
-        figure = Figure(figsize=size, layout="none")
-        pictures, chance = (
-            figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
-            for x, y, w, h in places
-        )
+        figure, pictures, chance = panels(width, height, rows=len(arms) if narrow else 0)
         for i, arm in enumerate(arms):
             network = int(np.argmin(analysis["diverged"].sel(arm=arm).values))
             matches = nearest.sel(arm=arm).isel(seed=network).values[:shown]
@@ -73,21 +61,45 @@ def before_and_after(
             pairs = (("start", scaled(start)), ("end", scaled(end)))
             rows_of_arm = [*pairs, ("nearest", nearest_entries(end, matches, bank))]
             strips(pictures, names.get(arm, arm), rows_of_arm, block * i)
-        bare(pictures)
-        pictures.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
         _networks(chance, analysis, arms, metric, rows)
-        chance.set_ylim(rows[-1][0] + 0.2 if narrow else height, 0)
         if narrow:
             for (centre, _), arm in zip(rows, arms, strict=True):
                 chance.text(0.01, centre - 0.17, names.get(arm, arm), fontsize=7.5)
-        figure.legend(
-            *chance.get_legend_handles_labels(),
-            loc="lower right",
-            ncols=2 if narrow else 4,
-            fontsize=7.5,
-            columnspacing=1.0,
-        )
+        legend_of(figure, chance, narrow=narrow)
     return figure
+
+
+def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes, Axes]:
+    """A figure with axes for `strips` of so many inches and, at their right, axes for chance, in inches from
+    the
+    top, too; with `rows`, as wide as a phone, chance is below, with `NARROW_ROW` inches for each."""
+    left, below, apart, beside = 0.66, 0.8, 0.35, NARROW_ROW * rows
+    if rows:
+        size = max(left + width + 0.1, PHONE), height + beside + below + 0.25
+        places = [
+            (left, below + beside + 0.25, width, height),
+            (0.15, below, size[0] - 0.3, beside),
+        ]
+    else:
+        size = left + width + apart + 4.25, height + below
+        places = [(left, below, width, height), (left + width + apart, below, 4.05, height)]
+    figure = Figure(figsize=size, layout="none")
+    pictures, chance = (
+        figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
+        for x, y, w, h in places
+    )
+    bare(pictures)
+    pictures.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    chance.set(ylim=(beside or height, 0), yticks=[])
+    chance.spines["left"].set_visible(False)
+    return figure, pictures, chance
+
+
+def legend_of(figure: Figure, axes: Axes, *, narrow: bool) -> None:
+    """The legend of a figure of `panels`, at its foot."""
+    handles = axes.get_legend_handles_labels()
+    columns = 2 if narrow else 4
+    figure.legend(*handles, loc="lower right", ncols=columns, fontsize=7.5, columnspacing=1.0)
 
 
 def block_of(rows: int) -> float:
@@ -106,6 +118,7 @@ def strips(axes: Axes, title: str, rows: Sequence[tuple[str, np.ndarray]], top: 
         vmin=-1,
         vmax=1,
         extent=(0, SIDE * (count - gap), place + SIDE * (len(rows) - gap), place),
+        aspect="auto",
     )
     for row, (name, _) in enumerate(rows):
         axes.text(-0.06, place + SIDE * (row + 0.45), name, ha="right", va="center", fontsize=7.5)
@@ -155,5 +168,4 @@ def _networks(
     axes.plot([], [], "D", ms=6, color="grey", label="mean, 95% interval")
     axes.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks")
     words = "likeness to an edge detector (R²)" if metric.startswith("r2") else METRIC_WORDS[metric]
-    axes.set(xlim=(0, 1.02), xlabel=words, yticks=[])
-    axes.spines["left"].set_visible(False)
+    axes.set(xlim=(0, 1.02), xlabel=words)

@@ -20,8 +20,9 @@ from kernelstudy.reporting import markdown
 from kernelstudy.system.files import write_text
 
 _FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]."), re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|-inf")
-# Of all SVG in a page, and of all tables: the smaller ones; the others are beside it, in figures/ and tables/.
-VECTOR_BYTES, TABLE_BYTES = 60_000, 200_000
+# Of a page but for its words. Tables and SVG have what figures and explorer leave of it, the smaller ones
+# first; all are beside the page, in tables/ and figures/.
+PAGE_BYTES = 4_700_000
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Page:
     )
     glance_note: str = ""  # what its words mean
     lines: list[str] = field(default_factory=list)  # what follows the sentence, in plain words
+    facts_title: str = "What was run"
     numbers_title: str = (
         "Every arm in numbers: intervals, p and q"  # of headline and answer, folded
     )
@@ -123,21 +125,24 @@ def write(page: Page, folder: Path) -> Path:
     environment.filters["code"] = markdown.code
     environment.filters["block"] = markdown.block
     script = asset("explorer.js")
-    plotly = _plotly() if page.explorer else ""
-    hashes = " ".join(script_hash(text) for text in (script, plotly) if text)
+    library = _plotly() if page.explorer else ""
+    hashes = " ".join(script_hash(text) for text in (script, library) if text)
+    plotly = _zip(library.encode()) if library else ""
+    # in a script element '<' is all that could end it; JSON may write it another way
+    explorer = json.dumps(page.explorer).replace("<", "\\u003c")
+    pictures = sum(path.stat().st_size for path in (folder / "figures").glob("*.png")) * 4 // 3
+    room = PAGE_BYTES - len(plotly) - len(explorer) - pictures
+    csv = _fitting({name: _zip(text.encode()) for name, text in page.csv.items()}, room)
     shared = {
         "page": page,
         "provenance": json.dumps(page.provenance, indent=2),
         "css": Markup(asset("report.css")),
         "script": Markup(script),
-        "plotly": _zip(plotly.encode()),
-        "vectors": _vectors(page, folder),
+        "plotly": plotly,
+        "vectors": _vectors(page, folder, room - sum(map(len, csv.values()))),
         "script_hashes": Markup(hashes),
-        # in a script element '<' is all that could end it; JSON may write it another way
-        "explorer_json": Markup(json.dumps(page.explorer).replace("<", "\\u003c")),
-        "csv": _fitting(
-            {name: _zip(text.encode()) for name, text in page.csv.items()}, TABLE_BYTES
-        ),
+        "explorer_json": Markup(explorer),
+        "csv": csv,
     }
     for name in ("report.md", "report.html"):
         text = environment.get_template(f"{name}.j2").render(shared)
@@ -160,11 +165,11 @@ def script_hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _vectors(page: Page, folder: Path) -> dict[str, str]:
-    """The figures' SVG by name, as many as `VECTOR_BYTES` holds."""
+def _vectors(page: Page, folder: Path, room: int) -> dict[str, str]:
+    """The figures' SVG by name, as many as there is room for."""
     figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
     files = {f.name: _zipped(folder / f"figures/{f.name}.svg") for f in figures}
-    return _fitting(files, VECTOR_BYTES)
+    return _fitting(files, room)
 
 
 def _fitting(files: dict[str, str], room: int) -> dict[str, str]:

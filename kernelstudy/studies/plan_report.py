@@ -182,11 +182,7 @@ def compose(
             f"What it does not show: {closing['What it does not show'][0]}",
         ],
         glance=plan_words.glance(parts, verdict_table),
-        glance_note="A hypothesis has parts: a claim on an arm, or two, and a data set. It holds if all of "
-        "them do, "
-        "fails if one of them does, and cannot be told otherwise. Every part with its interval is below, "
-        "folded, and "
-        "in hypotheses.csv.",
+        glance_note=_NOTE,
         numbers_title="Every part of every hypothesis, with its interval",
         facts=facts,
         headline=[],
@@ -212,6 +208,15 @@ def compose(
     )
 
 
+_NOTE = (
+    "A hypothesis has parts: a claim on an arm, or two, and a data set. It holds if all of them do, "
+    "fails if one of "
+    "them does, and cannot be told otherwise; every part with its interval is below, folded, and in "
+    "hypotheses.csv. "
+    "W: the kernels; update: what training added to them; R²: likeness to an edge detector. N0: random "
+    "kernels; N1: the "
+    "kernels' own start; N2: their own weights permuted; N3: kernels with their energies on the images' axes."
+)
 _METHOD = [
     "The unit is the network; differences are paired by seed. Intervals are the bootstrap-t's, 95%.",
     "A claim with a bound holds if the interval lies inside the bound, fails if it lies outside, and is open "

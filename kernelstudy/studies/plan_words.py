@@ -121,7 +121,7 @@ def by_place(parts: list[Claim], hypothesis: int) -> str:
     for part in parts:
         if part.hypothesis == hypothesis:
             verdicts_of.setdefault(part.place, []).append(part.outcome.verdict)
-    text = "; ".join(f"{place}: {overall(verdicts)}" for place, verdicts in verdicts_of.items())
+    text = "; ".join(f"{place}: {IN_WORDS[overall(of)]}" for place, of in verdicts_of.items())
     return f" ({text})" if 1 < len(verdicts_of) <= MOST_PLACES else ""
 
 
