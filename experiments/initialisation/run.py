@@ -37,6 +37,7 @@ def answer(found: StudyRuns) -> Answer:
     return Answer(
         runs=found,
         parts=parts,
+        sentence=f"{kept(arms(found.networks))}. {added(arms(found.networks))}.",
         tables={"drift_of_a": drifts},
         figures=[
             Drawn(

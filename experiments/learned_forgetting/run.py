@@ -31,7 +31,7 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=tested(found.networks),
         tables={"differences": grid},
-        measure="accuracy",
+        sentence=f"{beside_learned(grid)}.",
         figures=[
             Drawn(
                 "differences",

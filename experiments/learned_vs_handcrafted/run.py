@@ -33,7 +33,7 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=parts,
         tables={"differences": grid},
-        measure="accuracy",
+        sentence=f"{beside_learned(grid)}.",
         figures=[
             Drawn(
                 "accuracy",

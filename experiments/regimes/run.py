@@ -36,7 +36,7 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=parts,
         tables={"course": seen.points, "a": seen.a},
-        measure="W",
+        sentence=answer_in_one(seen.points),
         figures=[
             Drawn(
                 "collapse",
@@ -69,6 +69,14 @@ def answer(found: StudyRuns) -> Answer:
             "A curve that all arms follow does not show that memory is the cause.",
         ],
     )
+
+
+def answer_in_one(points: pd.DataFrame) -> str:
+    """What kernels look like where their start is forgotten and where it is kept. points: `Course.points`."""
+    r2 = by_memory(
+        points, "value", "the kernels' likeness to an edge detector (R², random kernels 0.25)"
+    )
+    return f"{r2}. {by_memory(points, 'edge', 'edge detectors among 16 kernels')}."
 
 
 def by_memory(points: pd.DataFrame, column: str, words: str) -> str:

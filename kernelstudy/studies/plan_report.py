@@ -43,10 +43,11 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a study's script concludes. The first figure leads. `measure`: which of the networks' measures
-    sums up
-    what was found ('W', 'update' or 'accuracy'); `readings`: how words of the plan that allow several readings
-    were read; `limits`: what the study does not show, the most important first."""
+    """What a study's script concludes. The first figure leads. `sentence`: the answer in one, in plain words;
+    by
+    default, with which arm `measure` ('W', 'update' or 'accuracy' of the networks) is highest and lowest.
+    `readings`: how words of the plan that allow several readings were read; `limits`: what the study does not
+    show, the most important first."""
 
     runs: StudyRuns
     parts: list[Claim]
@@ -55,6 +56,7 @@ class Answer:
     readings: list[str]
     limits: list[str]
     measure: str = "update"
+    sentence: str = ""
 
 
 def main(
@@ -142,7 +144,8 @@ def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str,
         plan,
         answer.parts,
         tables,
-        measure=answer.measure,
+        sentence=answer.sentence
+        or plan_words.extremes(tables["arms"], answer.measure, arm_words(plan)),
         figures=[Figure(d.name, d.title, d.caption) for d in answer.figures],
         facts=facts,
         closing=closing,
@@ -151,12 +154,17 @@ def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str,
     )
 
 
+def arm_words(plan: Plan) -> dict[str, str]:
+    """What people call the planned arms: arm -> words."""
+    return {arm.name: arm.words for arm in (Arm(**given) for given in plan.settings["arms"])}
+
+
 def compose(
     plan: Plan,
     parts: list[Claim],
     tables: dict[str, pd.DataFrame],
     *,
-    measure: str,
+    sentence: str,
     figures: list[Figure],
     facts: list[tuple[str, str]],
     closing: dict[str, list[str]],
@@ -165,18 +173,18 @@ def compose(
     method: list[str] | None = None,
 ) -> Page:
     """The page: five sentences, the first figure, a row a hypothesis; the parts behind it."""
-    names = {arm.name: arm.words for arm in (Arm(**given) for given in plan.settings["arms"])}
     verdict_table, run_table = tables["verdicts"], tables["runs"]
     sets = ", ".join(dict.fromkeys(run_table["data"]))
     steps = " or ".join(f"{n:,}" for n in dict.fromkeys(run_table["steps"]))
     lead, *more = figures
     return Page(
         title=f"{plan.name}: {len(plan.hypotheses)} hypotheses declared before the runs",
-        sentence=plan_words.extremes(tables["arms"], measure, names),
+        sentence=sentence,
         lines=[
             plan_words.counted(verdict_table),
             f"The question was: {plan.question}",
-            f"{run_table['networks'].sum():,} networks in {len(names)} ways to start and train (arms), "
+            f"{run_table['networks'].sum():,} networks in {len(arm_words(plan))} ways to start and train "
+            "(arms), "
             "trained for "
             f"{steps} steps on {sets}; networks of an arm differ in their seed alone.",
             f"What it does not show: {closing['What it does not show'][0]}",
