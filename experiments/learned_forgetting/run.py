@@ -58,7 +58,10 @@ def beside_learned(grid: pd.DataFrame) -> str:
         points = grid[grid["arm"] == arm]["points"]
         if len(points):
             told.append(f"{words} {points.min():+.1f} to {points.max():+.1f}")
-    return f"Beside a learned first layer, in points of accuracy: {'; '.join(told)}"
+    return (
+        "Beside a learned first layer, in points of accuracy, over all sizes and widths: "
+        f"{'; '.join(told)}"
+    )
 
 
 def tested(nets: pd.DataFrame) -> list[Claim]:

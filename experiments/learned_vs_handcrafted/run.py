@@ -89,7 +89,10 @@ def beside_learned(grid: pd.DataFrame) -> str:
         points = rows[rows["arm"] == arm]["points"]
         if len(points):
             told.append(f"{words} {points.min():+.1f} to {points.max():+.1f}")
-    return f"Frozen kernels beside learned ones, in points of accuracy: {'; '.join(told)}"
+    return (
+        "Frozen kernels beside learned ones, in points of accuracy, over all sizes and widths: "
+        f"{'; '.join(told)}"
+    )
 
 
 def tested(nets: pd.DataFrame) -> list[Claim]:

@@ -36,7 +36,7 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=parts,
         tables={"course": seen.points, "a": seen.a},
-        sentence=answer_in_one(seen.points),
+        sentence=answer_in_one(seen.points, found.networks["chance"].iloc[0]),
         figures=[
             Drawn(
                 "collapse",
@@ -71,12 +71,11 @@ def answer(found: StudyRuns) -> Answer:
     )
 
 
-def answer_in_one(points: pd.DataFrame) -> str:
+def answer_in_one(points: pd.DataFrame, chance: float) -> str:
     """What kernels look like where their start is forgotten and where it is kept. points: `Course.points`."""
-    r2 = by_memory(
-        points, "value", "the kernels' likeness to an edge detector (R², random kernels 0.25)"
-    )
-    return f"{r2}. {by_memory(points, 'edge', 'edge detectors among 16 kernels')}."
+    r2 = by_memory(points, "value", "the kernels' likeness to an edge detector (R²)")
+    edges = by_memory(points, "edge", "edge detectors among 16 kernels")
+    return f"{r2}; random kernels have {chance:.2f}. {edges}."
 
 
 def by_memory(points: pd.DataFrame, column: str, words: str) -> str:

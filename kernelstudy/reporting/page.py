@@ -43,6 +43,13 @@ class Figure:
     narrow: bool = False
     pictures: bool = False
 
+    @property
+    def embedded(self) -> list[str]:
+        """Names of the PNG that a page holds of it."""
+        shapes = [self.name, *([f"{self.name}_narrow"] if self.narrow else [])]
+        grounds = ["", *(["-dark"] if self.pictures else [])]
+        return [f"{shape}{ground}" for shape in shapes for ground in grounds]
+
 
 @dataclass
 class Page:
@@ -130,8 +137,10 @@ def write(page: Page, folder: Path) -> Path:
     plotly = _zip(library.encode()) if library else ""
     # in a script element '<' is all that could end it; JSON may write it another way
     explorer = json.dumps(page.explorer).replace("<", "\\u003c")
-    pictures = sum(path.stat().st_size for path in (folder / "figures").glob("*.png")) * 4 // 3
-    room = PAGE_BYTES - len(plotly) - len(explorer) - pictures
+    figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
+    pictures = [folder / f"figures/{name}.png" for one in figures for name in one.embedded]
+    base64_bytes = sum(path.stat().st_size for path in pictures) * 4 // 3
+    room = PAGE_BYTES - len(plotly) - len(explorer) - base64_bytes
     csv = _fitting({name: _zip(text.encode()) for name, text in page.csv.items()}, room)
     shared = {
         "page": page,
@@ -139,7 +148,7 @@ def write(page: Page, folder: Path) -> Path:
         "css": Markup(asset("report.css")),
         "script": Markup(script),
         "plotly": plotly,
-        "vectors": _vectors(page, folder, room - sum(map(len, csv.values()))),
+        "vectors": _vectors(figures, folder, room - sum(map(len, csv.values()))),
         "script_hashes": Markup(hashes),
         "explorer_json": Markup(explorer),
         "csv": csv,
@@ -165,9 +174,8 @@ def script_hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _vectors(page: Page, folder: Path, room: int) -> dict[str, str]:
+def _vectors(figures: list[Figure], folder: Path, room: int) -> dict[str, str]:
     """The figures' SVG by name, as many as there is room for."""
-    figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
     files = {f.name: _zipped(folder / f"figures/{f.name}.svg") for f in figures}
     return _fitting(files, room)
 
