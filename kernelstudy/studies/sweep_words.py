@@ -71,13 +71,15 @@ def seen_in_part(sweep: Sweep, title: str, column: str) -> str:
 
 def seen_over_time(sweep: Sweep) -> str:
     """In how many curves the update ends higher than it was halfway."""
-    halves = []
+    grown = []
     for _, _, update in sweep.curves.values():
-        line = np.nanmean(update, axis=0) if np.isfinite(update).any() else np.zeros(1)
-        halves.append(bool(line[-1] > line[len(line) // 2]))
+        ends = update[:, [update.shape[1] // 2, -1]]
+        if np.isfinite(ends).any(axis=0).all():
+            halfway, last = np.nanmean(ends, axis=0)
+            grown.append(bool(last > halfway))
     return (
-        f"What training added still grows more edge-like in the later half of the log in "
-        f"{sum(halves)} of {len(halves)} curves"
+        "What training added grows more edge-like in the later half of the log, too, in "
+        f"{sum(grown)} of {len(grown)} combinations of condition and arm"
     )
 
 

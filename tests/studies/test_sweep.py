@@ -86,7 +86,8 @@ def no_drawing(monkeypatch):
     def draw(sweep, folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "x.svg").write_text("<svg/>")
-        (folder / "x.png").write_bytes(b"")
+        for ground in ("", "-dark"):
+            (folder / f"x{ground}.png").write_bytes(b"")
         return [sweep_report.Figure("x", "x", "x")]
 
     monkeypatch.setattr(sweep_report, "draw", draw)
@@ -97,9 +98,11 @@ def test_the_report_and_its_files(grid, capsys):
     out = grid / "report"
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {out / 'report.html'}"
     page = (out / "report.md").read_text()
-    for picture in re.findall(r"\]\((figures/[^)]+)\)", page):
+    pictures = re.findall(r'src(?:set)?="(figures/[^"]+)"', page)
+    assert len(pictures) == 2 * 3
+    for picture in pictures:
         assert (out / picture).stat().st_size > 1000
-        assert (out / picture).with_suffix(".svg").exists()
+        assert (out / picture.replace("-dark", "")).with_suffix(".svg").exists()
     html = (out / "report.html").read_text()
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", html)
     assert "default-src 'none'" in html
@@ -119,6 +122,20 @@ def test_the_report_and_its_files(grid, capsys):
     # again, as a shell's * names the report too
     assert report.main([str(place) for place in sorted(grid.iterdir())]) == 0
     assert json.loads((out / "provenance.json").read_text()) == provenance
+
+
+def test_runs_are_named_by_what_was_swept_and_linked(grid, monkeypatch):
+    no_drawing(monkeypatch)
+    first = next(iter(sorted(grid.iterdir())))
+    (first / "report.html").write_text("")
+    sweep_report.report([grid])
+    out = grid / "report"
+    table = pd.read_csv(out / "tables" / "runs.csv")
+    assert list(table.columns) == ["model.width", "optim.learning_rate", "state", "reason", "run"]
+    words = "model.width=16, optim.learning_rate=0.001"
+    assert f"- [{words}](../{first.name}/report.md)" in (out / "report.md").read_text()
+    links = re.findall(r'<a href="([^"#]+)">([^<]+)</a>', (out / "report.html").read_text())
+    assert links == [(f"../{first.name}/report.html", words)]
 
 
 def test_analyses_are_read_while_they_are_current(grid, monkeypatch):
