@@ -5,7 +5,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis.inference import benjamini_hochberg, sign_flip_test
-from kernelstudy.reporting import style
+from kernelstudy.comparison.figures import most_alike
+from kernelstudy.comparison.report import Comparison
+from kernelstudy.reporting import lead, style
+from kernelstudy.reporting.galleries import bare
+
+SHOWN = 10  # kernels of a network
 
 
 def figure(table: pd.DataFrame) -> Figure:
@@ -64,6 +69,28 @@ def figure(table: pd.DataFrame) -> Figure:
         drawn.legend(
             *left.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7.5
         )
+    return drawn
+
+
+def kernels(found: list[Comparison], names: list[str]) -> Figure:
+    """Of every network the kernels most like a hand-crafted one, with that one below each, in two columns."""
+    half = -(-len(found) // 2)
+    block, width = lead.block_of(2), lead.SIDE * SHOWN
+    with style.styled():
+        drawn = Figure(figsize=(2 * (width + 0.8), block * half), layout="none")
+        columns = drawn.subplots(1, 2, squeeze=False)[0]
+        drawn.subplots_adjust(0.06, 0, 1, 1, 0.14, 0)
+        for column, axes in enumerate(columns):
+            bare(axes)
+            axes.set(xlim=(0, width), ylim=(block * half, 0), autoscale_on=False)
+            for row, index in enumerate(range(column * half, min(len(found), (column + 1) * half))):
+                (one,), (bank,) = found[index].measured, found[index].banks
+                pictures, matches, _ = most_alike(one, bank, shown=SHOWN)
+                largest = np.abs(pictures).max(axis=(1, 2), keepdims=True)
+                nearest = lead.nearest_entries(pictures, matches["best"].to_numpy(), bank)
+                rows = [("kernels", pictures / np.where(largest > 0, largest, 1))]
+                rows += [("nearest", nearest)] if bank else []
+                lead.strips(axes, names[index], rows, block * row)
     return drawn
 
 
@@ -128,7 +155,7 @@ The question, the choice of networks and the hypotheses are in
 
 {findings}
 
-![Share of derivative-like kernels of every first layer beside chance](zoo.png)
+{kernels}![Share of derivative-like kernels of every first layer beside chance](zoo.png)
 
 Left: the share of a layer's live kernels that are derivative-like, each held against isotropic kernels,
 q < .05 within the layer; the grey bar ends where 97.5% of isotropic layers of as many kernels end. Black
@@ -146,10 +173,20 @@ All columns: [networks.csv](networks.csv). Made by `python experiments/zoo/run.p
 """
 
 
-def report(table: pd.DataFrame, further: list[str]) -> str:
-    """The page, with `further` findings after the table's own."""
+KERNELS = """![Kernels of every network with their nearest hand-crafted ones](kernels.png)
+
+Of every network the kernels most like a hand-crafted one, each with that one below it and on its own scale.
+The best
+of many resembles something by chance, too: that is what is counted next.
+
+"""
+
+
+def report(table: pd.DataFrame, further: list[str], *, kernels: bool = True) -> str:
+    """The page, with `further` findings after the table's own; `kernels`: whether kernels.png is there."""
     shown = table.sort_values("share", ascending=False)
     return TEXT.format(
+        kernels=KERNELS if kernels else "",
         findings="\n".join(f"- {line}" for line in [*headline(table), *further]),
         columns=" | ".join(COLUMNS),
         rule="---|" * len(COLUMNS),

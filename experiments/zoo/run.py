@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from report import figure, report
+from report import figure, kernels, report
 
 from kernelstudy import weights
 from kernelstudy.analysis.inference import benjamini_hochberg
@@ -131,9 +131,9 @@ def main() -> None:
     networks = pd.read_csv(Path(__file__).with_name("networks.csv"), dtype=str)
     with tempfile.TemporaryDirectory() as temporary:
         place = given.wheels or Path(temporary)
-        lines, seen, same = [], {}, []
+        lines, seen, same, compared = [], {}, [], []
         for row in networks.itertuples(index=False):
-            line, _, digest = measured(row, place)
+            line, found, digest = measured(row, place)
             print(
                 f"{line['package']}: {line['network']}: {line['derivative_like']} of {line['kernels']}",
                 flush=True,
@@ -145,10 +145,12 @@ def main() -> None:
                 continue
             seen[digest] = line["network"]
             lines.append(line)
+            compared.append(found)
         twice = same_network_twice(place)
     table = pd.DataFrame(lines)
     write_text(given.out / "networks.csv", table.to_csv(index=False))
     style.save(figure(table), given.out, "zoo")
+    style.save(kernels(compared, list(table["network"])), given.out, "kernels")
     write_text(given.out / "report.md", report(table, [twice, *same]))
     provenance = {"command": "python experiments/zoo/run.py", **environment()}
     write_text(given.out / "provenance.json", json.dumps(provenance, indent=2) + "\n")

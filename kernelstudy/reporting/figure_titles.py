@@ -23,13 +23,15 @@ def lead(analysis: xr.Dataset, metric: str) -> str:
     chance = float(analysis["null_mean"].sel(measure=metric))
     if not len(values):
         return "Every network diverged"
+    measure = "R²" if metric.startswith("r2") else METRIC_WORDS[metric]
     of = (
         f"{above} of {len(values)} arms"
         if len(values) > 1
         else f"the only arm{'' if above else ' not'}"
     )
     return (
-        f"More like edge detectors than random kernels after training: {of} (R² {_span(values)}, by chance "
+        f"More like edge detectors than random kernels after training: {of} ({measure} {_span(values)}, "
+        "by chance "
         f"{chance:.2f})"
     )
 

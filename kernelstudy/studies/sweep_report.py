@@ -160,6 +160,7 @@ def _page(
     done = [member for member in sweep.members if not member.reason]
     learning = {name for member in done for name in member.settings.learning_arms}
     arms = list(dict.fromkeys(sweep.networks["arm"]))
+    words = {arm.name: arm.words for member in done for arm in member.settings.arms}
     names = sorted({member.settings.name for member in done})
     steps = sorted(set(sweep.networks["steps"]))
     banks = sorted({", ".join(m.settings.bank.kernels) for m in done})
@@ -201,9 +202,9 @@ def _page(
     return Page(
         title=f"{', '.join(names)}: {len(done)} runs together",
         facts=facts,
-        sentence=sweep_words.sentence(sweep, learning, tables["conditions"]),
+        sentence=sweep_words.sentence(sweep, learning, tables["conditions"], words),
         lines=sweep_words.headline(sweep, learning, chance_tests, key_effects),
-        glance=sweep_tables.glance(tables["conditions"]),
+        glance=sweep_tables.glance(tables["conditions"], words),
         glance_note=sweep_words.GLANCE_NOTE,
         numbers_title="What each swept key does, in numbers: intervals, p and q",
         headline=[],

@@ -64,12 +64,13 @@ def members(sweep: Sweep) -> pd.DataFrame:
 
 
 SHOWN = 16  # rows of `glance`
+_LIKENESS = {"W": "kernels (R²)", "update": "what training added (R²)"}
 
 
-def glance(conditions: pd.DataFrame) -> pd.DataFrame:
+def glance(conditions: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     """A row a condition and arm: the swept values, likeness of the kernels and of what training added, chance
     and
-    accuracy; the first `SHOWN`. conditions: `conditions`."""
+    accuracy; the first `SHOWN`. conditions: `conditions`; names: arm -> words."""
     keys = list(conditions.columns[: conditions.columns.get_loc("arm")])
     rows = []
     for key, group in conditions.groupby([*keys, "arm"], sort=False):
@@ -79,9 +80,11 @@ def glance(conditions: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 **dict(zip(keys, values, strict=True)),
-                "arm": arm,
-                "kernels (R²)": f"{means.get('W', float('nan')):.2f}",
-                "what training added (R²)": f"{means.get('update', float('nan')):.2f}",
+                "arm": names.get(arm, arm),
+                **{
+                    words: f"{means[part]:.2f}" if part in means else "none"
+                    for part, words in _LIKENESS.items()
+                },
                 "random kernels": f"{row['chance']:.2f}",
                 "test accuracy": f"{row['accuracy']:.1%}",
             }

@@ -28,9 +28,11 @@ GLANCE_NOTE = (
 )
 
 
-def sentence(sweep: Sweep, learning: set[str], conditions: pd.DataFrame) -> str:
+def sentence(
+    sweep: Sweep, learning: set[str], conditions: pd.DataFrame, names: dict[str, str]
+) -> str:
     """Where what training added is most like an edge detector, and where least, beyond chance. conditions:
-    `sweep_tables.conditions`."""
+    `sweep_tables.conditions`; names: arm -> words."""
     rows = conditions[(conditions["part"] == "update") & conditions["arm"].isin(learning)]
     rows = rows[np.isfinite(rows["mean"])]
     if not len(rows):
@@ -38,15 +40,19 @@ def sentence(sweep: Sweep, learning: set[str], conditions: pd.DataFrame) -> str:
     beyond = ((rows["mean"] - rows["chance"]) / (1 - rows["chance"])).to_numpy()
 
     def told(row: pd.Series) -> str:
+        arm = f"'{names.get(row['arm'], row['arm'])}'"
         where = ", ".join(f"{key.name.rpartition('.')[2]} = {row[key.name]}" for key in sweep.keys)
-        return f"{where + ', ' if where else ''}{row['arm']} ({row['mean']:.2f}, random {row['chance']:.2f})"
+        return (
+            f"{where + ', ' if where else ''}{arm} ({row['mean']:.2f}, random {row['chance']:.2f})"
+        )
 
     most = told(rows.iloc[int(beyond.argmax())])
+    measure = "R²" if sweep.metric.startswith("r2") else METRIC_WORDS[sweep.metric]
     if len(rows) == 1:
-        return f"What training added, its likeness to an edge detector (R²): {most}."
+        return f"What training added, its likeness to an edge detector ({measure}): {most}."
     least = told(rows.iloc[int(beyond.argmin())])
     return (
-        f"What training added is most like an edge detector (R², beyond chance) with {most}, and "
+        f"What training added is most like an edge detector ({measure}, beyond chance) with {most}, and "
         f"least with {least}."
     )
 

@@ -66,9 +66,22 @@ def test_it_starts_with_the_answer(built):
     assert "python -m kernelstudy.run +exp=demo" in page
 
 
+def test_a_difference_is_that_of_the_ladder_and_a_is_defined(built):
+    ladder = pd.read_csv(built / "tables" / "ladder.csv")
+    one = ladder[(ladder["measure"] == "r2_centered") & (ladder["arm"] == "he_normal")]
+    n0 = one[(one["null"] == "N0") & (one["part"] == "W")].iloc[0]
+    page = (built / "report.md").read_text()
+    assert f"chance is {n0['chance']:.2f} (difference {n0['diff']:+.3f}" in page
+    assert page.count("[1, a, 1] x [-1, 0, 1]") >= 3  # in the sentence and below both figures
+
+
 def test_too_few_networks_and_larger_kernels(tmp_path):
     page = build(make_run(tmp_path / "run", size=5, seeds=2, probe_seeds=0)).read_text()
     assert "No p-values" in page
+    # a, which tells operators apart, is of 3 x 3 kernels
+    assert "not asked: kernels are not 3 x 3" in page
+    assert not re.search(r"textbook operator|No named operator|\[1, a, 1\]", page)
+    assert "Left out of averages" not in page
     assert 'id="explore"' in page  # without layers, for none was watched
     assert "When layers settle" not in page
 
