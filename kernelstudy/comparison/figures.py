@@ -115,8 +115,9 @@ def _kernels_beside_chance(
     middle, half = sum(ends) / 2, (ends[1] - ends[0]) / 2
     heights = middle + 0.65 * half * np.sin(2.4 * np.arange(len(table)))  # the same each time
     above = (table["q_r2"] <= layer.verdict.level).to_numpy()
-    for mask, look in ((~above, {"ms": 4, "mfc": "none", "alpha": 0.7}), (above, {"ms": 5})):
-        axes.plot(table["r2_centered"][mask], heights[mask], "o", color=colour, **look)
+    r2 = table["r2_centered"].to_numpy()
+    axes.plot(r2[~above], heights[~above], "o", ms=4, mfc="none", color=colour, alpha=0.7)
+    axes.plot(r2[above], heights[above], "o", ms=5, color=colour, alpha=0.85)
     mean = table["r2_centered"].mean()
     axes.plot([mean] * 2, [middle - 0.8 * half, middle + 0.8 * half], color="black", lw=2)
 

@@ -55,9 +55,9 @@ def _sentence(layer: LayerMeasures) -> str:
 def _whole(layer: LayerMeasures) -> str:
     """Which rungs the layer's mean passes: 'above both', 'above noise' or 'as noise'."""
     passed = {
-        str(row.null): row.p <= layer.verdict.level and row.value > row.chance
-        for row in layer.ladder.itertuples()
-        if row.null in ("N0", "N2")
+        str(row["null"]): row["p"] <= layer.verdict.level and row["value"] > row["chance"]
+        for row in layer.ladder.to_dict("records")
+        if row["null"] in ("N0", "N2")
     }
     if not passed.get("N0"):
         return "as noise"

@@ -83,7 +83,8 @@ def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes,
     else:
         size = left + width + apart + 4.25, height + below
         places = [(left, below, width, height), (left + width + apart, below, 4.05, height)]
-    figure = Figure(figsize=size, layout="none")
+    figure = Figure(figsize=size)
+    figure.set_layout_engine("none")
     pictures, chance = (
         figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
         for x, y, w, h in places

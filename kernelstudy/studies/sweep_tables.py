@@ -80,7 +80,7 @@ def glance(conditions: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
         rows.append(
             {
                 **dict(zip(keys, values, strict=True)),
-                "arm": names.get(arm, arm),
+                "arm": names.get(str(arm), str(arm)),
                 **{
                     words: f"{means[part]:.2f}" if part in means else "none"
                     for part, words in _LIKENESS.items()

@@ -18,6 +18,7 @@ from tests.browser import chromium, needs_browser, sized, waited
 from tests.synthetic import BANK, make_run
 
 pytestmark = needs_browser
+ROUNDED = 2**-13  # of the page's floats
 HOSTILE = "<img src=x onerror=alert(1)>&quot;</script>"
 
 
@@ -143,10 +144,9 @@ def test_figures_have_a_dark_form_a_narrow_one_and_fold(opened):
             scheme(name)
             forms.add(shown())
     sized(opened, 1280)
+    light = opened.execute_script("return document.getElementById('png-answer').src")
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert waited(shown, 5) == opened.execute_script(
-        "return document.getElementById('png-answer').src"
-    )
+    waited(lambda: shown() == light, 10)
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     assert len(forms) == 4
     folded = "return [...document.querySelectorAll('details')].filter(e => !e.open).length"
@@ -172,14 +172,19 @@ def test_the_slider_moves_kernels_and_maps_to_the_steps_values(opened, trajector
         "return document.getElementById('sectors').data.map(t => t.y[arguments[0]])", step
     )
     measured = measure_trajectory(trajectory, BANK.kernels).isel(arm=arm, seed=seed, step=step)
-    np.testing.assert_allclose(sectors, [measured[s] for s in SECTORS], atol=1e-5)
+    np.testing.assert_allclose(sectors, [measured[s] for s in SECTORS], rtol=ROUNDED)
     for layer in (1, 2):
         maps = trajectory[f"feature_map_{layer}"].values[arm, seed, :, :, :, :, 3].astype(float)
         probe = explorer._map_selection(trajectory, [1, 2], [])[0][1]
         low, high = maps.min(), maps.max()
         byte = np.round((maps[step, probe] - low) / (high - low) * 255).astype(int)
         shown = pixels(opened, f"#maps-{layer} .tile:nth-child(4) canvas")
-        assert np.abs(shown - lut(opened, "lut_maps")[byte]).max() <= 6
+        coarse = byte // explorer.COARSE * explorer.COARSE
+        near = [
+            np.abs(shown - lut(opened, "lut_maps")[np.clip(coarse + d, 0, 255)]).max(-1)
+            for d in (-explorer.COARSE, 0, explorer.COARSE)
+        ]
+        assert np.min(near, axis=0).max() <= 6
     assert f"step {[0, 1, 4, 9][step]} of 9" in opened.find_element("id", "step-now").text
 
 
@@ -253,7 +258,7 @@ def test_a_channels_history(opened, trajectory):
     gratings = trajectory["grating_2"].values[1, 0, :, :, :, 1].astype(float)
     low, high = gratings.min(), gratings.max()
     expected = (gratings[3].T - low) / (high - low)
-    np.testing.assert_allclose(tuning, expected, atol=1 / 255)
+    np.testing.assert_allclose(tuning, expected, atol=2 / 255)
     example, (y, x) = (
         int(trajectory["top_example_2"].values[1, 0, 3, 0, 1]),
         trajectory["top_place_2"].values[1, 0, 3, 0, :, 1],
@@ -335,7 +340,7 @@ def test_the_new_part_and_the_nearest_kernels(opened, trajectory):
     scores = opened.execute_script("return document.getElementById('scores').data[0].y")
     measured = measure_trajectory(trajectory, BANK.kernels).isel(arm=0, seed=1)
     np.testing.assert_allclose(
-        np.array(scores[1:], float), measured[f"new_{BANK.metric}"].values[1:], atol=1e-5
+        np.array(scores[1:], float), measured[f"new_{BANK.metric}"].values[1:], rtol=ROUNDED
     )
     opened.execute_script("document.querySelector('[data-part=W]').click()")
 
@@ -435,13 +440,17 @@ def test_packing_keeps_what_is_packed():
     packed = explorer.pack_over_steps(bytes_, axis=2)
     changes = np.frombuffer(gzip.decompress(base64.b64decode(packed["data"])), np.uint8)
     assert packed["steps"] == [6, 4]
-    whole = np.cumsum(changes.reshape(6, 4, 5), axis=1, dtype=np.uint8)
-    np.testing.assert_array_equal(whole.reshape(bytes_.shape), bytes_)
-    values = rng.standard_normal((2, 3, 7)) * np.array([1, 1e-3])[:, None, None]
-    values[0, 0, 0] = np.nan
-    packed = explorer.pack_whole(values, ends=1)
-    whole = np.frombuffer(gzip.decompress(base64.b64decode(packed["data"])), "<i2").reshape(2, 3, 7)
+    assert packed["shape"] == [2, 3, 4, 5]
+    whole = np.cumsum(changes.reshape(2, 3, 5, 4), axis=-1, dtype=np.uint8)
+    np.testing.assert_array_equal(np.moveaxis(whole, -1, 2), bytes_)
+    values = rng.standard_normal((2, 3, 4, 7)) * np.array([1, 1e-3])[:, None, None, None]
+    values[0, 0, 0, 0] = np.nan
+    packed = explorer.pack_whole(values, ends=3)
+    changes = np.frombuffer(gzip.decompress(base64.b64decode(packed["data"])), "<i2")
+    whole = np.moveaxis(np.cumsum(changes.reshape(2, 3, 7, 4), axis=-1, dtype=np.int16), -1, 2)
     units = np.frombuffer(gzip.decompress(base64.b64decode(packed["units"]["data"])), "<f4")
-    found = whole * units[:, None, None]
-    assert (np.abs(found - np.nan_to_num(values)) <= 0.51 * units[:, None, None]).all()
-    assert units[1] < 1e-2 * units[0]
+    units = units.reshape(2, 3, 4, 1)
+    assert (
+        np.abs(whole * units - np.nan_to_num(values)) <= 0.8 * units
+    ).all()  # units are rounded, too
+    assert (units[1] < 1e-2 * units[0]).all()
