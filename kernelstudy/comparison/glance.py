@@ -41,8 +41,8 @@ def _sentence(layer: LayerMeasures) -> str:
             f"detectors than chance makes kernels{more}."
         )
     whole = {
-        "above both": "as a whole the layer is beyond random kernels and beyond its own weights permuted",
-        "above noise": "as a whole the layer is beyond random kernels, but not beyond its own weights permuted",
+        "above both": "as a whole the layer is beyond random kernels and its own weights in shuffled places",
+        "above noise": "as a whole the layer is beyond random kernels, not its own weights in shuffled places",
         "as noise": "as a whole the layer is not beyond random kernels",
     }[_whole(layer)]
     return (

@@ -35,9 +35,9 @@ GLANCE_NOTE = (
 _SURE = {
     "chance": "by tests not above them",
     "structured": "by tests above them and their own start",
-    "spatially structured": "by tests above them, their own start and their own weights permuted",
-    "beyond image energies": "by tests above them, their start, their weights permuted and the images' "
-    "statistics",
+    "spatially structured": "by tests above them, their own start and their own weights in shuffled places",
+    "beyond image energies": "by tests above them, their start, their own weights in shuffled places and the "
+    "images' statistics",
 }
 
 
