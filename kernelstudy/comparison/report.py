@@ -129,7 +129,7 @@ class Comparison:
         files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
         style.save(self.figure, folder / "figures", "answer", dark=True)
         small = answer(self.measured, self.banks, narrow=True)
-        style.save(small, folder / "figures", "answer_narrow", dark=True)
+        style.save(small, folder / "figures", "answer_narrow", dark=True, vector=False)
         content = self._compose(
             folder / "figures", command or "kernelstudy.compare(...)", provenance
         )

@@ -58,7 +58,7 @@ def drawing() -> Iterator[Save]:
 
 def _make_and_save(figure: Figure | Make, folder: Path, name: str, **look: Any) -> None:
     made = figure if isinstance(figure, Figure) else figure()
-    style.save(made, folder, name, dark=True, **look)
+    style.save(made, folder, name, **{"dark": True, **look})
 
 
 def _cores() -> int:

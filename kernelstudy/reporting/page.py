@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -132,9 +133,8 @@ def write(page: Page, folder: Path) -> Path:
     environment.filters["code"] = markdown.code
     environment.filters["block"] = markdown.block
     script = asset("explorer.js")
-    library = _plotly() if page.explorer else ""
-    hashes = " ".join(script_hash(text) for text in (script, library) if text)
-    plotly = _zip(library.encode()) if library else ""
+    plotly, plotly_hash = _plotly() if page.explorer else ("", "")
+    hashes = f"{script_hash(script)} {plotly_hash}".strip()
     # in a script element '<' is all that could end it; JSON may write it another way
     explorer = json.dumps(page.explorer).replace("<", "\\u003c")
     figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
@@ -163,9 +163,12 @@ def asset(name: str) -> str:
     return (resources.files("kernelstudy") / "reporting/assets" / name).read_text(encoding="utf-8")
 
 
-def _plotly() -> str:
-    """Plotly's own script, as its package ships it."""
-    return (resources.files("plotly") / "package_data/plotly.min.js").read_text(encoding="utf-8")
+@functools.cache
+def _plotly() -> tuple[str, str]:
+    """Plotly's own script, as its package ships it: zipped, and its hash."""
+    place = resources.files("plotly") / "package_data/plotly.min.js"
+    script = place.read_text(encoding="utf-8")
+    return _zip(script.encode()), script_hash(script)
 
 
 def script_hash(script: str) -> str:

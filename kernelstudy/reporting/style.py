@@ -101,15 +101,18 @@ def save(
     *,
     width_mm: float = PAGE_MM,
     dark: bool = False,
+    vector: bool = True,
     dpi: int = DPI,
 ) -> Path:
-    """Write <name>.png and <name>.svg, each whole or not at all, and <name>-dark.png if `dark`; the PNG's path.
+    """Write <name>.png, each file whole or not at all; <name>.svg if `vector`, <name>-dark.png if `dark`.
 
     The SVG is `width_mm` wide; its drawing is the same. PNG have a palette: a third of the bytes, and to the
-    eye
-    the same.
+    eye the same.
 
     A drawing a file: `Figure.savefig` would draw each file twice, and lay it out again.
+
+    Returns:
+        The path of the PNG.
     """
     figure.set_dpi(dpi)
     _take_literally(figure)
@@ -117,17 +120,22 @@ def save(
     with styled():
         _write_png(figure, png)
         figure.set_layout_engine("none")  # the layout found for the PNG stands
-        svg_text = io.StringIO()
-        # a date in the file would make the same figure another file
-        FigureCanvasSVG(figure).print_svg(svg_text, metadata={"Date": None})
-        across, down = figure.get_size_inches()
-        size = f'width="{width_mm:g}mm" height="{width_mm * down / across:.4g}mm"'
-        write_text(svg, _SIZE.sub(size, svg_text.getvalue(), count=1))
+        if vector:
+            _write_svg(figure, svg, width_mm)
         if dark:
             darken(figure)
             figure.set_dpi(dpi)  # SVG has another
             _write_png(figure, folder / f"{name}-dark.png")
     return png
+
+
+def _write_svg(figure: Figure, path: Path, width_mm: float) -> None:
+    text = io.StringIO()
+    # a date in the file would make the same figure another file
+    FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
+    across, down = figure.get_size_inches()
+    size = f'width="{width_mm:g}mm" height="{width_mm * down / across:.4g}mm"'
+    write_text(path, _SIZE.sub(size, text.getvalue(), count=1))
 
 
 def _write_png(figure: Figure, path: Path) -> None:

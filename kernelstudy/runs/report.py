@@ -98,12 +98,12 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     nearest, names = matches.trained["best"], names_of(findings.study)
     for shape, narrow in (("answer", False), ("answer_narrow", True)):
         drawing = partial(lead.before_and_after, kernels, analysis, nearest, bank, metric, names)
-        save(partial(drawing, narrow=narrow), folder, shape)
+        save(partial(drawing, narrow=narrow), folder, shape, vector=not narrow)
     save(partial(curves.parts, analysis, metric), folder, "parts")
     save(partial(curves.over_time, analysis, [metric, *others][:3]), folder, "similarity")
     for prefix in ("", DELTA):
         column = partial(curves.column, analysis, metric, prefix)
-        save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
+        save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM, dark=False)  # for papers
     save(partial(curves.sectors, analysis), folder, "sectors")
     if run_sections.has_scores(analysis):
         save(partial(curves.performance, analysis), folder, "performance")
