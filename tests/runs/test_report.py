@@ -1,6 +1,7 @@
 """The report command: from a run directory alone, without JAX, to one self-contained page."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -64,6 +65,13 @@ def test_it_starts_with_the_answer(built):
     assert page.index("derivative-like beyond chance in 1 of 1 arms") < page.index('id="explore"')
     assert "sha256 0000000000000000" in page
     assert "python -m kernelstudy.run +exp=demo" in page
+
+
+def test_the_command_can_be_pasted(built):
+    """An override that holds spaces stays one word."""
+    text = (built / "report.md").read_text().split("## Make it again")[1].strip("`\n ")
+    start = ["python", "-m", "kernelstudy.run", "+exp=demo"]
+    assert shlex.split(text) == [*start, "arms=[{init: he_normal}]"]
 
 
 def test_a_difference_is_that_of_the_ladder_and_a_is_defined(built):
