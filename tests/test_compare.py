@@ -58,11 +58,16 @@ def test_all_parts_of_the_report(report):
     for name in ("kernels", "layer", "ladder"):
         assert len(pd.read_csv(report / "tables" / f"{name}.csv")) > 0
     text = (report / "report.md").read_text()
-    for picture in re.findall(r"\]\((figures/[^)]+)\)", text):
+    pictures = re.findall(r'src(?:set)?="(figures/[^"]+)"', text)
+    assert len(pictures) == 2 * 5
+    for picture in pictures:
         assert (report / picture).stat().st_size > 1000
     page = (report / "report.html").read_text()
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
+    assert page.index("2 of 10 first-layer kernels respond to edges") < page.index("<img")
+    assert page.index("<img") < page.index('class="glance"') < page.index("Others seen")
     for words in (
+        "[1, a, 1] x [-1, 0, 1]",
         "conv1.weight",
         "Others seen",
         "What one network cannot tell",

@@ -14,6 +14,7 @@ from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance, within
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired, rung
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+from kernelstudy.studies.plan_words import arms
 
 BASE = "he_normal"
 RANDOM = [
@@ -36,20 +37,23 @@ def answer(found: StudyRuns) -> Answer:
     return Answer(
         runs=found,
         parts=parts,
+        sentence=f"{kept(arms(found.networks))}. {added(arms(found.networks))}.",
         tables={"drift_of_a": drifts},
         figures=[
             Drawn(
                 "overview",
-                "Start and end of every arm beside chance, its update, and its accuracy",
-                "Left: R² of W at the start (bar) and at the end (dot). Middle: of the update. Right: test "
+                kept(arms(found.networks)),
+                "Start and end of every arm beside chance, its update, and its accuracy. Left: R² of W "
+                "at the start (bar) and at the end (dot). Middle: of the update. Right: test "
                 f"accuracy less that of {BASE}, paired by seed. Bars: 95% intervals over networks; grey: "
                 "the middle 95% of networks of random kernels.",
                 overview(found, GROUPS, BASE),
             ),
             Drawn(
                 "over_time",
-                "R² of W and of the update against step, arm by arm",
-                "Mean over networks with its 95% interval; dashed: the second data set. Grey: chance.",
+                added(arms(found.networks)),
+                "R² of W and of the update against step, arm by arm. Mean over networks with its 95% "
+                "interval; dashed: the second data set. Grey: chance.",
                 over_time(found, GROUPS),
             ),
         ],
@@ -72,6 +76,27 @@ def answer(found: StudyRuns) -> Answer:
             "That an arm is not above chance does not show that it is at chance; the intervals say how far "
             "from it the mean may be.",
         ],
+    )
+
+
+def kept(table: pd.DataFrame) -> str:
+    """How many arms end near their start. table: `plan_words.arms`."""
+    wide = table.pivot_table(index=["data", "arm"], columns="measure", values="mean")
+    near = int(((wide["W"] - wide["start"]).abs() < 0.1).sum())
+    return (
+        f"The kernels' likeness to an edge detector (R²) ends within 0.1 of its start in {near} of {len(wide)} "
+        "combinations of start and data set"
+    )
+
+
+def added(table: pd.DataFrame) -> str:
+    """Between which values the update lies. table: `plan_words.arms`."""
+    means = table[table["measure"] == "update"]["mean"]
+    chance = table["chance"].dropna().iloc[0]
+    return (
+        f"The likeness of what training added ends between {means.min():.2f} and {means.max():.2f}; "
+        "random kernels "
+        f"have {chance:.2f}"
     )
 
 

@@ -31,11 +31,13 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=tested(found.networks),
         tables={"differences": grid},
+        sentence=f"{beside_learned(grid)}.",
         figures=[
             Drawn(
                 "differences",
-                "Accuracy less that of the learned first layer, paired by seed",
-                "Percentage points of all 10,000 test images at step 800, with their 95% interval over "
+                beside_learned(grid),
+                "Accuracy less that of the learned first layer, paired by seed. Percentage points of all "
+                "10,000 test images at step 800, with their 95% interval over "
                 "networks; below 0: worse than learned.",
                 drawn(grid),
             )
@@ -46,6 +48,19 @@ def answer(found: StudyRuns) -> Answer:
             "none of the arms; decay acts on the deeper layers, too.",
             "Every size is one subset of the images, shared by all networks: intervals are over seeds alone.",
         ],
+    )
+
+
+def beside_learned(grid: pd.DataFrame) -> str:
+    """Between which differences in points each layer lies. grid: `compared`."""
+    told = []
+    for arm, words in OTHERS.items():
+        points = grid[grid["arm"] == arm]["points"]
+        if len(points):
+            told.append(f"{words} {points.min():+.1f} to {points.max():+.1f}")
+    return (
+        "Beside a learned first layer, in points of accuracy, over all sizes and widths: "
+        f"{'; '.join(told)}"
     )
 
 

@@ -16,6 +16,7 @@ from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import Outcome, above, below, within
 from kernelstudy.studies.plan import StudyRuns, paired
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+from kernelstudy.studies.plan_words import arms
 
 SIZES, WIDTHS, FULL = (100, 1000, 10000, 60000), (4, 16, 64), 60000
 LEARNED, RANDOM, FROZEN = "he_normal", "he_normal/frozen", "sobel_prewitt/frozen"
@@ -32,17 +33,20 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=parts,
         tables={"differences": grid},
+        sentence=f"{beside_learned(grid)}.",
         figures=[
             Drawn(
                 "accuracy",
-                "Test accuracy against training-set size, width by width",
-                "Means over networks with Student's 95% interval, all 10,000 test images, step 800.",
+                learned(arms(nets)),
+                "Test accuracy against training-set size, width by width. Means over networks with "
+                "Student's 95% interval, all 10,000 test images, step 800.",
                 accuracy(nets, (*CONVOLUTIONS, DENSE)),
             ),
             Drawn(
                 "differences",
-                "Accuracy less that of the learned first layer, paired by seed",
-                "Percentage points with Student's 95% interval; above 0: better than learned.",
+                beside_learned(grid),
+                "Accuracy less that of the learned first layer, paired by seed. Percentage points with "
+                "Student's 95% interval; above 0: better than learned.",
                 differences(grid[grid["reference"] == LEARNED], (*CONVOLUTIONS, DENSE)),
             ),
         ],
@@ -61,6 +65,33 @@ def answer(found: StudyRuns) -> Answer:
             "weights of the convolutions: it shows what a lack of structure costs as it is, not at equal size.",
             "One data set of small grey images; 3 x 3 kernels.",
         ],
+    )
+
+
+def learned(table: pd.DataFrame) -> str:
+    """What a learned layer reaches with few images and with many. table: `plan_words.arms`."""
+    rows = table[
+        (table["arm"] == LEARNED) & (table["measure"] == "accuracy") & (table["width"] == 16)
+    ]
+    by_size = rows.sort_values("size")
+    first, last = by_size.iloc[0], by_size.iloc[-1]
+    return (
+        f"A learned first layer of width 16 reaches {first['mean']:.1%} with {first['size']:,} images and "
+        f"{last['mean']:.1%} with {last['size']:,}"
+    )
+
+
+def beside_learned(grid: pd.DataFrame) -> str:
+    """Between which differences in points each frozen layer lies. grid: `compared`."""
+    rows = grid[grid["reference"] == LEARNED]
+    told = []
+    for arm, words in ((FROZEN, "Sobel and Prewitt"), (RANDOM, "random"), (PCA, "patch axes")):
+        points = rows[rows["arm"] == arm]["points"]
+        if len(points):
+            told.append(f"{words} {points.min():+.1f} to {points.max():+.1f}")
+    return (
+        "Frozen kernels beside learned ones, in points of accuracy, over all sizes and widths: "
+        f"{'; '.join(told)}"
     )
 
 

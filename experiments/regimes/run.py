@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import pandas as pd
 from figures import collapse, kinds_by_arm
 from measures import FORGOTTEN, KEPT, Course, course, predicted
 
@@ -35,19 +36,22 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=parts,
         tables={"course": seen.points, "a": seen.a},
+        sentence=answer_in_one(seen.points, found.networks["chance"].iloc[0]),
         figures=[
             Drawn(
                 "collapse",
-                "What the kernels look like against what they remember of their start",
-                "Every arm with a random start, true labels and natural inputs at every log point (lines, from "
+                by_memory(seen.points, "value", "R²"),
+                "What the kernels look like against what they remember of their start. Every arm with a "
+                "random start, true labels and natural inputs at every log point (lines, from "
                 "step 0 on the right) and at the end (dots). Grey: chance, and the middle 95% of networks of "
                 "random kernels. Dashed: the one falling curve through all of them.",
                 collapse(seen.points, found, RANDOM),
             ),
             Drawn(
                 "kinds",
-                "How many of 16 kernels are edge detectors and how many low-pass, by regime",
-                "Means over networks at the end, arms by what they remember of their start. Ticks: step 0.",
+                by_memory(seen.points, "edge", "edge detectors of 16"),
+                "How many of 16 kernels are edge detectors and how many low-pass, by regime. Means over "
+                "networks at the end, arms by what they remember of their start. Ticks: step 0.",
                 kinds_by_arm(seen.points, ARMS),
             ),
         ],
@@ -65,6 +69,26 @@ def answer(found: StudyRuns) -> Answer:
             "A curve that all arms follow does not show that memory is the cause.",
         ],
     )
+
+
+def answer_in_one(points: pd.DataFrame, chance: float) -> str:
+    """What kernels look like where their start is forgotten and where it is kept. points: `Course.points`."""
+    r2 = by_memory(points, "value", "the kernels' likeness to an edge detector (R²)")
+    edges = by_memory(points, "edge", "edge detectors among 16 kernels")
+    return f"{r2}; random kernels have {chance:.2f}. {edges}."
+
+
+def by_memory(points: pd.DataFrame, column: str, words: str) -> str:
+    """A measure at the end, of random starts that are forgotten and that are kept. points: `Course.points`."""
+    last = points[(points["step"] == points["step"].max()) & points["arm"].isin(RANDOM)]
+    told = []
+    for kept, where in ((last["memory"] < FORGOTTEN, "forgotten"), (last["memory"] > KEPT, "kept")):
+        values = last[column][kept]
+        if len(values):
+            form = ".2f" if column == "value" else ".1f"
+            span = f"{values.min():{form}} to {values.max():{form}}"
+            told.append(f"{span} where the start is {where} ({len(values)} arms and data sets)")
+    return f"At the end, {words}: {'; '.join(told)}"
 
 
 def tested(found: StudyRuns, seen: Course, data: str) -> list[Claim]:

@@ -21,6 +21,7 @@ from kernelstudy.studies.hypotheses import (
 from kernelstudy.studies.inputs_figure import r2_by_inputs
 from kernelstudy.studies.plan import StudyRuns, paired, rung, with_q
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+from kernelstudy.studies.plan_words import above_noise
 
 DATA = ("mnist5k", "photo_patches")
 INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
@@ -49,22 +50,25 @@ def answer(found: StudyRuns) -> Answer:
         figures=[
             Drawn(
                 "update",
-                "R² of the update by inputs and labels, beside chance and N3",
-                "Dots: networks; diamonds: means with their 95% interval; squares: Gaussian kernels with the "
+                above_noise(ladder, "update"),
+                "R² of the update by inputs and labels. Dots: networks; diamonds: means with their 95% "
+                "interval; squares: Gaussian kernels with the "
                 "layer's own energies on the patches' axes (N3). Grey: networks of random kernels (N0).",
                 r2_by_inputs(found, INPUTS, arm, "update", METRIC),
             ),
             Drawn(
                 "derivative_share",
-                "The share of the update that is odd (gradient-like) against step, beside the linear theory",
-                "Solid: measured, mean with its 95% interval; dashed: the closed form at the run's learning "
+                rise_and_fall(theory.curves),
+                "The share of the update that is odd (gradient-like) against step. Solid: measured, mean "
+                "with its 95% interval; dashed: the closed form at the run's learning "
                 "rate, with labels unrelated to patches. Dotted: chance, 4 of 9 dimensions.",
                 derivative_share(theory.shares, CORRELATED, arm),
             ),
             Drawn(
                 "profile",
-                "Energy of the update over the patches' principal axes, measured and predicted",
-                "Axes from the largest variance to the smallest; those that are mostly odd are shaded.",
+                as_predicted(theory.fits),
+                "Energy of the update over the patches' principal axes, measured and predicted. Axes "
+                "from the largest variance to the smallest; those that are mostly odd are shaded.",
                 profile(theory.profiles, CORRELATED, arm),
             ),
         ],
@@ -89,6 +93,26 @@ def answer(found: StudyRuns) -> Answer:
             "energies allow, not that the images alone fix those energies.",
             "One width, one depth, one optimiser, and two sets of images.",
         ],
+    )
+
+
+def rise_and_fall(curves: pd.DataFrame) -> str:
+    """In how many arms the share is highest on the way. curves: data, arm, step, odd."""
+    lines = [
+        line.sort_values("step")["odd"].to_numpy() for _, line in curves.groupby(["data", "arm"])
+    ]
+    fallen = sum(bool(line[:-1].max() > line[-1]) for line in lines)
+    return (
+        f"The gradient-like share of what training added is higher on the way than at the end in {fallen} of "
+        f"{len(lines)} combinations of arm and data set"
+    )
+
+
+def as_predicted(fits: pd.DataFrame) -> str:
+    """How well the closed form predicts the energies. fits: data, arm, r."""
+    means = fits.groupby(["data", "arm"])["r"].mean()
+    return (
+        f"Measured and predicted energies correlate by r = {means.min():.2f} to {means.max():.2f}"
     )
 
 

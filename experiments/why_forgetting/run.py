@@ -8,6 +8,7 @@ from kernelstudy.studies.hypotheses import above, above_chance, below, not_above
 from kernelstudy.studies.inputs_figure import LABELLED, r2_by_inputs
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired, rung
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+from kernelstudy.studies.plan_words import above_noise
 
 DATA = ("mnist5k", "photo_patches")
 INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
@@ -26,11 +27,13 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=[part for data in DATA for part in tested(found, data)],
         tables={"ladder": found.ladder},
+        measure="W",
         figures=[
             Drawn(
                 "kernels",
-                "R² of the kernels W by inputs and labels, beside chance and image energies",
-                "Dots: networks; diamonds: means with their 95% interval; squares: the same kernels with "
+                above_noise(found.ladder, "W"),
+                "R² of the kernels W by inputs and labels. Dots: networks; diamonds: means with their "
+                "95% interval; squares: the same kernels with "
                 "random signs on the images' axes, or random phases (N3). Grey: networks of random "
                 "kernels (N0).",
                 r2_by_inputs(found, INPUTS, arm, "W"),

@@ -91,6 +91,11 @@ class LayerSurvey:
             "Inner kernels are many and share inputs, so p says little there; the sizes are what to read.",
         ]
 
+    def _seen(self) -> str:
+        known = self.table[self.table["r2"].notna()]
+        first, last = (known["r2"].iloc[i] for i in (0, -1))
+        return f"Likeness to edge detectors (R²) is {first:.2f} in the first layer and {last:.2f} in the last"
+
     def __str__(self) -> str:
         return "\n".join(self.sentences)
 
@@ -100,17 +105,21 @@ class LayerSurvey:
         provenance = {"command": command, "weights": [self.provenance], **environment()}
         files.write_text(folder / "tables" / "layers.csv", self.table.to_csv(index=False))
         files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-        style.save(self.figure, folder / "figures", "depth")
+        style.save(self.figure, folder / "figures", "depth", dark=True)
         content = page.Page(
             title=f"{self.name}: which layers look hand-crafted?",
             facts=self.facts,
-            headline=self.sentences[:2],
-            answer=[(self.name, self.sentences[2:])],
+            sentence=self.sentences[0],
+            lines=self.sentences[1:],
+            facts_title="What was read",
+            headline=[],
+            answer=[],
             notes=[],
             lead=page.Figure(
                 "depth",
-                "Likeness to hand-crafted kernels against depth",
-                "Above: mean R² with the steered derivative pair; below: mean of each kernel's best |cos| over "
+                self._seen(),
+                "Likeness to hand-crafted kernels against depth. Above: mean R² with the steered "
+                "derivative pair; below: mean of each kernel's best |cos| over "
                 "the bank. Grey: isotropic kernels of the same size and number.",
             ),
             sections=[],

@@ -11,6 +11,8 @@ from kernelstudy.analysis.gradients import phi_of_a
 from kernelstudy.analysis.kernels import Bank, exact_means, kernel_matches
 from kernelstudy.analysis.nulls import isotropic, r2_quantile
 from kernelstudy.comparison.measure import LayerMeasures
+from kernelstudy.reporting import lead
+from kernelstudy.reporting.dark import AS_IT_IS
 from kernelstudy.reporting.galleries import mosaic
 from kernelstudy.reporting.measure_words import SECTOR_NAMES
 from kernelstudy.reporting.operator_figures import a_axis, operator_lines
@@ -23,60 +25,111 @@ from kernelstudy.reporting.style import (
 )
 
 SHOWN, COLUMNS, RANDOM_SHOWN = 64, 16, 16
+LEAD_SHOWN = 16
 # Of the gallery, in sides of a picture: from one to the next, and from one row to the next.
 STEP, ROW = 1.15, 1.75
 
 
-def answer(layers: list[LayerMeasures]) -> Figure:
-    """Every kernel's R2 beside isotropic kernels', and the sectors' shares beside chance."""
-    size = layers[0].subject.kernels.shape[-1]
+def answer(layers: list[LayerMeasures], banks: list[Bank], *, narrow: bool = False) -> Figure:
+    """The kernels most like a hand-crafted one beside the best of as many random ones, and every kernel's R2
+    beside isotropic kernels'; `narrow`: as wide as a phone."""
+    shown = 9 if narrow else LEAD_SHOWN
+    rows = [_rows_of(layer, bank, shown) for layer, bank in zip(layers, banks, strict=True)]
+    count = max(len(pictures) for of_layer in rows for _, pictures in of_layer)
+    tops = np.cumsum([0, *(lead.block_of(len(of_layer)) for of_layer in rows)])
+    width = lead.SIDE * max(count, 8)
     with styled():
-        figure = Figure(figsize=(8.6, 1.7 + 0.62 * len(layers)))
-        left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-        for row, layer in enumerate(layers):
-            k = layer.subject.kernels.shape[-1]
-            law = 2, k * k - 1
-            table = layer.kernels[layer.kernels["live"]]
-            left.fill_betweenx(
-                [row - 0.4, row + 0.4],
-                *r2_quantile([0.025, 0.975], *law),
-                color=CHANCE,
-                alpha=0.25,
-                lw=0,
-            )
-            left.plot([law[0] / law[1]] * 2, [row - 0.4, row + 0.4], color=CHANCE, lw=1.5)
-            heights = row + 0.26 * np.sin(2.4 * np.arange(len(table)))  # spread, the same each time
-            above = (table["q_r2"] <= layer.verdict.level).to_numpy()
-            colour = colour_of(row)
-            left.plot(
-                table["r2_centered"][~above],
-                heights[~above],
-                "o",
-                ms=4,
-                mfc="none",
-                color=colour,
-                alpha=0.7,
-            )
-            left.plot(
-                table["r2_centered"][above], heights[above], "o", ms=5, color=colour, alpha=0.85
-            )
-            left.plot(
-                [table["r2_centered"].mean()] * 2, [row - 0.32, row + 0.32], color="black", lw=2
-            )
-        _rows(left, [layer.subject.name for layer in layers])
-        left.set(xlim=(-0.01, 1.01), xlabel="R² with the steered derivative pair, means removed")
-        left.set_title("Every kernel", loc="left")
-        left.plot([], [], "o", ms=5, color="grey", label="beyond chance, q < .05")
-        left.plot([], [], "o", ms=4, mfc="none", color="grey", label="not")
-        left.plot([], [], color="black", lw=2, label="mean")
-        left.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random kernels")
-        _sectors(right, layers, size)
-        figure.legend(
-            *left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=7.5
-        )
-        figure.legend(
-            *right.get_legend_handles_labels(), loc="outside upper right", ncols=5, fontsize=7
-        )
+        panels = lead.panels(width, float(tops[-1]), rows=len(layers) if narrow else 0)
+        figure, pictures, chance = panels
+        for i, (layer, of_layer) in enumerate(zip(layers, rows, strict=True)):
+            title = _short(layer.subject.name, 48)
+            lead.strips(pictures, title, of_layer, tops[i])
+            ends = tops[i] + lead.HEAD, tops[i + 1] - lead.FOOT
+            if narrow:
+                ends = lead.NARROW_ROW * i + 0.16, lead.NARROW_ROW * (i + 1)
+                chance.text(0.01, ends[0] - 0.02, title, fontsize=7.5)
+            _kernels_beside_chance(chance, layer, ends, colour_of(i))
+        chance.plot([], [], "o", ms=5, color="grey", label="a kernel beyond chance, q < .05")
+        chance.plot([], [], "o", ms=4, mfc="none", color="grey", label="a kernel that is not")
+        chance.plot([], [], color="black", lw=2, label="mean")
+        chance.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random kernels")
+        chance.set(xlim=(-0.01, 1.01), xlabel="likeness to an edge detector (R²)")
+        lead.legend_of(figure, chance, narrow=narrow)
+    return figure
+
+
+def _rows_of(layer: LayerMeasures, bank: Bank, shown: int) -> list[tuple[str, np.ndarray]]:
+    """Of a layer the kernels most like a hand-crafted one, their matches, and the same of as many random
+    ones."""
+    live = int(layer.kernels["live"].sum())
+    kernels, table, _ = most_alike(layer, bank, shown=min(shown, live or shown))
+    rows = [("kernels", _each_scaled(kernels))]
+    if not bank:
+        return rows
+    noise, of_noise = random_alike(len(layer.kernels), kernels.shape[-1], bank)
+    noise = noise[: len(kernels)]
+    return [
+        *rows,
+        ("nearest", lead.nearest_entries(kernels, table["best"].to_numpy(), bank)),
+        ("random", _each_scaled(noise)),
+        ("nearest", lead.nearest_entries(noise, of_noise["best"].to_numpy()[: len(noise)], bank)),
+    ]
+
+
+def most_alike(
+    layer: LayerMeasures, bank: Bank, *, shown: int
+) -> tuple[np.ndarray, pd.DataFrame, str]:
+    """The kernels (n, k, k) most like a hand-crafted one, their rows of the table, and the column that says
+    so."""
+    size = layer.subject.kernels.shape[-1]
+    column = "best_abs_cos" if bank else "r2"
+    score = layer.kernels[column].where(layer.kernels["live"], -1.0)
+    order = score.sort_values(ascending=False, kind="stable").index[:shown]
+    pictures = layer.subject.kernels.reshape(-1, size, size)
+    return pictures[order], layer.kernels.loc[order], column
+
+
+def random_alike(count: int, size: int, bank: Bank) -> tuple[np.ndarray, pd.DataFrame]:
+    """The `RANDOM_SHOWN` of `count` isotropic kernels that are most like a hand-crafted one, with their
+    matches."""
+    noise = isotropic(max(count, 1), size, 0)
+    table = pd.DataFrame(kernel_matches(noise, bank)).assign(live=True, flag="")
+    best = table.sort_values("best_abs_cos", ascending=False).index[:RANDOM_SHOWN]
+    return noise[best], table.loc[best]
+
+
+def _each_scaled(kernels: np.ndarray) -> np.ndarray:
+    largest = np.abs(kernels).max(axis=(1, 2), keepdims=True)
+    return kernels / np.where(largest > 0, largest, 1)
+
+
+def _kernels_beside_chance(
+    axes: Axes, layer: LayerMeasures, ends: tuple[float, float], colour: str
+) -> None:
+    """Every live kernel's R2 (its mean removed) between two heights, beside isotropic kernels'."""
+    size = layer.subject.kernels.shape[-1]
+    law = 2, size * size - 1
+    table = layer.kernels[layer.kernels["live"]]
+    axes.fill_betweenx(ends, *r2_quantile([0.025, 0.975], *law), color=CHANCE, alpha=0.25, lw=0)
+    axes.plot([law[0] / law[1]] * 2, ends, color=CHANCE, lw=1.5)
+    middle, half = sum(ends) / 2, (ends[1] - ends[0]) / 2
+    heights = middle + 0.65 * half * np.sin(2.4 * np.arange(len(table)))  # the same each time
+    above = (table["q_r2"] <= layer.verdict.level).to_numpy()
+    r2 = table["r2_centered"].to_numpy()
+    axes.plot(r2[~above], heights[~above], "o", ms=4, mfc="none", color=colour, alpha=0.7)
+    axes.plot(r2[above], heights[above], "o", ms=5, color=colour, alpha=0.85)
+    mean = table["r2_centered"].mean()
+    axes.plot([mean] * 2, [middle - 0.8 * half, middle + 0.8 * half], color="black", lw=2)
+
+
+def symmetry(layers: list[LayerMeasures]) -> Figure:
+    """The sectors' shares of every layer's energy beside chance."""
+    with styled():
+        figure = Figure(figsize=(8.6, 1.5 + 0.45 * len(layers)))
+        axes = figure.subplots()
+        _sectors(axes, layers, layers[0].subject.kernels.shape[-1])
+        handles = axes.get_legend_handles_labels()
+        figure.legend(*handles, loc="outside upper right", ncols=5, fontsize=7.5)
     return figure
 
 
@@ -84,7 +137,7 @@ def _sectors(axes: Axes, layers: list[LayerMeasures], size: int) -> None:
     """Stacked shares of energy, each layer's and below them chance's."""
     shares = [layer.layer.set_index("measure")["value"] for layer in layers]
     chance = pd.Series(exact_means(size))
-    names = [*("" for _ in layers), "chance"]
+    names = [*(layer.subject.name for layer in layers), "chance"]
     for row, share in enumerate([*shares, chance]):
         start = 0.0
         for sector, colour in SECTOR_COLOURS.items():
@@ -93,13 +146,18 @@ def _sectors(axes: Axes, layers: list[LayerMeasures], size: int) -> None:
             axes.barh(row, width, left=start, height=0.62, color=colour, label=label)
             if width > 0.07:
                 axes.text(
-                    start + width / 2, row, f"{width:.0%}", ha="center", va="center", fontsize=7
+                    start + width / 2,
+                    row,
+                    f"{width:.0%}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    gid=AS_IT_IS,
                 )
             start += width
     _rows(axes, names)
     axes.set(xlim=(0, 1), xlabel="share of energy, by symmetry")
     axes.grid(visible=False)
-    axes.set_title("The layer", loc="left")
 
 
 def _rows(axes: Axes, names: list[str]) -> None:
@@ -117,24 +175,23 @@ def gallery(layer: LayerMeasures, bank: Bank) -> Figure:
 
     As many isotropic kernels are drawn as the layer has; their best show what a resemblance is worth.
     """
-    size = layer.subject.kernels.shape[-1]
-    pictures = layer.subject.kernels.reshape(-1, size, size)
-    column = "best_abs_cos" if bank else "r2"
-    order = layer.kernels.assign(score=layer.kernels[column].where(layer.kernels["live"], -1.0))
-    shown_kernels = order.sort_values("score", ascending=False, kind="stable").index[:SHOWN]
-    cells = [(pictures[i], _caption(layer.kernels.loc[i], column)) for i in shown_kernels]
+    kernels, table, column = most_alike(layer, bank, shown=SHOWN)
+    total = len(layer.kernels)
+    cells = [
+        (kernel, _caption(row, column))
+        for kernel, (_, row) in zip(kernels, table.iterrows(), strict=True)
+    ]
     random = []
     if bank:
-        noise = isotropic(max(len(pictures), 1), size, 0)
-        table = pd.DataFrame(kernel_matches(noise, bank)).assign(live=True, flag="")
-        best = table.sort_values(column, ascending=False).index[: min(RANDOM_SHOWN, len(table))]
-        random = [(noise[i], _caption(table.loc[i], column)) for i in best]
-    extent = (
-        f"{len(cells)} of {len(pictures)} kernels" if len(cells) < len(pictures) else "All kernels"
-    )
+        noise, of_noise = random_alike(total, kernels.shape[-1], bank)
+        random = [
+            (kernel, _caption(row, column))
+            for kernel, (_, row) in zip(noise, of_noise.iterrows(), strict=True)
+        ]
+    extent = f"{len(cells)} of {total} kernels" if len(cells) < total else "All kernels"
     blocks = [(f"{extent} of {layer.subject.name}, by {_words(column)}", cells)]
     if random:
-        blocks.append((f"The best of {len(pictures)} random kernels", random))
+        blocks.append((f"The best of {total} random kernels", random))
     return _tiles(blocks)
 
 

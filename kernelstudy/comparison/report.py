@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from matplotlib.figure import Figure
 
 from kernelstudy import handcrafted, runs
 from kernelstudy.analysis.kernels import Bank, usable_bank
-from kernelstudy.comparison import opening
+from kernelstudy.comparison import glance, opening
 from kernelstudy.comparison.colour import colour_gallery, kernels_rgb
-from kernelstudy.comparison.figures import answer, fits, gallery, portrait
+from kernelstudy.comparison.figures import SHOWN, answer, fits, gallery, portrait, symmetry
 from kernelstudy.comparison.measure import LayerMeasures, measure_layer, subject
 from kernelstudy.comparison.opening import Opened
 from kernelstudy.comparison.patches import patch_basis
@@ -128,7 +129,9 @@ class Comparison:
         }
         csv = page.write_tables(self.tables, folder)
         files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
-        style.save(self.figure, folder / "figures", "answer")
+        style.save(self.figure, folder / "figures", "answer", dark=True)
+        small = answer(self.measured, self.banks, narrow=True)
+        style.save(small, folder / "figures", "answer_narrow", dark=True, vector=False)
         content = self._compose(
             folder / "figures", command or "kernelstudy.compare(...)", provenance
         )
@@ -144,15 +147,15 @@ class Comparison:
         )
         facts.append(("Image statistics", self.images or "none given (--images): N3 is not asked"))
         claims = [network_claims(one) for one in self.measured]
-        two = len(names) > 1
         return page.Page(
             title=f"{' and '.join(names)}: do the kernels look hand-crafted?",
             facts=facts,
-            headline=[
-                f"{name}: {line}" if two else line
-                for name, one in zip(names, self.measured, strict=True)
-                for line in headline_claims(one)
-            ],
+            sentence=glance.sentence(self.measured),
+            glance=glance.table(self.measured, self.banks),
+            glance_note=glance.NOTE,
+            facts_title="What was read",
+            numbers_title="Every claim in numbers: intervals, p and q",
+            headline=[],
             answer=[
                 (name, [*lines, left_out(one), *opened.notes])
                 for name, lines, one, opened in zip(
@@ -162,10 +165,16 @@ class Comparison:
             notes=[note for note in (what_one_cannot_tell(self.measured[0]),) if note],
             lead=page.Figure(
                 "answer",
-                "Every kernel and the layer beside chance",
-                "Left: each dot a kernel; filled, it is derivative-like beyond isotropic chance after "
-                "correction over the layer. Right: a kernel's energy divides exactly into these sectors; "
-                "chance is each sector's part of the dimensions (from 4 x 4 on, a sixth makes up the rest).",
+                glance.lead_title(self.measured, self.banks),
+                "Left: the kernels most like a hand-crafted one, that one below each, and the same of as "
+                "many random "
+                "kernels; each picture has its own scale. Right: each dot a kernel; the part of its "
+                "variation that "
+                "an edge detector (Sobel's kernel at odd sizes) at its best angle explains, from 0 to 1. "
+                "Filled, it "
+                "is beyond chance after correction over the layer.",
+                pictures=True,
+                narrow=True,
             ),
             sections=self._draw(figures),
             tables=[
@@ -180,54 +189,68 @@ class Comparison:
         )
 
     def _draw(self, folder: Path) -> list[tuple[str, str, list[page.Figure]]]:
+        save = partial(style.save, dark=True)
         galleries = []
         for index, (one, bank) in enumerate(zip(self.measured, self.banks, strict=True)):
-            style.save(gallery(one, bank), folder, f"kernels_{index}")
+            save(gallery(one, bank), folder, f"kernels_{index}")
+            shown = min(len(one.kernels), SHOWN)
             galleries.append(
                 page.Figure(
                     f"kernels_{index}",
-                    f"Kernels of {one.subject.name} with their nearest hand-crafted kernels",
+                    f"{shown} of {len(one.kernels)} kernels of {one.subject.name}, and the best of as "
+                    "many random",
                     "Below each its nearest hand-crafted kernel and |cos|; each picture has its own scale.",
+                    pictures=True,
                 )
             )
             if self.opened[index].kernels.shape[3] == 3 and one.networks == 1:
-                style.save(
-                    colour_gallery(one, self.opened[index].kernels[0]), folder, f"colour_{index}"
-                )
+                save(colour_gallery(one, self.opened[index].kernels[0]), folder, f"colour_{index}")
                 galleries.append(
                     page.Figure(
                         f"colour_{index}",
-                        f"Filters of {one.subject.name} in colour",
+                        f"In colour: {glance.colour_title(one)}",
                         "As if the channels were R, G and B, strongest first. All filters share one scale: "
                         "pale ones are weak. Below each the spatial profile that holds most of its energy.",
+                        pictures=True,
                     )
                 )
+        save(symmetry(self.measured), folder, "symmetry")
+        by_symmetry = page.Figure(
+            "symmetry",
+            glance.symmetry_title(self.measured),
+            "A kernel's energy divides exactly into these sectors of symmetry; chance is each sector's "
+            "part of the "
+            "dimensions (from 4 x 4 on, a sixth makes up the rest).",
+        )
         sections = [
             (
                 "Kernels and matches",
                 "A gallery of best matches proves nothing: the best of many random kernels looks good too. So "
                 "the best of as many random ones stand below.",
-                galleries,
+                [*galleries, by_symmetry],
             )
         ]
         small = [one for one in self.measured if one.subject.kernels.shape[-1] == 3]
         large = [one for one in self.measured if one.subject.kernels.shape[-1] >= 5]
         if small:
-            style.save(portrait(small), folder, "portrait")
+            save(portrait(small), folder, "portrait")
             figure = page.Figure(
                 "portrait",
-                "Orientation and a of every kernel",
-                "The larger the dot, the more gradient energy. a = 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 "
-                "Scharr. Shaded: the interval of the population's a, where there is one.",
+                glance.portrait_title(small),
+                "Orientation and a of every kernel; the larger the dot, the more gradient energy. a is "
+                "the middle "
+                "weight of [1, a, 1] x [-1, 0, 1]: 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 Scharr. "
+                "Shaded: the "
+                "interval of the population's a, where there is one.",
             )
             sections.append(
                 ("Which operator", "Operators are lines: they exist at all orientations.", [figure])
             )
         if large:
-            style.save(fits(large), folder, "fits")
+            save(fits(large), folder, "fits")
             figure = page.Figure(
                 "fits",
-                "Parametric fits of every kernel",
+                glance.fits_title(large),
                 "Filled: the fit is better than that of noise at q < .05. A flexible function fits noise well "
                 "too, so R² alone says little.",
             )
@@ -295,7 +318,7 @@ def compare(
             tables[name] = tables[name][[*first, *rest]]
         else:
             tables[name] = parts[0]
-    return Comparison(layers, opened, banks, tables, answer(layers), image_source)
+    return Comparison(layers, opened, banks, tables, answer(layers, banks), image_source)
 
 
 def _open(source: Any, limits: Limits, layer: str | None, layout: str, *, fallback: bool) -> Opened:

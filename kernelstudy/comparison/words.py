@@ -104,7 +104,7 @@ def _population(a: PopulationInterval, verdict: Verdict) -> str:
     if not a.resolved:
         return f"The population's a is {_a(a.a)}{beside}, unresolved: {a.reason}."
     text = (
-        f"The population's a is {_a(a.a)} [{_a(a.low)}, {_a(a.high)}]{beside}: {_position(a.a)}, "
+        f"The population's a is {_a(a.a)} [{_a(a.low)}, {_a(a.high)}]{beside}: {position_of(a.a)}, "
     )
     operators = a.names()
     if len(operators) == 1:
@@ -118,7 +118,7 @@ def _population(a: PopulationInterval, verdict: Verdict) -> str:
     return text + "and no named operator lies in the interval."
 
 
-def _position(a: float) -> str:
+def position_of(a: float) -> str:
     """Between which of the well-known operators a lies."""
     at = [n for n in _NAMED if OPERATORS[n] == a or abs(OPERATORS[n] - a) < 1e-6]
     if at:

@@ -21,7 +21,7 @@ from kernelstudy.reporting.style import (
 OF_KERNELS, OF_UPDATE, OF_NEW = "kernels W", "update W − W₀", "new part of W"
 
 
-def answer(analysis: xr.Dataset, metric: str) -> Figure:
+def parts(analysis: xr.Dataset, metric: str) -> Figure:
     """The primary measure of every network at the final step, of W, of W - W0 and of the new part, beside
     chance."""
     last = analysis.isel(step=-1)

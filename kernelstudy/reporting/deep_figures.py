@@ -95,6 +95,11 @@ def label_figure(channels: xr.Dataset) -> Figure:
     return figure
 
 
+def most_selective(network: xr.Dataset, layer: int) -> np.ndarray:
+    """The channels of a layer whose patches are shown, the most selective first."""
+    return np.argsort(-np.nan_to_num(network[f"selectivity_{layer}"].values))[:PATCH_CHANNELS]
+
+
 def patch_figure(trajectory: xr.Dataset, channels: xr.Dataset, arm: str, stride: int) -> Figure:
     """Top patches of an arm's first network at the end: the most selective channels of each layer.
 
@@ -112,7 +117,7 @@ def patch_figure(trajectory: xr.Dataset, channels: xr.Dataset, arm: str, stride:
             axis.set_visible(False)
         for axis, n, field in zip(axes, numbers, fields, strict=False):
             last = channels.sel(arm=arm).isel(probe_seed=0, step=-1)
-            order = np.argsort(-np.nan_to_num(last[f"selectivity_{n}"].values))[:PATCH_CHANNELS]
+            order = most_selective(last, n)
             examples = network[f"top_example_{n}"].values
             places = network[f"top_place_{n}"].transpose("rank", "axis", ...).values
             patches = [

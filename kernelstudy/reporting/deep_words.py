@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from kernelstudy.analysis import labels, t_interval
 from kernelstudy.analysis.deep_tables import Deeper, layer_table
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.representation import OF_ITS_WAY, SETTLED, order_of_layers
-from kernelstudy.reporting import deep_figures, galleries
+from kernelstudy.reporting import deep_figures, deep_titles, galleries
 from kernelstudy.reporting.drawing import Save
 from kernelstudy.reporting.page import Figure, Page
+
+MAPS_DPI = 90  # a map or a patch has as many pixels as in the network, or a few more
 
 
 def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path, save: Save) -> None:
@@ -22,16 +25,20 @@ def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path, save: 
     save(partial(deep_figures.layer_figure, deep.layers), folder, "layers")
     save(partial(deep_figures.label_figure, deep.channels), folder, "labels")
     for index, arm in enumerate(trajectory["arm"].values.astype(str)):
-        save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}")
+        save(galleries.feature_maps(trajectory, arm), folder, f"feature_maps_{index}", dpi=MAPS_DPI)
         save(
             deep_figures.patch_figure(trajectory, deep.channels, arm, stride),
             folder,
             f"patches_{index}",
+            dpi=MAPS_DPI,
         )
 
 
-def add_to(page: Page, deep: Deeper, *, recorded: bool) -> None:
-    """The sections and the table of deeper layers, put before the last section."""
+def add_to(
+    page: Page, trajectory: xr.Dataset, deep: Deeper, names: Mapping[str, str], *, recorded: bool
+) -> None:
+    """The sections and the table of deeper layers, put before the last section. names: arm -> its name in
+    words."""
     seen = "the probes" if recorded else "a fixed part of the test images"
     images, one = ("probes", "probe") if recorded else ("test images", "held-out image")
     arms = list(enumerate(deep.layers["arm"].values.astype(str)))
@@ -43,9 +50,11 @@ def add_to(page: Page, deep: Deeper, *, recorded: bool) -> None:
         [
             Figure(
                 "layers",
-                "CKA with the final state, linear-probe accuracy and effective rank of each layer",
-                "Mean over networks with Student's 95% interval. A layer that starts near its end has "
-                "little way to go: so both its CKA and its own way are judged.",
+                deep_titles.layers(deep),
+                "CKA with the final state, linear-probe accuracy and effective rank of each layer: mean over "
+                "networks with Student's 95% interval. A layer that starts near its end has little way "
+                "to go: so "
+                "both its CKA and its own way are judged.",
             )
         ],
     )
@@ -54,11 +63,21 @@ def add_to(page: Page, deep: Deeper, *, recorded: bool) -> None:
         f"Feature maps of one {one} after the activation (each channel keeps one scale over time), and "
         f"the patches of {images} that excite the most selective channels most, as large as what those see.",
         [
-            Figure(f"{kind}_{i}", f"{title} of {arm}", f"{arm}, the first network{more}.")
+            figure
             for i, arm in arms
-            for kind, title, more in (
-                ("feature_maps", "Feature maps over training", ""),
-                ("patches", "Top patches", " at the final step; below, each channel and its label"),
+            for figure in (
+                Figure(
+                    f"feature_maps_{i}",
+                    deep_titles.feature_maps(trajectory, arm, names),
+                    f"{arm}, the first network.",
+                    pictures=True,
+                ),
+                Figure(
+                    f"patches_{i}",
+                    deep_titles.patches(deep, arm, names),
+                    f"{arm}, the first network at the final step; below, each channel and its label.",
+                    pictures=True,
+                ),
             )
         ],
     )
@@ -80,14 +99,15 @@ def add_to(page: Page, deep: Deeper, *, recorded: bool) -> None:
         [
             Figure(
                 "labels",
-                "Parts of each layer's channels with a label",
-                "At the final step, all watched networks of an arm together.",
+                deep_titles.labelled(deep),
+                "Parts of each layer's channels with a label at the final step, all watched networks of an arm "
+                "together.",
             )
         ],
     )
     page.sections[-1:-1] = [maps, settling, labelling]
     page.points[settling[0]] = settling_sentences(deep)
-    page.points[labelling[0]] = label_sentences(deep)
+    page.answer.append((labelling[0], label_sentences(deep)))
     page.method += _method(recorded=recorded)
     page.tables.append(("Layers, at the start and at the end", layer_table(deep)))
 
@@ -112,7 +132,14 @@ def _method(*, recorded: bool) -> list[str]:
 
 
 def settling_sentences(deep: Deeper) -> list[str]:
-    """When each layer of each arm settles, and whether the lower ones do first: the answer comes first."""
+    """When each layer of each arm settles, and whether the lower ones do first: the answer comes first. Of
+    too few
+    networks for a test, that there is none."""
+    if (count := deep.layers.sizes["probe_seed"]) < FEWEST:
+        return [
+            f"{count} networks an arm are too few to tell which layer settles first: a test takes {FEWEST} "
+            f"(probe_seeds={FEWEST})."
+        ]
     lines, answers = [], {"settled": [], "settled_way": []}
     numbers = [int(n) for n in deep.layers["layer"].values]
     for arm in deep.layers["arm"].values.astype(str):

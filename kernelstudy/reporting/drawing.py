@@ -57,7 +57,8 @@ def drawing() -> Iterator[Save]:
 
 
 def _make_and_save(figure: Figure | Make, folder: Path, name: str, **look: Any) -> None:
-    style.save(figure if isinstance(figure, Figure) else figure(), folder, name, **look)
+    made = figure if isinstance(figure, Figure) else figure()
+    style.save(made, folder, name, **{"dark": True, **look})
 
 
 def _cores() -> int:

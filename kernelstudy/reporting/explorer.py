@@ -31,7 +31,9 @@ from kernelstudy.reporting.style import (
 
 MAP_BYTES = 3_000_000  # of all maps, before compression
 MAP_SIDE = 16  # pixels of a map on the page, the most; larger ones are averaged
+COARSE = 4  # of 256 levels of a map every fourth
 KERNEL_VALUES = 1_500_000
+WHOLE = 2**11 - 1  # more than an eye or two digits tell apart
 STRIP = 9  # steps in a channel's history, evenly spaced over the log points
 INPUTS = 4  # of a deeper channel's kernel, those in which it is strongest at the end
 MEASURES = ("selectivity", "osi", "orientation", "frequency", "on_off", "class_selectivity")
@@ -46,24 +48,20 @@ def payload(
     bank: Bank,
     metric: str,
     stride: int,
+    names: dict[str, str],
 ) -> dict[str, Any]:
     """All the script needs, as what JSON can hold.
 
     `kernels`: the trajectory's `spatial_kernels`. `bank`, `metric`: as declared. `stride`: of all layers.
+    `names`: arm -> its name in words.
     """
     notes: list[str] = []
     seeds = _page_seeds(kernels, trajectory["seed"].values.tolist(), notes)
     kernels = kernels[:, : len(seeds)]
     matches = kernel_matches(np.nan_to_num(kernels), bank)
-    names = list(bank)
-    best = np.array(
-        [names.index(n) if n in bank else -1 for n in matches["best"].ravel().astype(str)]
-    )
     nets = analysis.isel(seed=slice(len(seeds)))
     arrays = {
-        "kernels": pack(kernels.astype(np.float32)),
-        "best": pack(best.reshape(matches["best"].shape).astype(np.int16)),
-        "abs_cos": pack(matches["best_abs_cos"].astype(np.float32)),
+        "kernels": pack_whole(kernels, ends=3),
         "p": pack(matches["p_best"].astype(np.float32)),
         **{
             f"{prefix}sectors": pack(_stacked(nets, [f"{prefix}{s}" for s in SECTORS]))
@@ -74,8 +72,14 @@ def payload(
     for name, colours in (("lut_diverging", DIVERGING), ("lut_maps", MAPS)):
         table = mpl.colormaps[colours](np.arange(256), bytes=True)[:, :3]
         arrays[name] = pack(table)
+    in_colour = trajectory.sizes["cin"] == 3
+    if in_colour:
+        arrays["colour"] = pack_whole(_in_colour(trajectory, len(seeds)), ends=3)
+    arms = [str(a) for a in trajectory["arm"].values]
     content: dict[str, Any] = {
-        "arms": [str(a) for a in trajectory["arm"].values],
+        "arms": arms,
+        "arm_words": [names.get(arm, arm) for arm in arms],
+        "colour": in_colour,
         "colours": [colour_of(i) for i in range(trajectory.sizes["arm"])],
         "seeds": seeds,
         "steps": trajectory["step"].values.tolist(),
@@ -110,11 +114,48 @@ def _opening(analysis: xr.Dataset) -> dict[str, Any]:
 
 
 def pack(values: np.ndarray) -> dict[str, Any]:
-    """An array as {type, shape, data}, little-endian, gzipped, in base64."""
+    """An array as {type, shape, data}, little-endian, gzipped, in base64; floats to four digits."""
     kind = {"f": "Float32Array", "u": "Uint8Array", "i": "Int16Array"}[values.dtype.kind]
+    if values.dtype.kind == "f":  # rounded, what is below is as random as it is useless
+        values = _rounded(values.astype(np.float32))
     raw = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes()
     zipped = gzip.compress(raw, compresslevel=6, mtime=0)
     return {"type": kind, "shape": list(values.shape), "data": base64.b64encode(zipped).decode()}
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Float32 whose last 11 of 23 bits are zero, to the nearest."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    nearest = ((bits.astype(np.uint64) + 1024) >> 11 << 11).astype(np.uint32)
+    return np.where(np.isfinite(values), nearest.view(np.float32), values)
+
+
+def pack_whole(values: np.ndarray, *, ends: int) -> dict[str, Any]:
+    """`pack_over_steps` (axis 2) in whole numbers of a unit, `WHOLE` of which are the largest |value| over all
+    but the first `ends` axes. NaN is 0."""
+    values = np.nan_to_num(values)
+    axes = tuple(range(ends, values.ndim))
+    units = np.abs(values).max(axis=axes, keepdims=True) / WHOLE
+    whole = np.round(values / np.where(units > 0, units, 1)).astype(np.int16)
+    packed = pack_over_steps(whole, axis=2)
+    return packed | {"units": pack(np.squeeze(units, axes).astype(np.float32))}
+
+
+def pack_over_steps(values: np.ndarray, *, axis: int) -> dict[str, Any]:
+    """`pack` of whole numbers, the steps (along `axis`) last and each as its difference from the one before:
+    neighbours are alike, which takes less room."""
+    last = np.moveaxis(values, axis, -1)
+    changes = np.concatenate([last[..., :1], last[..., 1:] - last[..., :-1]], axis=-1)  # wraps
+    outer = int(np.prod(values.shape[:axis]))
+    steps = [outer, values.shape[axis]]
+    return pack(changes) | {"shape": list(values.shape), "steps": steps}
+
+
+def _in_colour(trajectory: xr.Dataset, seeds: int) -> np.ndarray:
+    """First-layer kernels on three channels (arm, seed, step, channel, row by row with three colours each)."""
+    dims = ("arm", "seed", "step", "cout", "ky", "kx", "cin")
+    values = trajectory["kernel"].isel(seed=slice(seeds)).transpose(*dims).values.astype(float)
+    return values.reshape(*values.shape[:4], -1)
 
 
 def _stacked(dataset: xr.Dataset, names: Any) -> np.ndarray:
@@ -165,6 +206,7 @@ def _deep(
     return {
         "layers": content,
         "probe_seeds": seeds,
+        "probe_words": _listed(seeds),
         "measures": list(MEASURES),
         "labels": words,
         "curves": list(curves),
@@ -174,6 +216,12 @@ def _deep(
             {"name": names[p], "part": str(trajectory["probe_part"][p].item())} for p in probes
         ],
     }
+
+
+def _listed(seeds: list[int]) -> str:
+    """'seed 0', or 'seeds 0, 1 and 2'."""
+    *most, last = map(str, seeds)
+    return f"seeds {', '.join(most)} and {last}" if most else f"seed {last}"
 
 
 def _layer(
@@ -194,22 +242,22 @@ def _layer(
     )
     small = _averaged(maps.astype(np.float32))
     scaled, low, high = to_bytes(small, axes=(2, 3, 5, 6))
-    arrays[f"maps_{i}"] = pack(scaled)
+    arrays[f"maps_{i}"] = pack_over_steps(scaled // COARSE * COARSE, axis=2)
     arrays[f"map_low_{i}"], arrays[f"map_high_{i}"] = pack(low), pack(high)
     values = [channels[f"{m}_{i}"].transpose(*net, c).values for m in MEASURES]
     arrays[f"measures_{i}"] = pack(np.stack(values, -1).astype(np.float32))
     label = channels[f"label_{i}"].transpose(*net, c).values.astype(str)
     arrays[f"labels_{i}"] = pack(np.searchsorted(words, label).astype(np.int16))
     tuning = networks[f"grating_{i}"].transpose(*net, c, "frequency", "orientation").values
-    arrays[f"gratings_{i}"] = pack(to_bytes(tuning.astype(np.float32), axes=(2, 4, 5))[0])
+    responses = to_bytes(tuning.astype(np.float32), axes=(2, 4, 5))[0]
+    arrays[f"gratings_{i}"] = pack_over_steps(responses // 2 * 2, axis=2)
     top = networks[f"top_example_{i}"].transpose(*net, c, "rank").values
     place = networks[f"top_place_{i}"].transpose(*net, c, "rank", "axis").values
     arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
     value = networks[f"top_value_{i}"].transpose(*net, c, "rank").values
-    arrays[f"top_value_{i}"] = pack(value.astype(np.float32))
-    side = networks.sizes.get(
-        f"ky_{i}" if i > 1 else "ky"
-    )  # of recordings, deeper ones are not known
+    arrays[f"top_value_{i}"] = pack_whole(value.astype(float), ends=4)
+    # of recordings, deeper kernels are not known
+    side = networks.sizes.get(f"ky_{i}" if i > 1 else "ky")
     if i > 1 and side:
         weights, inputs = _deeper_kernels(networks, i)
         arrays[f"kernels_{i}"], arrays[f"inputs_{i}"] = pack(weights), pack(inputs)

@@ -167,7 +167,7 @@ def feature_maps(trajectory: xr.Dataset, arm: str) -> Figure:
     """
     layers = layers_of(trajectory)
     network = trajectory.sel(arm=arm).isel(probe_seed=0)
-    steps = shown_steps(network.sizes["step"], most=5)
+    steps = shown_steps(network.sizes["step"], most=3)
     probe = int(np.flatnonzero(network["probe_part"].values == "test")[0])
     picture = network["probe_image"].isel(probe=probe).values.mean(-1)
     rows, top = len(steps), 0.0

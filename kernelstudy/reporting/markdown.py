@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -30,6 +31,11 @@ def escaped(value: Any) -> str:
 def label(value: Any) -> str:
     """As the text of a link or picture."""
     return _BRACKETS.sub(r"\\\g<0>", escaped(value))
+
+
+def in_html(value: Any) -> str:
+    """Within an element of HTML, or an attribute of one, as Markdown lets them stand on a line of their own."""
+    return html.escape(one_line(value))
 
 
 def code(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -21,17 +22,35 @@ from kernelstudy.reporting import markdown
 from kernelstudy.system.files import write_text
 
 _FORMULA, _NUMBER = re.compile(r"[=+\-@\t\r]."), re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|-inf")
-VECTOR_BYTES = 2_500_000  # of all SVG in a page; further ones are beside it, in figures/
+# Of a page but for its words. Tables and SVG have what figures and explorer leave of it, the smaller ones
+# first; all are beside the page, in tables/ and figures/.
+PAGE_BYTES = 4_700_000
 
 
 @dataclass
 class Figure:
-    """A picture of the report: its file under figures/, what it shows and how to read it."""
+    """A picture of the report: its file under figures/ (and <name>-dark), what is seen in it, and how to read
+    it.
+
+    `title`: one sentence that states what is seen. `is_open`: it is shown at once, and not behind its title.
+    `narrow`: there is <name>_narrow, too, for a phone. `pictures`: there are pictures in it, whose colours a
+    dark
+    page must not turn as it turns those of lines (to spare a second file in it).
+    """
 
     name: str
     title: str
     caption: str
-    alt: str = ""  # what is to be seen, for those who do not see it; the title unless given
+    is_open: bool = False
+    narrow: bool = False
+    pictures: bool = False
+
+    @property
+    def embedded(self) -> list[str]:
+        """Names of the PNG that a page holds of it."""
+        shapes = [self.name, *([f"{self.name}_narrow"] if self.narrow else [])]
+        grounds = ["", *(["-dark"] if self.pictures else [])]
+        return [f"{shape}{ground}" for shape in shapes for ground in grounds]
 
 
 @dataclass
@@ -40,7 +59,7 @@ class Page:
 
     title: str
     facts: list[tuple[str, str]]
-    headline: list[str]
+    headline: list[str]  # the answer with its numbers, folded
     answer: list[tuple[str, list[str]]]  # arm, its sentences
     notes: list[str]
     lead: Figure
@@ -51,10 +70,20 @@ class Page:
     provenance: dict[str, Any] = field(default_factory=dict)
     tables_note: str = "At the final step."
     points: dict[str, list[str]] = field(default_factory=dict)  # of a section, by its title
+    section_tables: dict[str, list[pd.DataFrame]] = field(default_factory=dict)
     ladder: dict[str, Any] | None = None  # `ladder_words.in_words`
     explorer: dict[str, Any] | None = None  # `explorer.payload`
     sentence: str = ""  # the answer in one, in plain words
-    glance: pd.DataFrame | None = None  # a row an arm, in plain words
+    glance: pd.DataFrame | None = (
+        None  # a row an arm, in plain words; a column `name` goes small below the first
+    )
+    glance_note: str = ""  # what its words mean
+    lines: list[str] = field(default_factory=list)  # what follows the sentence, in plain words
+    facts_title: str = "What was run"
+    numbers_title: str = (
+        "Every arm in numbers: intervals, p and q"  # of headline and answer, folded
+    )
+    animation: str = ""  # a file beside the page
     csv: dict[str, str] = field(
         default_factory=dict
     )  # whole tables by name, as `write_tables` made them
@@ -105,27 +134,34 @@ def write(page: Page, folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["picture"] = lambda figure: _data_uri(folder / f"figures/{figure.name}.png")
+    environment.filters["uri"] = lambda name: _data_uri(folder / f"figures/{name}.png")
     environment.filters["number"] = _number
     environment.filters["cell"] = _cell
     environment.filters["plain"] = markdown.escaped
+    environment.filters["in_html"] = markdown.in_html
     environment.filters["label"] = markdown.label
     environment.filters["code"] = markdown.code
     environment.filters["block"] = markdown.block
     script = asset("explorer.js")
-    plotly = _plotly() if page.explorer else ""
-    hashes = " ".join(script_hash(text) for text in (script, plotly) if text)
+    plotly, plotly_hash = _plotly() if page.explorer else ("", "")
+    hashes = f"{script_hash(script)} {plotly_hash}".strip()
+    # in a script element '<' is all that could end it; JSON may write it another way
+    explorer = json.dumps(page.explorer).replace("<", "\\u003c")
+    figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
+    pictures = [folder / f"figures/{name}.png" for one in figures for name in one.embedded]
+    base64_bytes = sum(path.stat().st_size for path in pictures) * 4 // 3
+    room = PAGE_BYTES - len(plotly) - len(explorer) - base64_bytes
+    csv = _fitting({name: _zip(text.encode()) for name, text in page.csv.items()}, room)
     shared = {
         "page": page,
         "provenance": json.dumps(page.provenance, indent=2),
         "css": Markup(asset("report.css")),
         "script": Markup(script),
-        "plotly": _zip(plotly.encode()),
-        "vectors": _vectors(page, folder),
+        "plotly": plotly,
+        "vectors": _vectors(figures, folder, room - sum(map(len, csv.values()))),
         "script_hashes": Markup(hashes),
-        # in a script element '<' is all that could end it; JSON may write it another way
-        "explorer_json": Markup(json.dumps(page.explorer).replace("<", "\\u003c")),
-        "csv": {name: _zip(text.encode()) for name, text in sorted(page.csv.items())},
+        "explorer_json": Markup(explorer),
+        "csv": csv,
     }
     for name in ("report.md", "report.html"):
         text = environment.get_template(f"{name}.j2").render(shared)
@@ -137,9 +173,12 @@ def asset(name: str) -> str:
     return (resources.files("kernelstudy") / "reporting/assets" / name).read_text(encoding="utf-8")
 
 
-def _plotly() -> str:
-    """Plotly's own script, as its package ships it."""
-    return (resources.files("plotly") / "package_data/plotly.min.js").read_text(encoding="utf-8")
+@functools.cache
+def _plotly() -> tuple[str, str]:
+    """Plotly's own script, as its package ships it: zipped, and its hash."""
+    place = resources.files("plotly") / "package_data/plotly.min.js"
+    script = place.read_text(encoding="utf-8")
+    return _zip(script.encode()), script_hash(script)
 
 
 def script_hash(script: str) -> str:
@@ -148,16 +187,20 @@ def script_hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _vectors(page: Page, folder: Path) -> dict[str, str]:
-    """The figures' SVG by name, as many as `VECTOR_BYTES` holds, the smaller ones first."""
-    figures = [page.lead, *(figure for _, _, shown in page.sections for figure in shown)]
+def _vectors(figures: list[Figure], folder: Path, room: int) -> dict[str, str]:
+    """The figures' SVG by name, as many as there is room for."""
     files = {f.name: _zipped(folder / f"figures/{f.name}.svg") for f in figures}
-    vectors, total = {}, 0
+    return _fitting(files, room)
+
+
+def _fitting(files: dict[str, str], room: int) -> dict[str, str]:
+    """Those that have room together, the smaller ones first; in the order of their names."""
+    kept, total = {}, 0
     for name, content in sorted(files.items(), key=lambda pair: len(pair[1])):
         total += len(content)
-        if total <= VECTOR_BYTES:
-            vectors[name] = content
-    return vectors
+        if total <= room:
+            kept[name] = content
+    return dict(sorted(kept.items()))
 
 
 def _zipped(path: Path) -> str:

@@ -23,11 +23,21 @@ _COUNTED = ("edge", "low-pass")
 _KIND_WORDS = {"edge": "edge detectors", "low-pass": "low-pass"}
 
 
+GLANCE_NOTE = (
+    "An arm is a way of training: its networks differ in their random seed alone (below its name, small: "
+    "what the "
+    "config calls it). 'Derivative-like': the kernels respond to edges more than chance makes kernels "
+    "do; an 'edge "
+    "detector' is a kernel most of whose energy is such a response. How far each claim holds, with its "
+    "p, is in the "
+    "ladder of chance, under Tables."
+)
 _SURE = {
-    "chance": "tests do not find them above random kernels",
-    "structured": "above random kernels and their own start",
-    "spatially structured": "above random kernels, their own start and their own weights permuted",
-    "beyond image energies": "above all of these, and above their own energies on the images' axes",
+    "chance": "by tests not above them",
+    "structured": "by tests above them and their own start",
+    "spatially structured": "by tests above them, their own start and their own weights in shuffled places",
+    "beyond image energies": "by tests above them, their start, their own weights in shuffled places and the "
+    "images' statistics",
 }
 
 
@@ -50,7 +60,7 @@ def at_a_glance(
         values = values[np.isfinite(values)]
         like = {True: "yes", False: "no", None: "cannot tell"}[verdict.derivative_like]
         above = int((values > chance).sum())
-        sure = f"{above} of {len(values)} networks above the mean of random kernels"
+        sure = f"{above} of {len(values)} networks above random kernels"
         if verdict.derivative_like is not None:
             already = _was_so_already(verdict)
             like = "as at the start" if already else like
@@ -66,7 +76,7 @@ def at_a_glance(
                 "derivative-like?": like,
                 "how sure": sure,
                 "edge detectors": f"{edges:.0f} of {total:.0f} (random: {by_chance:.0f})",
-                "nearest operator": verdict.operator if _names_operator(verdict) else "none alone",
+                "nearest operator": _operator_in_words(verdict),
                 "test accuracy": f"{accuracy:.1%}" if np.isfinite(accuracy) else "",
             }
         )
@@ -87,11 +97,12 @@ def sentence(
         arm = max(turned, key=lambda name: _edges(kinds, name)[0])
         verdict, (edges, total, by_chance) = of_kernels[arm], _edges(kinds, arm)
         operator = verdict.operator if _names_operator(verdict) else "no single textbook operator"
-        same = "than kernels with the same energies on the images' principal axes"
+        resemble = f"; they resemble {operator}" if verdict.a is not None else ""
+        same = "the images' statistics alone would make them"
         images = (
-            f", and more edge-like {same}"
+            f", and are more edge-like than {same}"
             if verdict.tier == TIERS[-1]
-            else f", and are not shown to be more edge-like {same}"
+            else f", and are not shown to be more edge-like than {same}"
             if any(rung.null == "N3" for rung in verdict.rungs)
             else ""
         )
@@ -110,8 +121,8 @@ def sentence(
         )
         return (
             f"Training made first-layer kernels derivative-like ({names.get(arm, arm)}): {edges:.0f} of "
-            f"{total:.0f} are edge detectors, where random kernels have {by_chance:.0f}; they resemble "
-            f"{operator}{images}.{rest}"
+            f"{total:.0f} are edge detectors, where random kernels have {by_chance:.0f}"
+            f"{resemble}{images}.{rest}"
         )
     updates = [
         arm for arm in of_kernels if (v := verdicts.get((arm, "update"))) and v.derivative_like
@@ -194,6 +205,12 @@ def kind_sentence(kinds: pd.DataFrame, arm: str, part: str) -> str:
     if ("edge", "N3") in cells.index:
         chances.append(f"the same energies on the images' axes {counts('chance', 'N3')}")
     return f"{arm}: of {total:.0f} kernels {found} (by chance: {'; '.join(chances)})."
+
+
+def _operator_in_words(verdict: Verdict) -> str:
+    if verdict.a is None:
+        return "not asked: kernels are not 3 x 3"
+    return verdict.operator if _names_operator(verdict) else "none alone"
 
 
 def _names_operator(verdict: Verdict) -> bool:

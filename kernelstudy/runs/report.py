@@ -15,10 +15,13 @@ from kernelstudy.reporting import (
     curves,
     deep_words,
     explorer,
+    figure_titles,
     galleries,
     ladder_words,
+    lead,
     operator_figures,
     page,
+    run_sections,
     run_words,
     style,
 )
@@ -74,7 +77,9 @@ def _content(findings: Findings, bank: Bank, run: Path) -> Page:
             "they are as it wrote them cannot be told."
         )
     if deep is not None:
-        deep_words.add_to(content, deep, recorded=study.recorded)
+        deep_words.add_to(
+            content, findings.trajectory, deep, names_of(study), recorded=study.recorded
+        )
     content.explorer = explorer.payload(
         findings.trajectory,
         findings.kernels,
@@ -83,6 +88,7 @@ def _content(findings: Findings, bank: Bank, run: Path) -> Page:
         bank=bank,
         metric=study.bank.metric,
         stride=study.model.stride,
+        names=names_of(study),
     )
     return content
 
@@ -92,13 +98,17 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     trajectory, analysis, kernels = findings.trajectory, findings.analysis, findings.kernels
     metric, matches = findings.study.bank.metric, findings.matches
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
-    save(partial(curves.answer, analysis, metric), folder, "answer")
+    nearest, names = matches.trained["best"], names_of(findings.study)
+    for shape, narrow in (("answer", False), ("answer_narrow", True)):
+        drawing = partial(lead.before_and_after, kernels, analysis, nearest, bank, metric, names)
+        save(partial(drawing, narrow=narrow), folder, shape, vector=not narrow)
+    save(partial(curves.parts, analysis, metric), folder, "parts")
     save(partial(curves.over_time, analysis, [metric, *others][:3]), folder, "similarity")
     for prefix in ("", DELTA):
         column = partial(curves.column, analysis, metric, prefix)
-        save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM)
+        save(column, folder, f"{prefix}column", width_mm=style.COLUMN_MM, dark=False)  # for papers
     save(partial(curves.sectors, analysis), folder, "sectors")
-    if _has_scores(analysis):
+    if run_sections.has_scores(analysis):
         save(partial(curves.performance, analysis), folder, "performance")
     if "a_pop" in analysis:
         save(partial(operator_figures.population_a, analysis), folder, "a_pop")
@@ -114,6 +124,11 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     for row in range(trajectory.sizes["arm"]):
         over_time = partial(galleries.kernels_over_time, named, kernels, row)
         save(over_time, folder, f"kernels_{row}")
+
+
+def names_of(study: Study) -> dict[str, str]:
+    """What people call the arms: arm -> words."""
+    return {arm.name: arm.init if study.recorded else arm.words for arm in study.arms}
 
 
 def compose(findings: Findings) -> Page:
@@ -134,7 +149,8 @@ def compose(findings: Findings) -> Page:
     notes = [run_words.refusal(analysis), run_words.diverged(analysis), run_words.dead(verdicts)]
     final_summary = tables["summary"][tables["summary"]["step"] == last].drop(columns="step")
     final_tests = tables["tests"][tables["tests"]["step"] == last].drop(columns="step")
-    names = {arm.name: arm.init if study.recorded else arm.words for arm in study.arms}
+    names = names_of(study)
+    more = f" The first {lead.ARMS} of {len(arms)} arms." if len(arms) > lead.ARMS else ""
     return Page(
         sentence=run_words.sentence(verdicts, tables["kinds"], names, study.learning_arms),
         glance=run_words.at_a_glance(analysis, verdicts, tables["kinds"], names, metric),
@@ -143,14 +159,16 @@ def compose(findings: Findings) -> Page:
         headline=run_words.headline(verdicts, study.learning_arms, tables["kinds"]),
         answer=run_words.sentences(analysis, tables["summary"], tables["tests"], verdicts, metric),
         notes=[note for note in notes if note],
+        glance_note=run_words.GLANCE_NOTE,
+        animation="figures/kernels.gif",
         lead=Figure(
             "answer",
-            "Primary measure of every network at the final step beside chance",
-            "Every network at the final step. Grey: what random kernels give. Left, the kernels; middle, what "
-            "training added to them, which is where learning shows while the kernels keep their start; right, "
-            "what of the kernels is new, whatever they keep.",
+            figure_titles.lead(analysis, metric),
+            lead.CAPTION + more,
+            narrow=True,
+            pictures=True,
         ),
-        sections=_sections(arms, "a_pop" in analysis, _has_scores(analysis)),
+        sections=run_sections.sections(analysis, findings.matches, metric, names),
         tables=[
             (
                 "Kinds of kernels a network beside chance, means over networks",
@@ -233,83 +251,6 @@ def _kinds(table: pd.DataFrame) -> pd.DataFrame:
     wide["largest q"] = least
     shown = wide[(wide["kernels"] > 0) | (wide["N0"] >= 0.05)]
     return shown.reset_index()
-
-
-def _has_scores(analysis: xr.Dataset) -> bool:
-    """Whether accuracies or losses are known; a recording need not have them."""
-    return any(bool(analysis[name].notnull().any()) for name in ("test_accuracy", "train_loss"))
-
-
-def _sections(
-    arms: list[str], has_a: bool, has_scores: bool
-) -> list[tuple[str, str, list[Figure]]]:
-    indices = list(enumerate(arms))
-    portrait = Figure(
-        "portrait",
-        "Orientation and a of every kernel at the final step",
-        "Every kernel of every network; the larger the dot, the more gradient energy. Hand-crafted operators "
-        "are lines, for they exist at all orientations.",
-    )
-    a_pop = Figure(
-        "a_pop",
-        "The number a against step",
-        "a = 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 Scharr. Bars: 95% interval over networks. Crosses: "
-        "unresolved, the networks share no direction.",
-    )
-    sections = [
-        (
-            "Kernels over time",
-            "The first seed's kernels of each arm. Every step has a symmetric colour scale of its own, whose "
-            "end stands beside it.",
-            [Figure(f"kernels_{i}", f"Kernels of {arm} over time", arm) for i, arm in indices],
-        ),
-        (
-            "Similarity over time",
-            "Lines: mean over networks with its 95% interval. Grey: the middle 95% of networks made of "
-            "random kernels, and their mean.",
-            [
-                Figure(
-                    "similarity", "Similarity against step", "Above W, below the update W − W₀."
-                ),
-                Figure(
-                    "sectors",
-                    "Shares of the symmetry sectors against step",
-                    "A kernel's energy divides exactly into these sectors. Dotted: chance, each "
-                    "sector's part of the dimensions.",
-                ),
-                *([a_pop, portrait] if has_a else []),
-            ],
-        ),
-        (
-            "Matches",
-            "A gallery of best matches proves nothing: the best of many random kernels looks good too. So "
-            "each arm shows its best, median and worst kernel, and its best before any training.",
-            [
-                Figure(
-                    "matches",
-                    "Matches of the kernels",
-                    "Kernels W; p is of the best over the bank.",
-                ),
-                Figure("matches_update", "Matches of the update", "The same for W − W₀."),
-            ],
-        ),
-    ]
-    if has_scores:
-        sections.append(
-            (
-                "Accuracy",
-                "Whether the networks learned their task.",
-                [
-                    Figure(
-                        "performance",
-                        "Accuracy and loss against step",
-                        "Mean and 95% interval. The last point is on all test images, those before it on a "
-                        "fixed random part of them (eval_images).",
-                    )
-                ],
-            )
-        )
-    return sections
 
 
 def _method(study: Study, entries: str) -> list[str]:

@@ -81,16 +81,21 @@ def plan_of(folder: Path, conf: Path) -> Plan:
 
     items = re.split(r"^(\d+)\. ", between("Hypotheses", "Planned"), flags=re.M)[1:]
     hypotheses = {
-        int(n): " ".join(body.split()) for n, body in zip(items[::2], items[1::2], strict=True)
+        int(n): _without_links(body) for n, body in zip(items[::2], items[1::2], strict=True)
     }
     return Plan(
         name=conf.stem,
-        question=" ".join(between("Question", "Declared").split()),
+        question=_without_links(between("Question", "Declared")),
         hypotheses=hypotheses,
         settings=_as_hydra_reads(conf_text),
         command=command_of(conf.stem, swept),
         jobs=[dict(zip(swept, job, strict=True)) for job in itertools.product(*swept.values())],
     )
+
+
+def _without_links(text: str) -> str:
+    """Markdown on one line, of its links the words alone: they are relative to the plan's own folder."""
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(text.split()))
 
 
 def _as_hydra_reads(text: str) -> dict[str, Any]:

@@ -17,10 +17,12 @@ import matplotlib.figure
 import pandas as pd
 
 from kernelstudy import runs
+from kernelstudy.config import Arm
 from kernelstudy.reporting import page, style
 from kernelstudy.reporting.page import Figure, Page
-from kernelstudy.studies.plan import PLACE, StudyRuns, plan_of, read_study
-from kernelstudy.studies.plan_words import Claim, arms, by_place, sentences, table_of, verdicts
+from kernelstudy.studies import plan_words
+from kernelstudy.studies.plan import PLACE, Plan, StudyRuns, plan_of, read_study
+from kernelstudy.studies.plan_words import Claim, arms, table_of, verdicts
 from kernelstudy.studies.sweep import sources_of
 from kernelstudy.system import files
 from kernelstudy.system.commandline import Parser
@@ -31,6 +33,8 @@ __all__ = ["Answer", "Claim", "Drawn", "main", "write"]
 
 
 class Drawn(NamedTuple):
+    """A figure. `title`: one sentence that states what is seen, out of the data; `caption`: how to read it."""
+
     name: str
     title: str
     caption: str
@@ -39,8 +43,11 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a study's script concludes. The first figure leads. `readings`: how words of the plan that allow
-    several readings were read; `limits`: what the study does not show."""
+    """What a study's script concludes. The first figure leads. `sentence`: the answer in one, in plain words;
+    by
+    default, with which arm `measure` ('W', 'update' or 'accuracy' of the networks) is highest and lowest.
+    `readings`: how words of the plan that allow several readings were read; `limits`: what the study does not
+    show, the most important first."""
 
     runs: StudyRuns
     parts: list[Claim]
@@ -48,6 +55,8 @@ class Answer:
     figures: list[Drawn]
     readings: list[str]
     limits: list[str]
+    measure: str = "update"
+    sentence: str = ""
 
 
 def main(
@@ -92,7 +101,7 @@ def write(answer: Answer, out: Path, command: str) -> Path:
     }
     csv = page.write_tables({name: rounded(table) for name, table in tables.items()}, out)
     for drawing in answer.figures:
-        style.save(drawing.figure, out / "figures", drawing.name)
+        style.save(drawing.figure, out / "figures", drawing.name, dark=True)
     provenance = _provenance(answer.runs, command)
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     content = _page(answer, tables, provenance)
@@ -112,59 +121,110 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
 def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str, Any]) -> Page:
     study_runs = answer.runs
     plan, run_table = study_runs.plan, study_runs.made
-    verdict_table = tables["verdicts"]
-    lead, *more = [Figure(d.name, d.title, d.caption) for d in answer.figures]
-    sections: list[tuple[str, str, list[Figure]]] = []
-    points = {}
-    for row in verdict_table.itertuples():
-        title = f"Hypothesis {row.hypothesis}: {row.verdict}"
-        sections.append((title, str(row.text), []))
-        points[title] = sentences([p for p in answer.parts if p.hypothesis == row.hypothesis])
-    sections.append(("More figures", "", more))
+    seconds, images = run_table["seconds"].sum(), int(run_table["net_images"].sum())
+    facts = [
+        ("Plan", f"experiments/{plan.name}/README.md, committed before the runs"),
+        (
+            "Networks",
+            f"{run_table['networks'].sum():,} in {len(run_table)} of {len(plan.jobs)} planned runs",
+        ),
+        (
+            "Compute",
+            f"{images:,} net-images in {seconds / 60:,.0f} minutes, on {provenance['devices']}",
+        ),
+        ("Data", provenance["data"]),
+        ("Versions", provenance["versions"]),
+    ]
     closing = {
         "Deviations from the plan": study_runs.deviations or ["None."],
         "How the plan was read": answer.readings,
         "What it does not show": answer.limits,
     }
-    for title, lines in closing.items():
-        sections.append((title, "", []))
-        points[title] = lines
-    seconds, images = run_table["seconds"].sum(), int(run_table["net_images"].sum())
-    return Page(
-        title=f"{plan.name}: {len(plan.hypotheses)} hypotheses declared before the runs",
-        facts=[
-            ("Question", plan.question),
-            ("Plan", f"experiments/{plan.name}/README.md, committed before the runs"),
-            (
-                "Networks",
-                f"{run_table['networks'].sum():,} in {len(run_table)} of {len(plan.jobs)} planned runs",
-            ),
-            (
-                "Compute",
-                f"{images:,} net-images in {seconds / 60:,.0f} minutes, on {provenance['devices']}",
-            ),
-            ("Data", provenance["data"]),
-            ("Versions", provenance["versions"]),
-        ],
-        headline=[
-            f"Hypothesis {row.hypothesis}: {row.verdict}{by_place(answer.parts, int(str(row.hypothesis)))}. "
-            f"{row.text} ({row.hold} of {row.parts} parts hold, {row.fail} fail, {row.open} open"
-            + (f", {row.not_run} not run)" if row.not_run else ")")
-            for row in verdict_table.itertuples()
-        ],
-        answer=[],
-        notes=[],
-        lead=lead,
-        sections=sections,
-        tables=[("Runs", run_table)],
-        tables_note="Every part of every hypothesis is in hypotheses.csv.",
-        method=_METHOD,
-        reproduce=f"{plan.command}\n{provenance['command']}",
+    return compose(
+        plan,
+        answer.parts,
+        tables,
+        sentence=answer.sentence
+        or plan_words.extremes(tables["arms"], answer.measure, arm_words(plan)),
+        figures=[Figure(d.name, d.title, d.caption) for d in answer.figures],
+        facts=facts,
+        closing=closing,
         provenance=provenance,
-        points=points,
+        reproduce=f"{plan.command}\n{provenance['command']}",
     )
 
 
+def arm_words(plan: Plan) -> dict[str, str]:
+    """What people call the planned arms: arm -> words."""
+    return {arm.name: arm.words for arm in (Arm(**given) for given in plan.settings["arms"])}
+
+
+def compose(
+    plan: Plan,
+    parts: list[Claim],
+    tables: dict[str, pd.DataFrame],
+    *,
+    sentence: str,
+    figures: list[Figure],
+    facts: list[tuple[str, str]],
+    closing: dict[str, list[str]],
+    provenance: dict[str, Any],
+    reproduce: str,
+    method: list[str] | None = None,
+) -> Page:
+    """The page: five sentences, the first figure, a row a hypothesis; the parts behind it."""
+    verdict_table, run_table = tables["verdicts"], tables["runs"]
+    sets = ", ".join(dict.fromkeys(run_table["data"]))
+    steps = " or ".join(f"{n:,}" for n in dict.fromkeys(run_table["steps"]))
+    lead, *more = figures
+    return Page(
+        title=f"{plan.name}: {len(plan.hypotheses)} hypotheses declared before the runs",
+        sentence=sentence,
+        lines=[
+            plan_words.counted(verdict_table),
+            f"The question was: {plan.question}",
+            f"{run_table['networks'].sum():,} networks in {len(arm_words(plan))} ways to start and train "
+            "(arms), "
+            "trained for "
+            f"{steps} steps on {sets}; networks of an arm differ in their seed alone.",
+            f"What it does not show: {closing['What it does not show'][0]}",
+        ],
+        glance=plan_words.glance(parts, verdict_table),
+        glance_note=_NOTE,
+        numbers_title="Every part of every hypothesis, with its interval",
+        facts=facts,
+        headline=[],
+        answer=[
+            (
+                f"Hypothesis {row.hypothesis}: {plan_words.IN_WORDS[str(row.verdict)]}",
+                plan_words.sentences([p for p in parts if p.hypothesis == row.hypothesis]),
+            )
+            for row in verdict_table.itertuples()
+        ],
+        notes=[],
+        lead=lead,
+        sections=[
+            *([("More figures", "", more)] if more else []),
+            *((title, "", []) for title in closing),
+        ],
+        tables=[("Runs", run_table)],
+        tables_note="Every part of every hypothesis is in hypotheses.csv.",
+        method=_METHOD if method is None else method,
+        reproduce=reproduce,
+        provenance=provenance,
+        points=closing,
+    )
+
+
+_NOTE = (
+    "A hypothesis has parts: a claim on an arm, or two, and a data set. It holds if all of them do, "
+    "fails if one of "
+    "them does, and cannot be told otherwise; every part with its interval is below, folded, and in "
+    "hypotheses.csv. "
+    "W: the kernels; update: what training added to them; R²: likeness to an edge detector. N0: random "
+    "kernels; N1: the "
+    "kernels' own start; N2: their own weights permuted; N3: kernels with their energies on the images' axes."
+)
 _METHOD = [
     "The unit is the network; differences are paired by seed. Intervals are the bootstrap-t's, 95%.",
     "A claim with a bound holds if the interval lies inside the bound, fails if it lies outside, and is open "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
-from kernelstudy.studies.hypotheses import HOLDS, MISSING, Outcome, overall
+from kernelstudy.analysis.ladder import CENTRED
+from kernelstudy.studies.hypotheses import FAILS, HOLDS, MISSING, OPEN, Outcome, overall
 from kernelstudy.studies.plan import PLACE
 
 MOST_PLACES = 3
@@ -20,6 +23,14 @@ MEASURES = {  # columns of `StudyRuns.networks`: what they are called here, and 
     "accuracy": ("accuracy", 1.0),
     "movement": ("movement", float("inf")),
 }
+
+
+_OF_NETWORKS = {  # measures of `arms`, in plain words
+    "W": "the kernels' likeness to an edge detector (R²)",
+    "update": "the likeness of what training added to an edge detector (R²)",
+    "accuracy": "test accuracy",
+}
+IN_WORDS = {HOLDS: "holds", FAILS: "fails", OPEN: "cannot tell", MISSING: "not run"}
 
 
 class Claim(NamedTuple):
@@ -110,9 +121,98 @@ def by_place(parts: list[Claim], hypothesis: int) -> str:
     for part in parts:
         if part.hypothesis == hypothesis:
             verdicts_of.setdefault(part.place, []).append(part.outcome.verdict)
-    text = "; ".join(f"{place}: {overall(verdicts)}" for place, verdicts in verdicts_of.items())
+    text = "; ".join(f"{place}: {IN_WORDS[overall(of)]}" for place, of in verdicts_of.items())
     return f" ({text})" if 1 < len(verdicts_of) <= MOST_PLACES else ""
 
 
 def _numbers(outcome: Outcome) -> str:
     return f"({interval(outcome)})" if outcome.n else "(no networks)"
+
+
+def counted(table: pd.DataFrame) -> str:
+    """How the hypotheses came out. table: `verdicts`."""
+    of = Counter(table["verdict"])
+    told = [
+        f"{of[verdict]} {words}"
+        for verdict, words in (
+            (HOLDS, "holds" if of[HOLDS] == 1 else "hold"),
+            (FAILS, "fails" if of[FAILS] == 1 else "fail"),
+            (OPEN, "cannot be told"),
+            (MISSING, "was not run" if of[MISSING] == 1 else "were not run"),
+        )
+        if of[verdict]
+    ]
+    return f"Of {len(table)} hypotheses written down before the runs {', '.join(told)}."
+
+
+def glance(parts: list[Claim], table: pd.DataFrame) -> pd.DataFrame:
+    """A row a hypothesis: what was expected, what came out, the verdict, in words. table: `verdicts`."""
+    rows = []
+    for row in table.itertuples():
+        number = int(str(row.hypothesis))
+        verdict = IN_WORDS[str(row.verdict)] + by_place(parts, number)
+        mine = [part for part in parts if part.hypothesis == number]
+        rows.append((number, row.text, came_out(mine), verdict))
+    names = ["hypothesis", "expected", "what came out", "verdict"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def came_out(parts: list[Claim]) -> str:
+    """How many parts of each claim of a hypothesis are so."""
+    told = []
+    for claim in dict.fromkeys(part.outcome.claim for part in parts):
+        of = Counter(part.outcome.verdict for part in parts if part.outcome.claim == claim)
+        known = of.total() - of[MISSING]
+        text = f"{claim}: so in {of[HOLDS]} of {known}" if known else f"{claim}: not run"
+        text += f", not so in {of[FAILS]}" if of[FAILS] else ""
+        told.append(text)
+    return "; ".join(told)
+
+
+def extremes(table: pd.DataFrame, measure: str, names: Mapping[str, str]) -> str:
+    """With which arm a measure is highest, and with which lowest. table: `arms`; names: arm -> words."""
+    rows = table[table["measure"] == measure]
+    if not len(rows):
+        return "No network was measured."
+    words, percent = _OF_NETWORKS[measure], measure == "accuracy"
+    ends = []
+    for key, group in rows.groupby(PLACE, sort=False):
+        means = group.set_index("arm")["mean"]
+        ends.append((_place(rows, key), means, str(means.idxmax()), str(means.idxmin())))
+    if len(ends) > MOST_PLACES:
+        told = []
+        for position, end in ((2, "highest"), (3, "lowest")):
+            arm, count = Counter(one[position] for one in ends).most_common(1)[0]
+            told.append(f"{end} with '{names.get(arm, arm)}' in {count} of {len(ends)} conditions")
+        return f"{words[0].upper()}{words[1:]} is {' and '.join(told)}."
+
+    def value(number: float) -> str:
+        return f"{number:.1%}" if percent else f"{number:.2f}"
+
+    told = [
+        f"on {place} it is highest with '{names.get(high, high)}' ({value(means[high])}) and lowest with "
+        f"'{names.get(low, low)}' ({value(means[low])})"
+        for place, means, high, low in ends
+    ]
+    chance = rows["chance"].dropna().unique()
+    random = f"; random kernels have {value(chance[0])}" if len(chance) == 1 else ""
+    return f"{words[0].upper()}{words[1:]}: {'; '.join(told)}{random}."
+
+
+def above_noise(ladder: pd.DataFrame, part: str) -> str:
+    """In how many arms and data sets `part` ('W' or 'update') lies above random kernels. ladder:
+    `StudyRuns.ladder`."""
+    rows = ladder[(ladder["part"] == part) & (ladder["null"] == "N0")]
+    rows = rows[rows["measure"] == (CENTRED if CENTRED in set(rows["measure"]) else "r2")]
+    above = int(((rows["q"] <= 0.05) & (rows["diff"] > 0)).sum())
+    words = {"W": "The kernels lie", "update": "What training added lies"}[part]
+    return (
+        f"{words} above random kernels in {above} of {len(rows)} combinations of arm and data set"
+    )
+
+
+def _place(rows: pd.DataFrame, key: tuple) -> str:
+    """What sets a place apart: the data set, unless sizes or widths differ, too."""
+    if rows["size"].nunique() == 1 or len(rows.drop_duplicates(PLACE)) == rows["data"].nunique():
+        return str(key[0])
+    return f"{key[1]:,} images, width {key[2]}"

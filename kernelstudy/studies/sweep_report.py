@@ -112,7 +112,7 @@ def draw(sweep: Sweep, folder: Path) -> list[Figure]:
     figures = []
 
     def add(drawing, name: str, title: str, caption: str) -> None:
-        style.save(drawing, folder, name)
+        style.save(drawing, folder, name, dark=True)
         figures.append(Figure(name, title, caption))
 
     how = (
@@ -129,21 +129,23 @@ def draw(sweep: Sweep, folder: Path) -> list[Figure]:
         add(
             sweep_figures.effect(sweep, parts, label),
             "effect",
-            "Primary measure against swept keys",
-            how,
+            sweep_words.seen_in_parts(sweep),
+            f"Primary measure against swept keys. {how}",
         )
     else:
         for name, (title, column) in zip(
             ("effect_update", "effect"), list(parts.items())[::-1], strict=True
         ):
             drawing = sweep_figures.effect(sweep, {title: column}, f"{label}: {title}")
-            add(drawing, name, f"Primary measure of the {title} against swept keys", how)
+            seen = sweep_words.seen_in_part(sweep, title, column)
+            add(drawing, name, seen, f"Primary measure of the {title} against swept keys. {how}")
     if sweep.curves:
         add(
             sweep_figures.over_time(sweep),
             "over_time",
-            "Primary measure against step in every condition",
-            "Mean over networks with its 95% interval; grey: the middle 95% of networks of random kernels.",
+            sweep_words.seen_over_time(sweep),
+            "Primary measure against step in every condition. Mean over networks with its 95% interval; "
+            "grey: the middle 95% of networks of random kernels.",
         )
     if sweep.keys:
         drawing = sweep_figures.effect(
@@ -152,8 +154,8 @@ def draw(sweep: Sweep, folder: Path) -> list[Figure]:
         add(
             drawing,
             "accuracy",
-            "Test accuracy against swept keys",
-            "Whether the networks learned their task.",
+            sweep_words.seen_in_accuracy(sweep),
+            "Test accuracy against swept keys: whether the networks learned their task.",
         )
     if not figures:
         raise RunError("nothing was swept, and no run's curves can be read: nothing to draw")
@@ -171,6 +173,7 @@ def _page(
     done = [member for member in sweep.members if not member.reason]
     learning = {name for member in done for name in member.settings.learning_arms}
     arms = list(dict.fromkeys(sweep.networks["arm"]))
+    words = {arm.name: arm.words for member in done for arm in member.settings.arms}
     names = sorted({member.settings.name for member in done})
     steps = sorted(set(sweep.networks["steps"]))
     banks = sorted({", ".join(m.settings.bank.kernels) for m in done})
@@ -212,7 +215,12 @@ def _page(
     return Page(
         title=f"{', '.join(names)}: {len(done)} runs together",
         facts=facts,
-        headline=sweep_words.headline(sweep, learning, chance_tests, key_effects),
+        sentence=sweep_words.sentence(sweep, learning, tables["conditions"], words),
+        lines=sweep_words.headline(sweep, learning, chance_tests, key_effects),
+        glance=sweep_tables.glance(tables["conditions"], words),
+        glance_note=sweep_words.GLANCE_NOTE,
+        numbers_title="What each swept key does, in numbers: intervals, p and q",
+        headline=[],
         answer=sweep_words.answers(sweep, key_effects),
         notes=[note for note in notes if note],
         lead=figures[0],

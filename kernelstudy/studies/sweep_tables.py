@@ -70,3 +70,32 @@ def _link(run: Path, out: Path) -> str:
     if not report.is_file():
         return str(run)
     return Link(str(run), Path(os.path.relpath(report, out)).as_posix())
+
+
+SHOWN = 16  # rows of `glance`
+_LIKENESS = {"W": "kernels (R²)", "update": "what training added (R²)"}
+
+
+def glance(conditions: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """A row a condition and arm: the swept values, likeness of the kernels and of what training added, chance
+    and
+    accuracy; the first `SHOWN`. conditions: `conditions`; names: arm -> words."""
+    keys = list(conditions.columns[: conditions.columns.get_loc("arm")])
+    rows = []
+    for key, group in conditions.groupby([*keys, "arm"], sort=False):
+        means = group.set_index("part")["mean"]
+        row = group.iloc[0]
+        *values, arm = key
+        rows.append(
+            {
+                **dict(zip(keys, values, strict=True)),
+                "arm": names.get(str(arm), str(arm)),
+                **{
+                    words: f"{means[part]:.2f}" if part in means else "none"
+                    for part, words in _LIKENESS.items()
+                },
+                "random kernels": f"{row['chance']:.2f}",
+                "test accuracy": f"{row['accuracy']:.1%}",
+            }
+        )
+    return pd.DataFrame(rows[:SHOWN])

@@ -11,11 +11,97 @@ import pandas as pd
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.verdict import TIERS, UNRESOLVED
 from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.studies.effects import PARTS
 from kernelstudy.studies.grid import Key
 from kernelstudy.studies.sweep import Sweep
 
 LEVEL = 0.05
 _PART = {"W": "kernels W", "update": "update W − W₀"}
+
+
+GLANCE_NOTE = (
+    "R² is likeness to an edge detector: the part of a kernel's variation that Sobel's kernel at its "
+    "best angle "
+    "explains. An arm is a way of training: its networks differ in their random seed alone. More rows, "
+    "intervals, p "
+    "and q are in the tables."
+)
+
+
+def sentence(
+    sweep: Sweep, learning: set[str], conditions: pd.DataFrame, names: dict[str, str]
+) -> str:
+    """Where what training added is most like an edge detector, and where least, beyond chance. conditions:
+    `sweep_tables.conditions`; names: arm -> words."""
+    rows = conditions[(conditions["part"] == "update") & conditions["arm"].isin(learning)]
+    rows = rows[np.isfinite(rows["mean"])]
+    if not len(rows):
+        return "No network left anything to measure."
+    beyond = ((rows["mean"] - rows["chance"]) / (1 - rows["chance"])).to_numpy()
+
+    def told(row: pd.Series) -> str:
+        arm = f"'{names.get(row['arm'], row['arm'])}'"
+        where = ", ".join(f"{key.name.rpartition('.')[2]} = {row[key.name]}" for key in sweep.keys)
+        return (
+            f"{where + ', ' if where else ''}{arm} ({row['mean']:.2f}, random {row['chance']:.2f})"
+        )
+
+    most = told(rows.iloc[int(beyond.argmax())])
+    measure = "R²" if sweep.metric.startswith("r2") else METRIC_WORDS[sweep.metric]
+    if len(rows) == 1:
+        return f"What training added, its likeness to an edge detector ({measure}): {most}."
+    least = told(rows.iloc[int(beyond.argmin())])
+    return (
+        f"What training added is most like an edge detector ({measure}, beyond chance) with {most}, and "
+        f"least with {least}."
+    )
+
+
+def seen_in_parts(sweep: Sweep) -> str:
+    """In how many combinations kernels and update lie above random networks."""
+    kernels, update = (_above(sweep, column) for column in PARTS.values())
+    return (
+        f"Above 95% of random networks lie the kernels in {kernels[0]} and what training added in "
+        f"{update[0]} of "
+        f"{kernels[1]} combinations of condition and arm"
+    )
+
+
+def seen_in_part(sweep: Sweep, title: str, column: str) -> str:
+    above, total = _above(sweep, column)
+    return (
+        f"The {title} lie above 95% of random networks in {above} of {total} combinations of "
+        f"condition and arm"
+    )
+
+
+def seen_over_time(sweep: Sweep) -> str:
+    """In how many curves the update ends higher than it was halfway."""
+    grown = []
+    for _, _, update in sweep.curves.values():
+        ends = update[:, [update.shape[1] // 2, -1]]
+        if np.isfinite(ends).any(axis=0).all():
+            halfway, last = np.nanmean(ends, axis=0)
+            grown.append(bool(last > halfway))
+    return (
+        "What training added grows more edge-like in the later half of the log, too, in "
+        f"{sum(grown)} of {len(grown)} combinations of condition and arm"
+    )
+
+
+def seen_in_accuracy(sweep: Sweep) -> str:
+    means = sweep.networks.groupby(["condition", "arm"])["accuracy"].mean().dropna()
+    if not len(means):
+        return "No accuracy is known"
+    return f"Mean test accuracy lies between {means.min():.1%} and {means.max():.1%}"
+
+
+def _above(sweep: Sweep, column: str) -> tuple[int, int]:
+    """How many combinations of condition and arm have a mean above the middle 95% of random networks; of how
+    many."""
+    means = sweep.networks.groupby(["condition", "arm"], as_index=False)[column].mean()
+    joined = means.merge(sweep.cells[["condition", "arm", "null_high"]], on=["condition", "arm"])
+    return int((joined[column] > joined["null_high"]).sum()), len(joined)
 
 
 def headline(

@@ -1,5 +1,7 @@
 """report.html as a reader has it: opened from disk in Chromium, with no network."""
 
+import base64
+import gzip
 import re
 import time
 
@@ -16,6 +18,7 @@ from tests.browser import chromium, needs_browser, sized, waited
 from tests.synthetic import BANK, make_run
 
 pytestmark = needs_browser
+ROUNDED = 2**-13  # of the page's floats
 HOSTILE = "<img src=x onerror=alert(1)>&quot;</script>"
 
 
@@ -85,8 +88,74 @@ def test_it_opens_without_network_and_without_complaint(opened, built):
         ".filter(n => !n.startsWith('data:') && !n.startsWith('blob:'))"
     )
     assert asked == []
-    assert (built / "report.html").stat().st_size < 15e6
-    assert opened.execute_script("return document.querySelectorAll('.js-plotly-plot').length") >= 4
+    assert (built / "report.html").stat().st_size < 4e6
+    drawn = "return document.querySelectorAll('.js-plotly-plot').length"
+    assert opened.execute_script(drawn) == 2
+    opened.execute_script("document.getElementById('more').open = true")
+    waited(lambda: opened.execute_script(drawn) == 5, 10)
+
+
+def test_it_is_short_and_kernels_and_maps_are_on_one_screen(opened):
+    opened.execute_script("document.getElementById('more').open = false")
+    height = opened.execute_script("return document.documentElement.scrollHeight")
+    assert height < 8 * 900
+    top, bottom = opened.execute_script(
+        "return [document.getElementById('kernels').getBoundingClientRect().top,"
+        "document.getElementById('maps').getBoundingClientRect().bottom]"
+    )
+    assert 0 < bottom - top < 900
+
+
+def test_choosing_a_kernel_does_not_scroll_away_from_it(opened):
+    tile = opened.find_element("css selector", "#kernels .tile:nth-child(2)")
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", tile)
+    before = opened.execute_script("return scrollY")
+    tile.click()
+    time.sleep(0.3)
+    assert opened.execute_script("return scrollY") == before
+    assert opened.find_element("id", "history-title").is_displayed()
+
+
+def test_a_seed_without_maps_says_where_there_are_some(opened):
+    choose(opened, arm=0, seed=5)
+    assert opened.find_element("id", "not-watched").text == (
+        "Feature maps are kept of seeds 0 and 1; choose one of these to see them."
+    )
+    for place in ("maps", "settling-block", "history-deep"):
+        assert not opened.find_element("id", place).is_displayed()
+    choose(opened, seed=0)
+    assert opened.find_element("id", "maps").is_displayed()
+    assert opened.find_element("id", "settling-block").is_displayed()
+
+
+def test_figures_have_a_dark_form_a_narrow_one_and_fold(opened):
+    def shown() -> str:
+        return opened.execute_script("return document.getElementById('png-answer').currentSrc")
+
+    def scheme(name: str) -> None:
+        feature = {"name": "prefers-color-scheme", "value": name}
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        time.sleep(0.2)
+
+    forms = set()
+    for width in (1280, 380):
+        sized(opened, width)
+        for name in ("light", "dark"):
+            scheme(name)
+            forms.add(shown())
+    sized(opened, 1280)
+    light = opened.execute_script("return document.getElementById('png-answer').src")
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    waited(lambda: shown() == light, 10)
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert len(forms) == 4
+    folded = "return [...document.querySelectorAll('details')].filter(e => !e.open).length"
+    before = opened.execute_script(folded)
+    assert before > 10
+    opened.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert opened.execute_script(folded) == 0
+    opened.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert opened.execute_script(folded) == before
 
 
 @pytest.mark.parametrize(("arm", "seed", "step"), [(0, 1, 2), (1, 0, 0), (0, 0, 3)])
@@ -103,14 +172,19 @@ def test_the_slider_moves_kernels_and_maps_to_the_steps_values(opened, trajector
         "return document.getElementById('sectors').data.map(t => t.y[arguments[0]])", step
     )
     measured = measure_trajectory(trajectory, BANK.kernels).isel(arm=arm, seed=seed, step=step)
-    np.testing.assert_allclose(sectors, [measured[s] for s in SECTORS], atol=1e-5)
+    np.testing.assert_allclose(sectors, [measured[s] for s in SECTORS], rtol=ROUNDED)
     for layer in (1, 2):
         maps = trajectory[f"feature_map_{layer}"].values[arm, seed, :, :, :, :, 3].astype(float)
         probe = explorer._map_selection(trajectory, [1, 2], [])[0][1]
         low, high = maps.min(), maps.max()
         byte = np.round((maps[step, probe] - low) / (high - low) * 255).astype(int)
         shown = pixels(opened, f"#maps-{layer} .tile:nth-child(4) canvas")
-        assert np.abs(shown - lut(opened, "lut_maps")[byte]).max() <= 6
+        coarse = byte // explorer.COARSE * explorer.COARSE
+        near = [
+            np.abs(shown - lut(opened, "lut_maps")[np.clip(coarse + d, 0, 255)]).max(-1)
+            for d in (-explorer.COARSE, 0, explorer.COARSE)
+        ]
+        assert np.min(near, axis=0).max() <= 6
     assert f"step {[0, 1, 4, 9][step]} of 9" in opened.find_element("id", "step-now").text
 
 
@@ -184,7 +258,7 @@ def test_a_channels_history(opened, trajectory):
     gratings = trajectory["grating_2"].values[1, 0, :, :, :, 1].astype(float)
     low, high = gratings.min(), gratings.max()
     expected = (gratings[3].T - low) / (high - low)
-    np.testing.assert_allclose(tuning, expected, atol=1 / 255)
+    np.testing.assert_allclose(tuning, expected, atol=2 / 255)
     example, (y, x) = (
         int(trajectory["top_example_2"].values[1, 0, 3, 0, 1]),
         trajectory["top_place_2"].values[1, 0, 3, 0, :, 1],
@@ -207,9 +281,9 @@ def test_a_channels_history(opened, trajectory):
     assert seen >= 16
 
 
-def test_deeper_kernels_have_their_own_size(opened, tmp_path):
-    """First kernels of 5 x 5 over deeper ones of 3 x 3."""
-    place = make_run(tmp_path / "run", arms=("he_normal", "sobel/frozen"), size=5)
+def test_deeper_kernels_have_their_own_size_and_colours_are_colours(opened, tmp_path):
+    """First kernels of 5 x 5 on three colours over deeper ones of 3 x 3."""
+    place = make_run(tmp_path / "run", arms=("he_normal", "sobel/frozen"), size=5, cin=3)
     address = opened.current_url
     try:
         opened.get(build(place).as_uri())
@@ -227,6 +301,11 @@ def test_deeper_kernels_have_their_own_size(opened, tmp_path):
         assert np.abs(shown - np.array(near)).min(0).max() <= 3
         choose(opened, layer=0)
         assert pixels(opened, "#history-kernels figure canvas").shape == (5, 5, 3)
+        # the first kernels see three colours, and are shown in them
+        first = runs.read_trajectory(place)["kernel"].values[0, 0, -1].astype(float)
+        expected = np.round(127.5 + 127.5 * first[..., 2] / np.abs(first).max())
+        shown = pixels(opened, "#kernels .tile:nth-child(3) canvas")
+        assert np.abs(shown - expected).max() <= 1
     finally:
         opened.get(address)
         waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
@@ -261,7 +340,7 @@ def test_the_new_part_and_the_nearest_kernels(opened, trajectory):
     scores = opened.execute_script("return document.getElementById('scores').data[0].y")
     measured = measure_trajectory(trajectory, BANK.kernels).isel(arm=0, seed=1)
     np.testing.assert_allclose(
-        np.array(scores[1:], float), measured[f"new_{BANK.metric}"].values[1:], atol=1e-5
+        np.array(scores[1:], float), measured[f"new_{BANK.metric}"].values[1:], rtol=ROUNDED
     )
     opened.execute_script("document.querySelector('[data-part=W]').click()")
 
@@ -352,3 +431,26 @@ def test_the_policy_allows_no_other_script(built):
     assert policy
     assert "default-src 'none'" in policy[1]
     assert not re.search(r"script-src[^;]*unsafe|connect-src|http", policy[1])
+
+
+def test_packing_keeps_what_is_packed():
+    """What the script does to unpack, done here."""
+    rng = np.random.default_rng(0)
+    bytes_ = rng.integers(0, 256, (2, 3, 4, 5)).astype(np.uint8)
+    packed = explorer.pack_over_steps(bytes_, axis=2)
+    changes = np.frombuffer(gzip.decompress(base64.b64decode(packed["data"])), np.uint8)
+    assert packed["steps"] == [6, 4]
+    assert packed["shape"] == [2, 3, 4, 5]
+    whole = np.cumsum(changes.reshape(2, 3, 5, 4), axis=-1, dtype=np.uint8)
+    np.testing.assert_array_equal(np.moveaxis(whole, -1, 2), bytes_)
+    values = rng.standard_normal((2, 3, 4, 7)) * np.array([1, 1e-3])[:, None, None, None]
+    values[0, 0, 0, 0] = np.nan
+    packed = explorer.pack_whole(values, ends=3)
+    changes = np.frombuffer(gzip.decompress(base64.b64decode(packed["data"])), "<i2")
+    whole = np.moveaxis(np.cumsum(changes.reshape(2, 3, 7, 4), axis=-1, dtype=np.int16), -1, 2)
+    units = np.frombuffer(gzip.decompress(base64.b64decode(packed["units"]["data"])), "<f4")
+    units = units.reshape(2, 3, 4, 1)
+    assert (
+        np.abs(whole * units - np.nan_to_num(values)) <= 0.8 * units
+    ).all()  # units are rounded, too
+    assert (units[1] < 1e-2 * units[0]).all()

@@ -1,6 +1,7 @@
 """The report command: from a run directory alone, without JAX, to one self-contained page."""
 
 import re
+import shlex
 import subprocess
 import sys
 
@@ -27,10 +28,14 @@ def test_all_parts_are_written(built):
     page = (built / "report.md").read_text()
     assert "Deeper: all 2 layers over training" in page
     assert "seeds agree on" in page
-    assert "Bottom-up or not?" in page
-    for picture in re.findall(r"\]\((figures/[^)]+)\)", page):
+    assert "2 networks an arm are too few to tell which layer settles first" in page
+    assert "Bottom-up or not?" not in page
+    pictures = re.findall(r'src(?:set)?="(figures/[^"]+)"', page)
+    assert len(pictures) == 2 * page.count("<picture>") > 20
+    for picture in pictures:
         assert (built / picture).stat().st_size > 1000
-        assert (built / picture).with_suffix(".svg").exists()
+        assert (built / picture.replace("-dark", "")).with_suffix(".svg").exists()
+    assert (built / re.findall(r"\]\((figures/[^)]+gif)\)", page)[0]).is_file()
     assert (built / runs.ANALYSIS).is_dir()
 
 
@@ -55,14 +60,36 @@ def test_figures_for_papers_and_the_animation(built):
 
 def test_it_starts_with_the_answer(built):
     page = (built / "report.html").read_text()
-    assert page.index("derivative-like beyond chance in 1 of 1 arms") < page.index('id="section-1"')
+    start = page.index("Training made first-layer kernels derivative-like (random start)")
+    assert start < page.index("<img") < page.index('id="explore"') < page.index('id="section-1"')
+    assert page.index("derivative-like beyond chance in 1 of 1 arms") < page.index('id="explore"')
     assert "sha256 0000000000000000" in page
     assert "python -m kernelstudy.run +exp=demo" in page
+
+
+def test_the_command_can_be_pasted(built):
+    """An override that holds spaces stays one word."""
+    text = (built / "report.md").read_text().split("## Make it again")[1].strip("`\n ")
+    start = ["python", "-m", "kernelstudy.run", "+exp=demo"]
+    assert shlex.split(text) == [*start, "arms=[{init: he_normal}]"]
+
+
+def test_a_difference_is_that_of_the_ladder_and_a_is_defined(built):
+    ladder = pd.read_csv(built / "tables" / "ladder.csv")
+    one = ladder[(ladder["measure"] == "r2_centered") & (ladder["arm"] == "he_normal")]
+    n0 = one[(one["null"] == "N0") & (one["part"] == "W")].iloc[0]
+    page = (built / "report.md").read_text()
+    assert f"chance is {n0['chance']:.2f} (difference {n0['diff']:+.3f}" in page
+    assert page.count("[1, a, 1] x [-1, 0, 1]") >= 3  # in the sentence and below both figures
 
 
 def test_too_few_networks_and_larger_kernels(tmp_path):
     page = build(make_run(tmp_path / "run", size=5, seeds=2, probe_seeds=0)).read_text()
     assert "No p-values" in page
+    # a, which tells operators apart, is of 3 x 3 kernels
+    assert "not asked: kernels are not 3 x 3" in page
+    assert not re.search(r"textbook operator|No named operator|\[1, a, 1\]", page)
+    assert "Left out of averages" not in page
     assert 'id="explore"' in page  # without layers, for none was watched
     assert "When layers settle" not in page
 

@@ -86,7 +86,8 @@ def no_drawing(monkeypatch):
     def draw(sweep, folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "x.svg").write_text("<svg/>")
-        (folder / "x.png").write_bytes(b"")
+        for ground in ("", "-dark"):
+            (folder / f"x{ground}.png").write_bytes(b"")
         return [sweep_report.Figure("x", "x", "x")]
 
     monkeypatch.setattr(sweep_report, "draw", draw)
@@ -97,9 +98,11 @@ def test_the_report_and_its_files(grid, capsys):
     out = grid / "report"
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {out / 'report.html'}"
     page = (out / "report.md").read_text()
-    for picture in re.findall(r"\]\((figures/[^)]+)\)", page):
+    pictures = re.findall(r'src(?:set)?="(figures/[^"]+)"', page)
+    assert len(pictures) == 2 * 3
+    for picture in pictures:
         assert (out / picture).stat().st_size > 1000
-        assert (out / picture).with_suffix(".svg").exists()
+        assert (out / picture.replace("-dark", "")).with_suffix(".svg").exists()
     html = (out / "report.html").read_text()
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", html)
     assert "default-src 'none'" in html
@@ -130,7 +133,7 @@ def test_runs_are_listed_by_their_values_and_linked(grid, monkeypatch):
     (first / "report.html").unlink()
     links = re.findall(r'<td><a href="(.*?)">(.*?)</a></td>', page.read_text())
     assert links == [(f"../{first.name}/report.html", str(first))]
-    assert f"[{first}](../{first.name}/report.html)" in page.with_suffix(".md").read_text()
+    assert f"[{first}](../{first.name}/report.md)" in page.with_suffix(".md").read_text()
     table = pd.read_csv(page.parent / "tables" / "runs.csv")
     assert list(table.columns[:2]) == ["model.width", "optim.learning_rate"]
     assert table["model.width"].tolist() == [8, 8, 16, 16]

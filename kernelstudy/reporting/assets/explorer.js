@@ -17,8 +17,25 @@ async function inflate(text) {
 /** An array of `explorer.pack` with its shape; `at(i, j, ...)` is the part, or the value, there. */
 async function unpack(packed) {
   const types = { Float32Array, Uint8Array, Int16Array };
-  const values = new types[packed.type](await inflate(packed.data));
+  let values = new types[packed.type](await inflate(packed.data));
   const shape = packed.shape;
+  if (packed.steps) { // steps last, each as its difference from the one before
+    const [outer, steps] = packed.steps, inner = values.length / (outer * steps);
+    const whole = new types[packed.type](values.length);
+    for (let o = 0, from = 0; o < outer; o++) {
+      for (let i = 0; i < inner; i++) {
+        for (let s = 0, sum = 0; s < steps; s++) {
+          sum += values[from++];
+          whole[(o * steps + s) * inner + i] = sum; // wraps
+        }
+      }
+    }
+    values = whole;
+  }
+  if (packed.units) { // whole numbers of a unit, one for each part of as many values
+    const units = await unpack(packed.units), each = values.length / units.at().length;
+    values = Float32Array.from(values, (v, i) => v * units.at()[Math.floor(i / each)]);
+  }
   const at = (...index) => {
     let size = values.length, start = 0;
     index.forEach((i, axis) => { size /= shape[axis]; start += i * size; });
@@ -50,7 +67,7 @@ async function explore(data) {
   let touched = false; // whether the reader has chosen anything
   document.documentElement.dataset.ready = "true"; // shown from here on, so that charts know their width
   const last = data.steps.length - 1;
-  const deep = data.layers.length > 0;
+  const deep = data.layers.length > 0, size = data.size;
   const state = { step: last, seed: 0, layer: 1, channel: 0, ...data.open };
   readAddress();
 
@@ -60,19 +77,20 @@ async function explore(data) {
   const signed = (scale) => (v) =>
     diverging(Math.max(0, Math.min(255, Math.round(127.5 + (127.5 * v) / (scale || 1)))));
 
-  const kernel = (step, channel) => arrays.kernels.at(state.arm, state.seed, step, channel);
+  const kernel = (step, channel, all = arrays.kernels) => all.at(state.arm, state.seed, step, channel);
   const dot = (a, b) => a.reduce((sum, v, i) => sum + v * b[i], 0);
   /** W, the update W - W0, or the new part: W less its projection on W0. */
-  const shownKernel = (step, channel) => {
-    const now = kernel(step, channel), start = kernel(0, channel);
+  const shownKernel = (step, channel, all = arrays.kernels) => {
+    const now = kernel(step, channel, all), start = kernel(0, channel, all);
     if (state.part === "W") return now;
     const kept = state.part === "update" ? 1 : dot(now, start) / (dot(start, start) || 1);
     return now.map((v, i) => v - kept * start[i]);
   };
+  const pictures = data.colour ? arrays.colour : arrays.kernels; // what is shown of a kernel
   const largest = (values) => Math.max(...values.map(Math.abs));
   /** The largest weight of the network's kernels at a step: kernels that shrink keep their shapes in sight. */
   const scale = (step) =>
-    Math.max(...Array.from({ length: data.channels }, (_, channel) => largest(shownKernel(step, channel))));
+    Math.max(...Array.from({ length: data.channels }, (_, channel) => largest(shownKernel(step, channel, pictures))));
   const bank = Object.entries(data.bank).map(([name, rows]) => [name, rows.flat()]);
   /** The hand-crafted kernel nearest to one, turned to its sign. */
   const nearest = (values) => {
@@ -84,15 +102,17 @@ async function explore(data) {
     }
     return best;
   };
+  /** A first-layer kernel up to `end`: of a colour network in colour, mid-grey for zero. */
+  function paintKernel(canvas, values, end) {
+    if (!data.colour) return paint(canvas, values, size, size, signed(end));
+    const grey = (v) => Math.max(0, Math.min(255, Math.round(127.5 + (127.5 * v) / (end || 1))));
+    const pixels = Array.from({ length: size * size }, (_, i) => [0, 1, 2].map((c) => grey(values[3 * i + c])));
+    return paint(canvas, pixels, size, size, (rgb) => [...rgb, 255]);
+  }
   const watched = () => deep && state.seed < data.probe_seeds.length;
   const match = (step, channel) => {
-    const at = [state.arm, state.seed, step, channel];
-    const best = arrays.best.at(...at);
-    return {
-      name: best < 0 ? "none" : Object.keys(data.bank)[best],
-      cos: arrays.abs_cos.at(...at),
-      p: arrays.p.at(...at),
-    };
+    const { name, cos } = nearest(kernel(step, channel));
+    return { name, cos: Math.abs(cos), p: arrays.p.at(state.arm, state.seed, step, channel) };
   };
   const label = (layer, channel, step = state.step) =>
     data.labels[arrays[`labels_${layer}`].at(state.arm, state.seed, step, channel)];
@@ -104,7 +124,7 @@ async function explore(data) {
   function fill(select, words) {
     select.replaceChildren(...words.map((text, value) => new Option(text, value)));
   }
-  fill(byId("arm"), data.arms);
+  fill(byId("arm"), data.arms.map((arm, i) => data.arm_words[i] === arm ? arm : `${data.arm_words[i]} (${arm})`));
   fill(byId("seed"), data.seeds.map((seed) => `seed ${seed}`));
   fill(byId("layer"), deep ? data.layers.map((l) => `layer ${l.number}`) : ["layer 1"]);
   byId("step").max = last;
@@ -120,6 +140,7 @@ async function explore(data) {
       touch();
       state[key] = Number(event.target.value) + (key === "layer" ? 1 : 0);
       if (key === "layer") channels();
+      if (key === "layer" || key === "channel") fold.open = true;
       if (key === "arm" || key === "seed") rebuild();
       draw();
     });
@@ -185,6 +206,7 @@ async function explore(data) {
       tile.addEventListener("click", () => {
         touch();
         Object.assign(state, { layer, channel });
+        fold.open = true;
         byId("hover").hidden = true; // its place is no longer beside the tile
         channels();
         draw();
@@ -199,7 +221,6 @@ async function explore(data) {
     }));
   }
 
-  const size = data.size;
   tiles(byId("kernels"), data.channels, 1);
   if (deep) {
     for (const layer of data.layers) {
@@ -232,7 +253,8 @@ async function explore(data) {
       const pair = make("div", { className: "pair" });
       for (const [step, text] of [[state.step, `step ${data.steps[state.step]}`], [0, "step 0"]]) {
         const one = make("figure"), canvas = make("canvas", { className: "large" });
-        paint(canvas, kernel(step, channel), size, size, signed(largest(kernel(step, channel))));
+        const whole = kernel(step, channel, pictures);
+        paintKernel(canvas, whole, largest(whole));
         one.append(canvas, make("figcaption", { textContent: text }));
         pair.append(one);
       }
@@ -268,7 +290,7 @@ async function explore(data) {
     const end = scale(state.step);
     [...byId("kernels").children].forEach((tile, channel) => {
       const values = shownKernel(state.step, channel), alike = nearest(values);
-      paint(tile.firstChild, values, size, size, signed(end));
+      paintKernel(tile.firstChild, shownKernel(state.step, channel, pictures), end);
       if (alike.kernel) paint(tile.lastChild, alike.kernel, size, size, signed(largest(alike.kernel)));
       tile.lastChild.style.visibility = alike.kernel ? "visible" : "hidden";
       tile.setAttribute("aria-label", words(1, channel));
@@ -284,7 +306,7 @@ async function explore(data) {
   function drawMaps() {
     if (!deep) return;
     byId("not-watched").hidden = watched();
-    byId("maps").hidden = !watched();
+    byId("maps").hidden = byId("settling-block").hidden = !watched();
     if (!watched()) return;
     const probe = Number(byId("probe").value);
     for (const layer of data.layers) {
@@ -319,11 +341,11 @@ async function explore(data) {
     const { xaxis, yaxis, lines = 0, ...rest } = more;
     return {
       margin: { l: 48, r: 12, t: 8, b: 40 },
-      height: 300 + (innerWidth < 560 ? 15 * lines : 0), // there a legend has a row for each line
+      height: 300 + (innerWidth < 560 ? 30 : 20) * lines, // there a legend has a row for each line
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: style("--text"), family: "system-ui, sans-serif", size: 12 },
-      legend: { orientation: "h", yanchor: "top", y: -0.3, font: { size: 11 } },
+      font: { color: style("--text"), family: "system-ui, sans-serif", size: 13 },
+      legend: { orientation: "h", yanchor: "top", y: -0.3, font: { size: 13 } },
       hovermode: "x unified",
       hoverlabel: { bgcolor: style("--card"), font: { color: style("--text") } },
       xaxis: { ...axis, ...xaxis },
@@ -351,18 +373,18 @@ async function explore(data) {
       name, data.steps.map((_, s) => arrays[`${prefix}sectors`].at(state.arm, state.seed, s, i)),
       { line: { color, dash: dashes[i] } },
     ));
-    Plotly.react("sectors", shares, overSteps({ title: { text: "share of energy" }, range: [0, 1] }), options);
     const column = Object.keys(data.prefixes).indexOf(state.part);
-    const scores = data.arms.map((arm, i) => line(
-      arm, data.steps.map((_, s) => arrays.lines.at(i, state.seed, s, column)),
+    const scores = data.arm_words.map((words, i) => line(
+      words, data.steps.map((_, s) => arrays.lines.at(i, state.seed, s, column)),
       { line: { color: data.colours[i], width: i === state.arm ? 3 : 1.8, dash: dashes[i % 5] } },
     ));
     scores.push(line("chance", data.steps.map(() => data.chance[data.metric]), { line: { color: style("--soft"), dash: "dot" } }));
-    Plotly.react("scores", scores, overSteps({ title: { text: "likeness to an edge (R²)" }, range: [0, 1] }, scores.length), options);
-    if (!deep) return;
+    Plotly.react("sectors", shares, overSteps({ title: { text: "share of energy" }, range: [0, 1] }, scores.length), options);
+    Plotly.react("scores", scores, overSteps({ title: { text: data.metric.startsWith("r2") ? "likeness (R²)" : data.metric_words }, range: [0, 1] }, scores.length), options);
+    if (!deep || !fold.open || !watched()) return;
     const similar = data.layers.flatMap((layer, l) => [["cka_final", "solid"], ["probe_accuracy", "dot"]].map(([name, dash]) => line(
       `layer ${layer.number}, ${name === "cka_final" ? "CKA with its end" : "linear probe"}`,
-      watched() ? data.steps.map((_, s) => arrays.curves.at(state.arm, state.seed, s, l, data.curves.indexOf(name))) : [],
+      data.steps.map((_, s) => arrays.curves.at(state.arm, state.seed, s, l, data.curves.indexOf(name))),
       { line: { color: data.layer_colours[l], dash } },
     )));
     Plotly.react("settling", similar, overSteps({ title: { text: "CKA, accuracy" }, range: [0, 1.02] }, similar.length), options);
@@ -379,7 +401,17 @@ async function explore(data) {
 
   // ---- the history of one channel
 
+  // Its charts know their width only while it is open.
+  const fold = byId("more");
+  fold.addEventListener("toggle", () => { charts(); drawHistory(); });
+  byId("to-history").addEventListener("click", (event) => {
+    event.preventDefault(); // the address is the view's
+    fold.open = true;
+    byId("history").scrollIntoView({ block: "start" });
+  });
+
   function drawHistory() {
+    if (!fold.open) return;
     const { layer, channel } = state;
     const told = watched() ? `: ${label(layer, channel)}` : "";
     byId("history-title").textContent =
@@ -387,7 +419,7 @@ async function explore(data) {
     byId("history-words").textContent = layer === 1 ? words(1, channel) : "";
     if (layer === 1) {
       row(byId("history-kernels"), data.strip, (canvas, step) =>
-        paint(canvas, shownKernel(step, channel), size, size, signed(scale(step))));
+        paintKernel(canvas, shownKernel(step, channel, pictures), scale(step)));
     } else if (hasKernels(layer)) {
       deeperKernels(layer, channel);
     }
@@ -524,6 +556,14 @@ async function explore(data) {
   }
   document.documentElement.dataset.drawn = "true";
 }
+
+// Printed, nothing is folded.
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details:not([open])")) {
+    folded.open = true;
+    addEventListener("afterprint", () => { folded.open = false; }, { once: true });
+  }
+});
 
 // Downloads: files that stand in the page, gzipped.
 for (const button of document.querySelectorAll("button[data-file]")) {

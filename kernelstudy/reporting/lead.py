@@ -1,0 +1,172 @@
+"""What reports begin with: kernels, what they are nearest to, and chance beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from kernelstudy.analysis.intervals import bootstrap_t_interval
+from kernelstudy.analysis.kernels import support_of
+from kernelstudy.reporting.galleries import bare, tiled
+from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.reporting.style import CHANCE, DIVERGING, colour_of, styled
+
+ARMS = 6  # shown, the first
+SIDE = 0.29  # inches of a kernel
+PHONE = 4.2  # inches that are as wide as a phone, at least
+NARROW_ROW = 0.46  # inches of an arm's networks there
+HEAD, FOOT = 0.24, 0.14  # inches above and below the rows of an arm
+CAPTION = (
+    "Left: the kernels of an arm's first network before training, after it, and below each the hand-crafted "
+    "one nearest to it (random kernels have near ones, too). Purple is negative, orange positive. Right: "
+    "likeness to an edge detector (R²), the part of a kernel's variation that Sobel's kernel at its best angle "
+    "explains, from 0 to 1; a dot is a network's mean over its kernels."
+)
+
+
+def before_and_after(
+    kernels: np.ndarray,
+    analysis: xr.Dataset,
+    nearest: xr.DataArray,
+    bank: Mapping[str, np.ndarray],
+    metric: str,
+    names: Mapping[str, str],
+    *,
+    narrow: bool = False,
+) -> Figure:
+    """Kernels (arm, seed, step, channel, k, k) of each arm's first network, and every network beside chance.
+
+    `nearest`: name of each final kernel's match in `bank` (arm, seed, channel). `names`: arm -> its name in
+    words. `narrow`: as wide as a phone, chance below the kernels and not beside them.
+    """
+    arms = [str(arm) for arm in analysis["arm"].values[:ARMS]]
+    shown = min(kernels.shape[3], 9 if narrow else 16)
+    block = block_of(3)
+    height, width = block * len(arms), SIDE * shown
+    if narrow:
+        rows = [(NARROW_ROW * i + 0.32, 0.1) for i in range(len(arms))]
+    else:
+        rows = [(block * i + HEAD + 1.5 * SIDE, SIDE) for i in range(len(arms))]
+    with styled():
+        figure, pictures, chance = panels(width, height, rows=len(arms) if narrow else 0)
+        for i, arm in enumerate(arms):
+            network = int(np.argmin(analysis["diverged"].sel(arm=arm).values))
+            matches = nearest.sel(arm=arm).isel(seed=network).values[:shown]
+            start, end = kernels[i, network, [0, -1], :shown]
+            pairs = (("start", scaled(start)), ("end", scaled(end)))
+            rows_of_arm = [*pairs, ("nearest", nearest_entries(end, matches, bank))]
+            strips(pictures, names.get(arm, arm), rows_of_arm, block * i)
+        _networks(chance, analysis, arms, metric, rows)
+        if narrow:
+            for (centre, _), arm in zip(rows, arms, strict=True):
+                chance.text(0.01, centre - 0.17, names.get(arm, arm), fontsize=7.5)
+        legend_of(figure, chance, narrow=narrow)
+    return figure
+
+
+def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes, Axes]:
+    """A figure with axes for `strips` of so many inches and, at their right, axes for chance, in inches from
+    the
+    top, too; with `rows`, as wide as a phone, chance is below, with `NARROW_ROW` inches for each."""
+    left, below, apart, beside = 0.66, 0.8, 0.35, NARROW_ROW * rows
+    if rows:
+        size = max(left + width + 0.1, PHONE), height + beside + below + 0.25
+        places = [
+            (left, below + beside + 0.25, width, height),
+            (0.15, below, size[0] - 0.3, beside),
+        ]
+    else:
+        size = left + width + apart + 4.25, height + below
+        places = [(left, below, width, height), (left + width + apart, below, 4.05, height)]
+    figure = Figure(figsize=size)
+    figure.set_layout_engine("none")
+    pictures, chance = (
+        figure.add_axes((x / size[0], y / size[1], w / size[0], h / size[1]))
+        for x, y, w, h in places
+    )
+    bare(pictures)
+    pictures.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    chance.set(ylim=(beside or height, 0), yticks=[])
+    chance.spines["left"].set_visible(False)
+    return figure, pictures, chance
+
+
+def legend_of(figure: Figure, axes: Axes, *, narrow: bool) -> None:
+    """The legend of a figure of `panels`, at its foot."""
+    handles = axes.get_legend_handles_labels()
+    columns = 2 if narrow else 4
+    figure.legend(*handles, loc="lower right", ncols=columns, fontsize=7.5, columnspacing=1.0)
+
+
+def block_of(rows: int) -> float:
+    """The height of so many rows of pictures with their title, in inches."""
+    return HEAD + rows * SIDE + FOOT
+
+
+def strips(axes: Axes, title: str, rows: Sequence[tuple[str, np.ndarray]], top: float) -> None:
+    """Rows of pictures (name, (n, k, k) within -1 and 1) below a title, from `top` on, all in inches."""
+    count, size, _ = rows[0][1].shape
+    gap = 1 / (size + 1)  # the line between kernels is one of their pixels wide
+    place = top + HEAD
+    axes.imshow(
+        tiled(np.stack([pictures for _, pictures in rows])),
+        cmap=DIVERGING,
+        vmin=-1,
+        vmax=1,
+        extent=(0, SIDE * (count - gap), place + SIDE * (len(rows) - gap), place),
+        aspect="auto",
+    )
+    for row, (name, _) in enumerate(rows):
+        axes.text(-0.06, place + SIDE * (row + 0.45), name, ha="right", va="center", fontsize=7.5)
+    axes.text(-0.55, top + 0.15, title, fontweight="bold", fontsize=8.5)
+
+
+def scaled(kernels: np.ndarray) -> np.ndarray:
+    """Kernels (n, k, k) on one scale, within -1 and 1."""
+    return kernels / (np.nan_to_num(np.abs(kernels)).max() or 1)
+
+
+def nearest_entries(
+    kernels: np.ndarray, names: np.ndarray, bank: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """The entries of `bank` that match kernels (n, k, k), turned to their signs, each on its own scale; NaN
+    where there is none."""
+    entries = np.full(kernels.shape, np.nan)
+    for i, name in enumerate(names.astype(str)):
+        if name in bank:
+            sign = 1 if (kernels[i] * bank[name]).sum() >= 0 else -1
+            entries[i] = sign * bank[name] / np.abs(bank[name]).max()
+    return entries
+
+
+def _networks(
+    axes: Axes, analysis: xr.Dataset, arms: list[str], metric: str, rows: list[tuple[float, float]]
+) -> None:
+    """The primary measure of every network at the end, at the heights `rows` (centre, half a spread)."""
+    null: Any = analysis.sel(measure=metric)
+    axes.axvspan(null["null_low"], null["null_high"], color=CHANCE, alpha=0.25, lw=0)
+    axes.axvline(null["null_mean"], color=CHANCE, lw=1.5)
+    for i, (arm, (centre, spread)) in enumerate(zip(arms, rows, strict=True)):
+        values = analysis[metric].sel(arm=arm).isel(step=-1).values
+        values = values[np.isfinite(values)]
+        if not len(values):
+            axes.text(0.5, centre, "every network diverged", ha="center", va="center")
+            continue
+        heights = centre + np.linspace(-spread, spread, len(values)) * (len(values) > 1)
+        axes.plot(values, heights, "o", ms=3.5, alpha=0.45, color=colour_of(i))
+        low, high = bootstrap_t_interval(values, support=support_of(metric))
+        axes.plot([low, high], [centre, centre], color=colour_of(i), lw=2.5)
+        axes.plot(values.mean(), centre, "D", ms=7, color=colour_of(i), mec="white")
+        start = float(analysis[metric].sel(arm=arm).isel(step=0).mean())
+        axes.plot(start, centre, "|", ms=16, mew=2, color="black")
+    axes.plot([], [], "|", ms=10, mew=2, color="black", label="mean before training")
+    axes.plot([], [], "o", ms=4, color="grey", alpha=0.6, label="one network")
+    axes.plot([], [], "D", ms=6, color="grey", label="mean, 95% interval")
+    axes.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks")
+    words = "likeness to an edge detector (R²)" if metric.startswith("r2") else METRIC_WORDS[metric]
+    axes.set(xlim=(0, 1.02), xlabel=words)
