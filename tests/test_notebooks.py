@@ -1,10 +1,26 @@
 """The notebooks of docs/, from their first cell to their last, in a kernel of their own."""
 
+import json
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "tutorials").glob("*.ipynb"))
+MOST_BYTES = 500_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_committed_with_its_outputs(path):
+    assert path.stat().st_size < MOST_BYTES
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == [*range(1, len(cells) + 1)]
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert all(output["output_type"] != "error" for output in outputs)
+    told = "".join("".join(output.get("text", "")) for output in outputs)
+    assert str(Path.home()) not in told
+    assert gettempdir() not in told
 
 
 @pytest.mark.slow
