@@ -57,10 +57,8 @@ myst_substitutions = {
     "config_tables": config_keys.tables(),
     "config_lists": config_keys.lists(),
     "config_choices": config_keys.choices(),
-    "citation": (
-        f"{author}: *{CITATION['title']}* Version {CITATION['version']}, "
-        f"{CITATION['license']} licence.\n\n{CITATION['abstract']}"
-    ),
+    **{f"cite_{key}": CITATION[key] for key in ("title", "version", "license", "abstract")},
+    "cite_authors": author,
 }
 
 autodoc_mock_imports = ["keras", "lightning", "transformers"]
@@ -78,6 +76,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_extra_path = ["_root"]
 html_copy_source = html_show_sourcelink = html_show_copyright = False
+html_show_search_summary = False  # a browser fetches no pages from disk
 html_theme_options = {"top_of_page_buttons": []}
 
 
@@ -121,8 +120,15 @@ def _plain(
     lines[:] = [line.replace("|", "\\|") for line in lines]
 
 
+def _is_plain_field(app: Sphinx, what: str, name: str, of: object, skip: bool, options: object):
+    """Fields of named tuples are told of in the tuple's own docstring."""
+    del app, what, name, options
+    return skip or (inspect.getdoc(of) or "").startswith("Alias for field number")
+
+
 def setup(app: Sphinx) -> None:
     figures.draw()
     app.connect("doctree-read", _pages_of_folders)
     app.connect("autodoc-process-docstring", _plain)
+    app.connect("autodoc-skip-member", _is_plain_field)
     app.connect("env-check-consistency", _all_are_documented)

@@ -45,7 +45,7 @@ def test_the_sweep_works(tmp_path):
     """The commands of the page on sweeps for one machine, made short."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     for command in blocks(DOCS / "tutorials" / "sweep.md", "sh"):
-        words = shlex.split(command)[2:]
+        words = shlex.split(command.replace("\\\n", ""))[2:]
         if words[0] == "kernelstudy.run":
             words += ["+debug=tiny", "arms=[{init: he_normal}]", "seeds=6", "steps=2"]
         done = run_here(tmp_path, *words)
