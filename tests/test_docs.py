@@ -1,19 +1,62 @@
-"""The Python blocks of docs/how_to.md, run in order."""
+"""What the documentation says to type works, and every key has its meaning."""
 
 import re
+import runpy
+import shlex
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "how_to.md"
+from kernelstudy.config.compose import known_keys
+from tests.commands import run_here
+
+DOCS = Path(__file__).parents[1] / "docs"
+LISTED = re.search(r"{toctree}.*?```", (DOCS / "how_to" / "index.md").read_text(), re.DOTALL)
+PAGES = [DOCS / "how_to" / f"{name}.md" for name in re.findall(r"^(\w+)$", LISTED[0], re.MULTILINE)]
 
 
+def blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_every_page_of_how_to_is_listed():
+    assert {*PAGES, DOCS / "how_to" / "index.md"} == set((DOCS / "how_to").glob("*.md"))
+
+
+@pytest.mark.usefixtures("coarse")
 def test_the_recipes_work(tmp_path, monkeypatch):
+    """In the order of the list, for later ones use what earlier ones have recorded."""
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) > 7
-    exec(compile("\n".join(blocks), str(PAGE), "exec"), {})
+    for page in PAGES:
+        exec(compile("\n".join(blocks(page, "python")), str(page), "exec"), {})
+        plt.close("all")
     assert (tmp_path / "runs" / "mine" / "adamw" / "0" / "report.html").exists()
-    plt.close("all")
+    (command,) = blocks(DOCS / "how_to" / "only_checkpoints.md", "sh")
+    done = run_here(tmp_path, *shlex.split(command)[2:])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "epochs" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_the_sweep_works(tmp_path):
+    """The commands of the page on sweeps for one machine, made short."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    for command in blocks(DOCS / "tutorials" / "sweep.md", "sh"):
+        words = shlex.split(command.replace("\\\n", ""))[2:]
+        if words[0] == "kernelstudy.run":
+            words += ["+debug=tiny", "arms=[{init: he_normal}]", "seeds=6", "steps=2"]
+        done = run_here(tmp_path, *words)
+        assert done.returncode == 0, done.stderr
+    assert "report: " in done.stdout
+
+
+def test_every_key_has_one_meaning():
+    pytest.importorskip("sphinx")
+    made = runpy.run_path(str(DOCS / "config_keys.py"))
+    groups = ("arms", "data", "model", "optim", "bank")
+    assert {*made["meanings"]()} == {*known_keys()} - {*groups[1:]}
+    shown = re.findall(r"^\| `([\w.]+)` \|", made["tables"](), re.MULTILINE)
+    assert len(shown) == len(set(shown)) == len(made["meanings"]())

@@ -27,7 +27,7 @@ _BLOCK = 4096  # kernels at a time
 
 
 class Kind(NamedTuple):
-    """Of each kernel (...): `index` into (*KINDS, MIXED); -1 for a zero kernel. `share`: of its energy
+    """Of each kernel (...): `index` into `(*KINDS, MIXED)`; -1 for a zero kernel. `share`: of its energy
     that the best member of that kind holds, for a mixed one the largest of any."""
 
     index: np.ndarray

@@ -109,11 +109,15 @@ def predicted_profile(eigenvalues: ArrayLike, b: ArrayLike, eta: float, t: float
     the target minus the net's output at the start; eta: step size; t: steps. Returns (d,), shares
     that sum to 1. ValueError if eta is too large to converge (eta * largest eigenvalue >= 2).
 
-    Derivation. With kernels K_c and a fixed readout v the net's output is
+    Derivation. With kernels K_c and a fixed readout v the net's output is::
+
         f(x) = sum_c v_c mean_s <K_c, patch_s(x)> = <w, p(x)>,  w = sum_c v_c K_c.
+
     The gradient of E (f - y)^2 / 2 with respect to K_c is v_c (C w - E[y p]), so a step of size h
-    moves K_c by v_c u and w by |v|^2 u. On C's axes, with eta = h |v|^2 and b = E[(y - f_0) p]:
+    moves K_c by v_c u and w by |v|^2 u. On C's axes, with eta = h |v|^2 and b = E[(y - f_0) p]::
+
         w_i(t) - w_i(0) = (1 - (1 - eta l_i)^t) b_i / l_i,
+
     and each K_c(t) - K_c(0) is v_c/|v|^2 times that: the profile of W - W0 is the square of the
     right-hand side, whatever c, v and W0. Several outputs with orthogonal readouts add up. It is
     *not* the profile of W unless W0 is small. What follows: early (eta l t << 1) the profile is

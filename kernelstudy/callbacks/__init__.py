@@ -1,4 +1,4 @@
-"""`Recorder` as a callback of Keras, Lightning and Hugging Face's Trainer: one line in a training of one's own.
+"""`Recorder` as a callback of Keras, Lightning and Hugging Face's Trainer: one line in one's own training::
 
     model.fit(x, y, callbacks=[kernelstudy.callbacks.Keras("runs/mine", seed=0, images=x)])
 

@@ -1,7 +1,8 @@
 """The schema of a study: what can be set, and of what type.
 
 Everything here is plain data. Hydra fills it from `conf/` and the command line (`compose`); `checks`
-holds it to what can be run.
+holds it to what can be run. The meaning of a key stands once, behind it in `conf/` or, as `#:`, here; the
+documentation's page of all keys is made of both.
 """
 
 import re
@@ -72,16 +73,15 @@ PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 class Arm:
     """One condition; its networks differ from each other in the seed alone."""
 
-    init: str = MISSING
-    scale: float = 1.0
-    first_layer: str = "learned"
+    init: str = MISSING  #: how the first layer's kernels start, one of INITS; it must be given
+    scale: float = 1.0  #: what those kernels are multiplied by
+    first_layer: str = "learned"  #: learned | frozen: whether training changes them
     # `Any`, for YAML reads a bare `true` as a boolean
-    labels: Any = "true"
-    inputs: str = "natural"
-    # None: the study's own, `optim.*`
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    momentum: float | None = None
+    labels: Any = "true"  #: true | shuffled: a control whose labels say nothing of the images
+    inputs: str = "natural"  #: the images as they are, or a control made from them, one of INPUTS
+    learning_rate: float | None = None  #: this arm's own; null: `optim.learning_rate`
+    weight_decay: float | None = None  #: this arm's own; null: `optim.weight_decay`
+    momentum: float | None = None  #: this arm's own; null: `optim.momentum`
 
     @property
     def name(self) -> str:
@@ -141,48 +141,51 @@ class Arm:
 @dataclass
 class Model:
     kernel_size: int = 3
-    width: int = 16
+    width: int = 16  #: kernels of the first layer
     depth: int = 2
-    deep_width: int = 32
+    deep_width: int = 32  #: channels of each deeper convolution
     activation: str = "relu"
     batch_norm: bool = False
     stride: int = 1
     residual: bool = False
     parametrization: str = "standard"
     base_width: int = 16
-    base_deep_width: int = 32
+    base_deep_width: int = 32  #: as `model.base_width`, of the deeper convolutions
 
 
 @dataclass
 class Optim:
-    name: str = "adam"
-    learning_rate: float = 1e-3
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    decay_all: bool = False
-    schedule: str = "constant"
-    warmup_steps: int = 0
+    name: str = "adam"  #: the rule that turns gradients into steps, one of OPTIMIZERS
+    learning_rate: float = 1e-3  #: length of a step, at its highest if there is a schedule
+    momentum: float = 0.0  #: the share of the last step that is taken again; sgd and sgdw
+    weight_decay: float = 0.0  #: how fast kernels shrink by themselves; all but adam
+    decay_all: bool = False  #: true: weight decay also of biases and norms
+    schedule: str = "constant"  #: how the learning rate goes on after the warm-up, one of SCHEDULES
+    warmup_steps: int = 0  #: steps over which the learning rate first rises from 0
+    #: schedule=step: the parts of all steps after which the learning rate falls
     decay_at: list[float] = field(default_factory=lambda: [0.5, 0.75])
-    decay_factor: float = 0.1
+    decay_factor: float = 0.1  #: schedule=step: what it is multiplied by each time
 
 
 @dataclass
 class Bank:
     """What is looked for, declared before the run: the kernels and the primary measure."""
 
+    #: hand-crafted kernels that are looked for, names of `kernelstudy.names()`
     kernels: list[str] = field(default_factory=list)
-    metric: str = "r2_sobel_centered"
+    metric: str = "r2_sobel_centered"  #: the measure that decides, one of METRICS
 
 
 @dataclass
 class Study:
     """A study: arms x seeds, trained as one population."""
 
-    name: str = "study"
+    name: str = "study"  #: the directory of the runs within runs_dir
+    #: ways to train, each a mapping of the keys below; an experiment lists them
     arms: list[Arm] = MISSING
     seeds: Any = 10
-    steps: int = 400
-    batch_size: int = 128
+    steps: int = 400  #: updates of each network
+    batch_size: int = 128  #: images an update
     log_points: int = 24
     eval_images: int = 128
     probe_seeds: int = 3
@@ -193,11 +196,11 @@ class Study:
     bank: Bank = field(default_factory=Bank)
     impl: str = "auto"
     precision: str = "float32"
-    # Whether it was trained by somebody else's loop (`kernelstudy.Recorder`), of which only arms, seeds,
-    # steps and the first layer's shape are known.
+    #: whether somebody else's loop trained it, of which only arms, seeds, steps and the first layer's shape
+    #: are known; only `kernelstudy.Recorder` sets it
     recorded: bool = False
     # Where and on what it runs; none of it changes the result.
-    runs_dir: str = "results/runs"
+    runs_dir: str = "results/runs"  #: where runs are kept
     log: str | None = None
     report: bool = True
     devices: int | None = None

@@ -1,4 +1,4 @@
-"""What can be set of the images."""
+"""What can be set of the images; a key's meaning stands behind it, in `conf/data/` or here."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,16 @@ from dataclasses import dataclass
 class Data:
     """What is looked at; results/data/ tells of every set."""
 
-    name: str = "mnist5k"
-    dataset: str | None = None  # of TFDS, for data=tfds
-    colour: str | None = None  # grey, rgb; null: as the set has it
-    crop: int | None = None  # pixels: the central square, taken first
-    resize: int | None = None  # pixels: what that is then scaled to
-    subset: int | None = None  # so many training examples, stratified
-    val_fraction: float = 0.0  # of the training examples, stratified, held out to validate
-    flip: bool = False  # augmentation: mirrored at random
-    shift: int = 0  # augmentation: moved at random by up to so many pixels
-    # for data=oriented
-    orientation: float = 0.0  # degrees, mean direction of gradients
-    concentration: float = 0.0  # of orientations; 0: all alike
-    blur: float = 1.0  # pixels
-    in_memory_gib: float = 2.0  # larger training sets (as float32) are streamed
+    name: str = "mnist5k"  #: the set of images: a choice of `data`, which sets it
+    dataset: str | None = None
+    colour: str | None = None
+    crop: int | None = None
+    resize: int | None = None
+    subset: int | None = None  #: so many training examples, stratified; null: all
+    val_fraction: float = 0.0  #: of the training examples, stratified, held out to validate
+    flip: bool = False  #: augmentation: mirrored at random
+    shift: int = 0  #: augmentation: moved at random by up to so many pixels
+    orientation: float = 0.0
+    concentration: float = 0.0
+    blur: float = 1.0
+    in_memory_gib: float = 2.0  #: larger training sets (as float32) are streamed

@@ -1,4 +1,4 @@
-"""Hand-crafted starts for anybody's first layer, with the signature of `jax.nn.initializers`.
+"""Hand-crafted starts for anybody's first layer, with the signature of `jax.nn.initializers`::
 
     nnx.Conv(3, 32, (7, 7), kernel_init=kernelstudy.initializers.gabor(), rngs=rngs)
     nn.Conv(32, (3, 3), kernel_init=kernelstudy.initializers.sobel())             # Flax Linen

@@ -1,4 +1,4 @@
-"""The report's figures as functions that draw on Axes of one's own.
+"""The report's figures as functions that draw on Axes of one's own::
 
     run = kernelstudy.open_run("results/runs/mnist/...", measures=True)
     kernelstudy.plot.over_time(run, "r2_sobel_centered", part="new")

@@ -38,7 +38,7 @@ class _Seen(NamedTuple):
 
 
 class Recorder:
-    """Log a network's first layer while it trains, in any framework, for the same report as a run's.
+    """Log a network's first layer while it trains, in any framework, for the same report as a run's::
 
         log = kernelstudy.Recorder("runs/mine", arm="adamw", seed=0, images=x_train)
         for step, batch in enumerate(loader):
