@@ -15,7 +15,7 @@ from kernelstudy.config import INPUTS
 from kernelstudy.data import DataError, controls
 from kernelstudy.data.images import STATISTICS, Images, load
 from kernelstudy.data.options import Data
-from kernelstudy.data.registry import SETS, TFDS
+from kernelstudy.data.registry import OWN, SETS, TFDS
 from kernelstudy.reporting.style import colour_of, styled
 from kernelstudy.system.files import replacing, write_text
 from kernelstudy.system.software import environment
@@ -34,7 +34,7 @@ def prepared() -> tuple[dict[str, Images], dict[str, str]]:
     """Every set in every colour that can be read here, and why the others cannot."""
     found, missing = {}, {}
     for name, entry in SETS.items():
-        for colour in entry.colours if name != TFDS else ():
+        for colour in entry.colours if name not in (TFDS, *OWN) else ():
             label = f"{name} {colour}" if len(entry.colours) > 1 else name
             try:
                 found[label] = load(Data(name=name, colour=colour))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+TASKS = ("class", "rotation", "photo")
+
 
 @dataclass
 class Data:
@@ -9,6 +11,9 @@ class Data:
 
     name: str = "mnist5k"
     dataset: str | None = None  # of TFDS, for data=tfds
+    path: str | None = None  # of data=folder a directory, of data=arrays an .npz file
+    white: int | None = None  # of data=arrays: 1 or 255, what white is in floats
+    task: str = "class"  # class, rotation, photo: what is to be told of an image
     colour: str | None = None  # grey, rgb; null: as the set has it
     crop: int | None = None  # pixels: the central square, taken first
     resize: int | None = None  # pixels: what that is then scaled to

@@ -42,6 +42,8 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
     recorded = bool(trajectory.attrs.get(RECORDED, False))
     optional = variables.VALIDATION | (variables.PATCHES if recorded else {})
     required_variables |= {k: v for k, v in optional.items() if k in trajectory.variables}
+    if set(variables.CHANGED) & set(trajectory.variables):
+        required_variables |= variables.CHANGED
     if not recorded or set(variables.PATCHES) & set(trajectory.variables):
         required_variables |= variables.PATCHES
     for name, variable in required_variables.items():
@@ -51,7 +53,7 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
     size = trajectory.sizes["ky"]
     if size != trajectory.sizes["kx"] or size not in KERNEL_SIZES:
         raise refuse("its kernels are not square and of a size that is studied")
-    for name in variables.NET:
+    for name in (*variables.NET, *({"test"} & set(trajectory.variables))):
         values = trajectory[name].values
         if len(set(values.tolist())) != len(values):
             raise refuse(f"{name} is not one distinct value for each entry")
@@ -68,7 +70,7 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
 
 def _check_values(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
     """What measures rest on, of values that networks of any kind have."""
-    for name in ("test_accuracy", "val_accuracy"):
+    for name in ("test_accuracy", "val_accuracy", "changed_accuracy"):
         values = trajectory[name].values if name in trajectory.variables else np.zeros(1)
         if not (np.isnan(values) | ((values >= 0) & (values <= 1))).all():
             raise refuse(f"{name} is no share")
@@ -134,6 +136,9 @@ def check_provenance(provenance: dict[str, Any], path: Path) -> None:
             **{key: lambda v: isinstance(v, str) for key in text},
             **dict.fromkeys(counts, _count),
             "data.image_shape": lambda v: isinstance(v, list) and all(map(_count, v)),
+            "data.left_out": lambda v: (
+                v is None or (isinstance(v, dict) and _count(v.get("count")))
+            ),
             "packages": lambda v: (
                 v is None
                 or (isinstance(v, dict) and all(isinstance(version, str) for version in v.values()))

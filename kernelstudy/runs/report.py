@@ -99,6 +99,8 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     save(partial(curves.sectors, analysis), folder, "sectors")
     if _has_scores(analysis):
         save(partial(curves.performance, analysis), folder, "performance")
+    if "changed_accuracy" in analysis:
+        save(partial(curves.changed, analysis), folder, "changed")
     if "a_pop" in analysis:
         save(partial(operator_figures.population_a, analysis), folder, "a_pop")
         portrait = partial(operator_figures.portrait, matches.trained, matches.update)
@@ -149,13 +151,25 @@ def compose(findings: Findings) -> Page:
             "training added to them, which is where learning shows while the kernels keep their start; right, "
             "what of the kernels is new, whatever they keep.",
         ),
-        sections=_sections(arms, "a_pop" in analysis, _has_scores(analysis)),
+        sections=_sections(
+            arms, "a_pop" in analysis, _has_scores(analysis), "changed_accuracy" in analysis
+        ),
         tables=[
             (
                 "Kinds of kernels a network beside chance, means over networks",
                 _kinds(tables["kinds"]),
             ),
             ("Growth of each sector's energy: start + new + cross = end", tables["growth"]),
+            *(
+                [
+                    (
+                        "Accuracy on changed test images, and its change from the clean ones",
+                        tables["changed"],
+                    )
+                ]
+                if "changed" in tables
+                else []
+            ),
             ("Summary", final_summary),
             ("Tests", final_tests),
         ],
@@ -170,11 +184,13 @@ def _of_training(study: Study, provenance: dict, networks: str) -> list[tuple[st
     """What the networks of a run were trained on, and how."""
     data = provenance["data"]
     shape = " x ".join(map(str, data["image_shape"]))
+    left_out = (data.get("left_out") or {}).get("count")
+    told = f"; {left_out:,} files left out, named in provenance.json" if left_out else ""
     return [
         (
             "Data",
             f"{data['name']}, {data['train']:,} training and {data['test']:,} test images of {shape}, "
-            f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}",
+            f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}{told}",
         ),
         (
             "Networks",
@@ -230,7 +246,7 @@ def _has_scores(analysis: xr.Dataset) -> bool:
 
 
 def _sections(
-    arms: list[str], has_a: bool, has_scores: bool
+    arms: list[str], has_a: bool, has_scores: bool, has_changed: bool
 ) -> list[tuple[str, str, list[Figure]]]:
     indices = list(enumerate(arms))
     portrait = Figure(
@@ -283,6 +299,13 @@ def _sections(
             ],
         ),
     ]
+    changed = Figure(
+        "changed",
+        "Accuracy on changed test images against step",
+        "The same images as above, changed. noise@s: s standard deviations of the training images' pixels; "
+        "blur@s: s pixels; contrast@c: times c; shift@d: d pixels; gaussian_clone: Gaussian images with each "
+        "class's mean and covariance and nothing else of it. Dotted: the clean ones.",
+    )
     if has_scores:
         sections.append(
             (
@@ -294,7 +317,8 @@ def _sections(
                         "Accuracy and loss against step",
                         "Mean and 95% interval. The last point is on all test images, those before it on a "
                         "fixed random part of them (eval_images).",
-                    )
+                    ),
+                    *([changed] if has_changed else []),
                 ],
             )
         )
