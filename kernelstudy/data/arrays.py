@@ -140,7 +140,7 @@ def _bytes(images: np.ndarray, what: str, white: int | None) -> np.ndarray:
         )
     scaled = np.empty(images.shape, np.uint8)
     for row, image in enumerate(images):
-        scaled[row] = np.rint(image * (255 / (white or 255)))
+        scaled[row] = np.rint(image.astype(float) * (255 / (white or 255)))
     return scaled
 
 

@@ -35,6 +35,7 @@ class Listing(NamedTuple):
     labels: np.ndarray  # (files,)
     classes: list[str]
     parts: tuple[np.ndarray, np.ndarray]  # rows to train on, rows to test on
+    by_folders: bool  # whether train/ and test/ say which these are
     fingerprint: str  # of names, sizes and times of all files
     left_out: dict[str, str]  # by name, why
 
@@ -51,10 +52,11 @@ def listing(data: Data) -> Listing:
     root = Path(str(data.path)).expanduser()
     left_out: dict[str, str] = {}
     files, folders = _walk(root, left_out)
-    text = "".join(f"{name}\0{stat}\n" for name, stat in files.items())
+    text = "".join(f"{name}\0{told}\n" for name, told in (files | left_out).items())
     fingerprint = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
     tops = [name for name in folders if "/" not in name]
-    split = sorted(tops) == sorted(PARTS)
+    loose = any("/" not in name and name.lower().endswith(ENDINGS) for name in files)
+    split = sorted(tops) == sorted(PARTS) and not loose
     if data.task == "class":
         split = _check_classes(root, files, folders, tops)
         depth = 2 if split else 1  # folders above a file
@@ -62,7 +64,8 @@ def listing(data: Data) -> Listing:
             left_out[name] = "is in no class's folder"
             del files[name]
         classes = sorted({name.split("/")[depth - 1] for name in files})
-        labels = np.array([classes.index(name.split("/")[depth - 1]) for name in files], int)
+        number = {name: label for label, name in enumerate(classes)}
+        labels = np.array([number[name.split("/")[depth - 1]] for name in files], int)
     else:
         classes, labels = [""], np.zeros(len(files), int)
     names = list(files)
@@ -73,32 +76,29 @@ def listing(data: Data) -> Listing:
         parts = np.flatnonzero(~of_test), np.flatnonzero(of_test)
     else:
         parts = split_rows(labels, test=TEST)
-    found = Listing(root, names, labels, classes, parts, fingerprint, left_out)
+    found = Listing(root, names, labels, classes, parts, split, fingerprint, left_out)
     if data.task != "photo":
-        check_counts(found, *(labels[rows] for rows in parts), split=split)
+        check_counts(found, *(labels[rows] for rows in parts))
     return found
 
 
-def check_counts(
-    found: Listing, train: np.ndarray, test: np.ndarray, *, split: bool | None = None
-) -> None:
-    """DataError where a part lacks images of a class, whose labels these are."""
-    if split is None:
-        split = any(name.startswith("train/") for name in found.files)
+def check_counts(found: Listing, train: np.ndarray, test: np.ndarray) -> None:
+    """DataError where a part, whose labels these are, lacks images of a class."""
     for label, name in enumerate(found.classes):
         counts = [int((of == label).sum()) for of in (train, test)]
         if all(counts):
             continue
-        what = f"class {name!r}" if name else "it"
-        if split:
+        of_class = f" of class {name!r}" if name else ""
+        if found.by_folders:
             part = PARTS[counts.index(0)]
             raise DataError(
-                f"data.path: {found.root} has no images of {what} to {part} on: {part}/ needs one or more"
+                f"data.path: {found.root} has no images{of_class} to {part} on: {part}/ needs one or more"
                 f"{told(found.left_out)}"
             )
+        images = f"{sum(counts)} image{'' if sum(counts) == 1 else 's'}{of_class}"
         raise DataError(
-            f"data.path: {found.root} has {sum(counts)} image{'' if sum(counts) == 1 else 's'} of {what}, too "
-            f"few to train and to test on: 3 are needed{told(found.left_out)}"
+            f"data.path: {found.root} has {images}, too few to train and to test on: 3 are needed"
+            f"{told(found.left_out)}"
         )
 
 
@@ -106,7 +106,7 @@ def told(left_out: dict[str, str]) -> str:
     """' (3 left out, such as NAME, which is ...)' or nothing."""
     if not left_out:
         return ""
-    name, why = next(iter(left_out.items()))
+    name, why = min(left_out.items())
     return f" ({len(left_out):,} left out, such as {name}, which {why})"
 
 
@@ -171,8 +171,9 @@ def _check_classes(root: Path, files: Any, folders: list[str], tops: list[str]) 
             f"data.path: {root / loose[0]} is in no class's folder: a class is a folder of images; {anything}"
         )
     of_classes = [name for name in folders if name.count("/") == depth - 1]
+    filled = {name.rpartition("/")[0] for name in files}
     for name in of_classes:
-        if not any(file.startswith(f"{name}/") for file in files):
+        if name not in filled:
             raise DataError(f"data.path: {root / name} is empty: a class needs images")
     names = {name.split("/")[-1] for name in of_classes}
     if len(names) == 1:

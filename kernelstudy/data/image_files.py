@@ -117,12 +117,13 @@ def _fitted(
     image = _bytes(ImageOps.exif_transpose(file), path, "L" if colour == "grey" else "RGB")
     if crop or resize:
         scale = np.array(image.size) / (width, height)  # less than 1 where it was drafted
-        left, top = (width - side) // 2, (height - side) // 2
-        box = tuple((np.array([left, top, left + side, top + side]) * np.tile(scale, 2)).tolist())
+        corner = np.array([(width - side) // 2, (height - side) // 2])
+        low, high = corner * scale, (corner + side) * scale
+        start = np.floor(low).astype(int)
+        image = image.crop((*start.tolist(), *np.ceil(high).astype(int).tolist()))
         if resize:
+            box = (*(low - start).tolist(), *(high - start).tolist())
             image = image.resize((resize, resize), Image.Resampling.BILINEAR, box)
-        else:
-            image = image.crop((left, top, left + side, top + side))
     pixels = np.asarray(image)
     return pixels.reshape(*pixels.shape[:2], -1)
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernelstudy.data import DataError
+from kernelstudy.data import DataError, rotation
 from kernelstudy.data.checks import check_data
 from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS
-from kernelstudy.data.rotation import Turned, rotated
+from kernelstudy.data.rotation import Turned
 from kernelstudy.data.store import GIB, obtain
 from kernelstudy.data.stream import Streamed, look_up, open_stored
 from kernelstudy.system.errors import printable
@@ -127,7 +127,39 @@ def load(data: Data | str) -> Images:
         else np.empty((0, *shape), np.float32),
         val_labels=labels[val_rows],
     )
-    return rotated(images, data.in_memory_gib * GIB) if data.task == "rotation" else images
+    return _rotated(images, data.in_memory_gib * GIB) if data.task == "rotation" else images
+
+
+def _rotated(images: Images, limit: float) -> Images:
+    """The images of a set with their turns for labels; training images of more than `limit` bytes by row.
+
+    Raises:
+        DataError: they are not square.
+    """
+    height, width, _ = images.image_shape
+    if height != width:
+        raise DataError(
+            f"data.task: rotation needs square images, and those of {images.facts['name']} are {height} x "
+            f"{width}; set data.crop or data.resize"
+        )
+    train, test, val = map(
+        rotation.in_all_turns, (images.train_images, images.test_images, images.val_images)
+    )
+    in_memory = not images.streamed and 4 * np.prod(train.shape) <= limit
+    facts = images.facts
+    counts = {key: rotation.TURNS * facts[key] for key in ("train", "val", "test", "chosen_from")}
+    source = f"{facts['source']}, {rotation.HOW}"
+    facts = {**facts, **counts, "classes": rotation.TURNS, "source": source, "class_names": None}
+    return images._replace(
+        train_images=train[:] if in_memory else train,
+        train_labels=train.labels,
+        test_images=test[:],
+        test_labels=test.labels,
+        val_images=val[:] if len(val) else images.val_images,
+        val_labels=val.labels,
+        classes=rotation.TURNS,
+        facts=facts,
+    )
 
 
 def choose(labels: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:

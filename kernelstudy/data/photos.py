@@ -22,7 +22,7 @@ TRAIN, TEST = 500, 125  # crops of each photograph
 TEST_BLOCKS = 4  # every fourth block of a photograph is for testing
 MIN_STD, MAX_Z = 4.0, 5.0
 SMALLEST = 2 * BLOCK  # sides of a photograph, for four blocks
-MOST_DRAWS = 200  # for a crop that serves, on average
+MOST_DRAWS = 20  # for a crop that serves, on average
 CENTRE, SCALE = 128, 25  # of contrast-normalised pixels, so that MAX_Z standard deviations fit
 
 

@@ -5,17 +5,12 @@ Training, validation and test images stay apart.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from kernelstudy.data import DataError
-
-if TYPE_CHECKING:
-    from kernelstudy.data.images import Images
-
 TURNS = 4
-_HOW = "each turned by 0, 90, 180 and 270 degrees, which is the class"
+HOW = "each turned by 0, 90, 180 and 270 degrees, which is the class"
 
 
 @dataclass(frozen=True)
@@ -48,35 +43,3 @@ class Turned:
 def in_all_turns(images: Any) -> Turned:
     """Mixed, so that evenly spaced rows are of all turns; NumPy keeps this stream as it is."""
     return Turned(images, np.random.RandomState(0).permutation(TURNS * len(images)))
-
-
-def rotated(images: "Images", limit: float) -> "Images":
-    """The images of a set with their turns for labels; training images of more than `limit` bytes by row.
-
-    Raises:
-        DataError: they are not square.
-    """
-    height, width, _ = images.image_shape
-    if height != width:
-        raise DataError(
-            f"data.task: rotation needs square images, and those of {images.facts['name']} are {height} x "
-            f"{width}; set data.crop or data.resize"
-        )
-    train, test, val = map(
-        in_all_turns, (images.train_images, images.test_images, images.val_images)
-    )
-    in_memory = not images.streamed and 4 * np.prod(train.shape) <= limit
-    facts = images.facts
-    counts = {key: TURNS * facts[key] for key in ("train", "val", "test", "chosen_from")}
-    source = f"{facts['source']}, {_HOW}"
-    facts = {**facts, **counts, "classes": TURNS, "source": source, "class_names": None}
-    return images._replace(
-        train_images=train[:] if in_memory else train,
-        train_labels=train.labels,
-        test_images=test[:],
-        test_labels=test.labels,
-        val_images=val[:] if len(val) else images.val_images,
-        val_labels=val.labels,
-        classes=TURNS,
-        facts=facts,
-    )

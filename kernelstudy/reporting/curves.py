@@ -175,10 +175,12 @@ def changed(analysis: xr.Dataset) -> Figure:
                 clean = of_arm["test_accuracy"].mean("seed")
                 axis.plot(clean["step"], clean, color=colour_of(row), lw=1, ls=(0, (1, 2)))
             axis.set(title=str(test))
-        for axis in axes.flat[len(tests) :]:
-            axis.set_axis_off()
-        axes[0, 0].set_ylim(bottom=0)
+        axes[0, 0].set_ylim(0, 1.02)
         step_axis(axes, analysis)
+        for index in range(len(tests), axes.size):
+            axes.flat[index].set_axis_off()
+            axes.flat[index - columns].tick_params(labelbottom=True)
+            axes.flat[index - columns].set_xlabel("step")
         for axis in axes[:, 0]:
             axis.set_ylabel("accuracy")
         axes[0, 0].plot([], [], color="grey", lw=1, ls=(0, (1, 2)), label="clean test images")
