@@ -16,7 +16,8 @@ import numpy as np
 from kernelstudy.analysis import variables
 from kernelstudy.analysis.variables import Variable
 from kernelstudy.config import DEPTHS, KERNEL_SIZES
-from kernelstudy.system.errors import RunError
+from kernelstudy.data import corruptions
+from kernelstudy.system.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,7 +66,17 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
         _check_subjects(trajectory, refuse)
     for number in layers:
         _check_layer(trajectory, number, refuse)
+    _check_tests(trajectory, refuse)
     _check_values(trajectory, refuse)
+
+
+def _check_tests(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
+    """The names of changed test images are those of a config: they stand in figures and pages."""
+    try:
+        for test in trajectory["test"].values if "test" in trajectory.variables else ():
+            corruptions.parse("test", str(test))
+    except ConfigError as error:
+        raise refuse(str(error)) from error
 
 
 def _check_values(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
