@@ -17,6 +17,7 @@ from kernelstudy.data.idx import Progress
 from kernelstudy.data.options import Data
 from kernelstudy.system.errors import printable
 
+READER = 1  # counted up when the same files would be read otherwise: they are decoded anew
 BLOCK = 64  # files decoded at a time
 MOST_NAMES = 1000  # of classes, in the facts
 MOST_LEFT_OUT = 20  # files that are named, in the facts
@@ -30,10 +31,10 @@ def obtain(data: Data, place: Path, limit: float, progress: Progress) -> Decoded
         OSError: `place` cannot be written.
     """
     files = folder.listing(data) if data.name == registry.FOLDER else None
-    fingerprint = files.fingerprint if files else arrays.fingerprint(data)
+    fingerprint = f"{READER}-{files.fingerprint if files else arrays.fingerprint(data)}-"
     name = registry.folder(data)
     options = decoded.path_of(place, name, data)
-    path = options.with_name(f"{fingerprint}-{options.name}")
+    path = options.with_name(f"{fingerprint}{options.name}")
     if found := _read(path, limit):
         return found
     with decoded.at_work(place, name):
