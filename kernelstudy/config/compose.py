@@ -135,6 +135,8 @@ def _as_typed(words: Sequence[str]) -> str:
         if key in ("arms", "arms.init") and not value.lstrip("'\"").startswith(("[{", "${")):
             arms = ", ".join(_arm(name) for name in value.strip("[]'\"").split(","))
             return f"arms: a list of arms is wanted, 'arms=[{arms}]', not {short(value)}"
+        if key == "tests" and not value.lstrip("'\"").startswith(("[", "${")):
+            return f"tests: a list is wanted, 'tests=[{value}]', not {short(value)}"
         groups = [path.name for path in conf_dir().iterdir() if path.is_dir()]
         if key in groups and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", value):
             names = sorted(path.stem for path in (conf_dir() / key).glob("*.yaml"))
