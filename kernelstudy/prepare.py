@@ -11,7 +11,7 @@ from kernelstudy.data.checks import check_data
 from kernelstudy.data.decoded import SizesDifferError
 from kernelstudy.data.images import load
 from kernelstudy.data.options import Data
-from kernelstudy.data.registry import SETS, TFDS
+from kernelstudy.data.registry import OWN, SETS, TFDS
 from kernelstudy.data.store import obtain
 from kernelstudy.system.commandline import Parser, tell, to_the_end
 from kernelstudy.system.errors import ConfigError, InputError, near_miss
@@ -20,7 +20,7 @@ from kernelstudy.system.progress import console, is_lively, telling
 
 def main(words: list[str] | None = None) -> int:
     """Run the command; exit status 0 prepared, 1 out of memory or the like, 2 wrong input, 130 interrupted."""
-    own = ", ".join(name for name in SETS if name != TFDS)
+    own = ", ".join(name for name in SETS if name not in (TFDS, *OWN))
     parser = Parser(prog="python -m kernelstudy.prepare", description=__doc__)
     parser.add_argument("name", metavar="NAME", help=f"{own}, or any set of TFDS, such as cifar10")
     parser.add_argument(
@@ -58,6 +58,10 @@ def _data_sets(name: str, source: str | None) -> list[Data]:
     if name == TFDS:
         raise ConfigError(
             "NAME: tfds stands for any set of TFDS; name the set itself, such as cifar10"
+        )
+    if name in OWN:
+        raise ConfigError(
+            f"NAME: {name} needs no preparing: run with data={name} data.path=PATH decodes what is there"
         )
     if source is not None and (name not in SETS or not SETS[name].files):
         takers = [known for known, entry in SETS.items() if entry.files]

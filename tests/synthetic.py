@@ -22,6 +22,7 @@ def trajectory(
     size: int = 3,
     cin: int = 1,
     probe_seeds: int = 2,
+    tests=(),
 ) -> xr.Dataset:
     """Arm 0 moves from noise towards Sobel x; every other arm stays where it starts."""
     rng = np.random.default_rng(0)
@@ -35,7 +36,7 @@ def trajectory(
     photos = rng.standard_normal((20, 12, 12)).cumsum(1).cumsum(2)
     eigenvalues, axes = patch_pca(photos, size)
     per_step = (*grid, len(STEPS))
-    return xr.Dataset(
+    made = xr.Dataset(
         {
             "kernel": (
                 ("arm", "seed", "step", "ky", "kx", "cin", "cout"),
@@ -49,6 +50,11 @@ def trajectory(
         },
         coords={"arm": list(arms), "seed": range(seeds), "step": list(STEPS)},
     ).merge(watched(arms, min(seeds, probe_seeds), cin))
+    if not tests:
+        return made
+    changed = rng.uniform(0.3, 0.8, (*per_step, len(tests)))
+    dims = ("arm", "seed", "step", "test")
+    return made.assign(changed_accuracy=(dims, changed)).assign_coords(test=list(tests))
 
 
 def watched(arms, seeds: int, cin: int, channels: int = 4, examples: int = 20) -> xr.Dataset:
@@ -125,6 +131,7 @@ BANK = Bank(["sobel_x", "sobel_y", "prewitt_x", "laplacian4"])
 
 def make_run(place: Path, **kwargs) -> Path:
     study = Study(name="demo", arms=ARMS, seeds=kwargs.get("seeds", 7), steps=9, bank=BANK)
+    study.tests = list(kwargs.get("tests", ()))
     study.model.kernel_size = kwargs.get("size", 3)
     runs.start(place, study)
     runs.finish(place, trajectory(**kwargs), PROVENANCE)

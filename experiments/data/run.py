@@ -15,7 +15,7 @@ from kernelstudy.config import INPUTS
 from kernelstudy.data import DataError, controls
 from kernelstudy.data.images import STATISTICS, Images, load
 from kernelstudy.data.options import Data
-from kernelstudy.data.registry import SETS, TFDS
+from kernelstudy.data.registry import ARRAYS, FOLDER, OWN, SETS, TFDS
 from kernelstudy.reporting.style import colour_of, styled
 from kernelstudy.system.files import replacing, write_text
 from kernelstudy.system.software import environment
@@ -34,13 +34,19 @@ def prepared() -> tuple[dict[str, Images], dict[str, str]]:
     """Every set in every colour that can be read here, and why the others cannot."""
     found, missing = {}, {}
     for name, entry in SETS.items():
-        for colour in entry.colours if name != TFDS else ():
+        for colour in entry.colours if name not in (TFDS, *OWN) else ():
             label = f"{name} {colour}" if len(entry.colours) > 1 else name
             try:
                 found[label] = load(Data(name=name, colour=colour))
             except DataError as error:
                 missing[label] = str(error).split(" in ")[0]
     return found, missing
+
+
+def own(path: Path, resize: int | None) -> dict[str, Images]:
+    """The set in a directory or an .npz file, by the name of that."""
+    name = FOLDER if path.is_dir() else ARRAYS
+    return {path.name: load(Data(name=name, path=str(path), resize=resize))}
 
 
 def a_of_size(images: np.ndarray, size: int) -> tuple[np.ndarray, float]:
@@ -80,7 +86,8 @@ def montage(images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
     chosen = images[order[: COLUMNS * ROWS]]
     low, high = np.percentile(chosen, [0.5, 99.5])
     scaled = np.clip((chosen - low) / (high - low), 0, 1)
-    padded = np.pad(scaled, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=1)
+    room = COLUMNS * ROWS - len(scaled)
+    padded = np.pad(scaled, ((0, room), (0, 1), (0, 1), (0, 0)), constant_values=1)
     _, h, w, c = padded.shape
     grid = padded.reshape(ROWS, COLUMNS, h, w, c).transpose(0, 2, 1, 3, 4)
     return grid.reshape(ROWS * h, COLUMNS * w, c)[:-1, :-1]
@@ -148,7 +155,13 @@ def a_table(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def report(found: dict[str, Images], missing: dict[str, str], table: pd.DataFrame) -> str:
+def report(
+    found: dict[str, Images],
+    missing: dict[str, str],
+    table: pd.DataFrame,
+    controlled: list[str],
+    every: int,
+) -> str:
     absent = "".join(
         f"\nNot prepared where this was made: `{k}` ({v}).\n" for k, v in missing.items()
     )
@@ -157,7 +170,7 @@ def report(found: dict[str, Images], missing: dict[str, str], table: pd.DataFram
         for label in found
     )
     forms = "\n\n".join(
-        f"![Controls of {label}](controls_{label.replace(' ', '_')}.png)" for label in CONTROLLED
+        f"![Controls of {label}](controls_{label.replace(' ', '_')}.png)" for label in controlled
     )
     return f"""# What the networks look at
 
@@ -177,7 +190,7 @@ run's `provenance.json`.
 
 ![Spectra of 3 x 3 patches](spectra.png)
 
-Colours are averaged; at most {STATISTICS // EVERY:,} training images, evenly spaced. a_PCA is the a of the
+Colours are averaged; at most {STATISTICS // every:,} training images, evenly spaced. a_PCA is the a of the
 patches' own gradients: 1 is Prewitt, 1.41 Frei-Chen, 2 Sobel, 3.33 Scharr. At 5 x 5 and 7 x 7 it is that of
 the nine taps (size - 1) / 2 apart, the patch at its own scale (7 x 7 patches fit into `digits` at four places
 only). 'flat': the second eigenvalue (the first is mostly brightness) is less than {FLAT:g} times the smallest,
@@ -203,11 +216,16 @@ periodic zero-phase filter that makes the mean power spectrum flat and colours u
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "data")
-    out = parser.parse_args().out
-    found, missing = prepared()
-    sets = {label: images.sample()[::EVERY] for label, images in found.items()}
+    parser.add_argument("--path", type=Path, help="of one's own: a directory or an .npz file alone")
+    parser.add_argument("--resize", type=int, help="with --path: as data.resize")
+    options = parser.parse_args()
+    out = options.out
+    found, missing = (own(options.path, options.resize), {}) if options.path else prepared()
+    every = 1 if options.path else EVERY
+    controlled = list(found) if options.path else list(CONTROLLED)
+    sets = {label: images.sample()[::every] for label, images in found.items()}
     titles = {"data sets": list(sets)}
-    for label in CONTROLLED:
+    for label in controlled:
         forms = {
             name: controls.apply(controls.fit(name, sets[label]), sets[label]) for name in INPUTS
         }
@@ -218,11 +236,11 @@ def main() -> None:
         save(sheet, out, f"controls_{label.replace(' ', '_')}")
     table = statistics(sets)
     for label, images in found.items():
-        picture = montage(sets[label], images.train_labels[images.sample_rows()][::EVERY])
+        picture = montage(sets[label], images.train_labels[images.sample_rows()][::every])
         save(show({label: picture}), out, label.replace(" ", "_"))
     save(spectra(table, titles), out, "spectra")
     write_text(out / "statistics.csv", table.to_csv(index=False, float_format="%.6g"))
-    write_text(out / "report.md", report(found, missing, table))
+    write_text(out / "report.md", report(found, missing, table, controlled, every))
     facts = {label: images.facts for label, images in found.items()}
     write_text(
         out / "provenance.json", json.dumps({**environment(), "data": facts}, indent=2) + "\n"

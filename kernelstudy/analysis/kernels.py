@@ -35,10 +35,10 @@ Bank = Mapping[str, np.ndarray]
 
 def support_of(name: str) -> tuple[float, float]:
     """Between which limits the mean of a measure lies: shares within 0 and 1, the rest above 0."""
-    plain = name.removeprefix(DELTA).removeprefix(NEW)
+    plain = name.removeprefix(DELTA).removeprefix(NEW).partition("[")[0]
     if plain == "cos_start":
         return -1.0, 1.0
-    share = plain in (*SHAPE_MEASURES, "test_accuracy", "memory")
+    share = plain in (*SHAPE_MEASURES, "test_accuracy", "changed_accuracy", "memory")
     return (0.0, 1.0) if share else (0.0, np.inf)
 
 

@@ -13,6 +13,7 @@ from .inference import FEWEST, benjamini_hochberg
 from .intervals import bootstrap_t_interval, mean_test
 from .kernels import PREFIXES, SHAPE_MEASURES, support_of
 from .ladder import Rung
+from .variables import accuracy_on
 from .verdict import Verdict
 
 SUMMARY_COLUMNS = ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]
@@ -30,6 +31,10 @@ GROWTH_COLUMNS = [
     *("arm", "sector", "n", "start", "end", "new", "new_low", "new_high"),
     *("cross", "cross_low", "cross_high"),
 ]
+CHANGED_COLUMNS = [
+    *("arm", "test", "n", "accuracy", "ci_low", "ci_high"),
+    *("change", "change_low", "change_high"),
+]
 _PLAIN = (
     *("movement", "memory", "cos_start", "start_left"),
     *("train_loss", "test_accuracy"),
@@ -46,11 +51,13 @@ def summary(analysis: xr.Dataset) -> pd.DataFrame:
     rows = []
     names = [prefix + name for prefix in PREFIXES.values() for name in SHAPE_MEASURES]
     names += _PLAIN
-    for name in names:
-        if name in analysis:
-            interval = partial(bootstrap_t_interval, support=support_of(name))
-            for arm, step, values, low, high in _with(interval, analysis[name]):
-                rows.append((arm, step, name, len(values), values.mean(), low, high))
+    measures = {name: analysis[name] for name in names if name in analysis}
+    for test in analysis["test"].values if "changed_accuracy" in analysis else ():
+        measures[accuracy_on(str(test))] = analysis["changed_accuracy"].sel(test=test, drop=True)
+    for name, measure in measures.items():
+        interval = partial(bootstrap_t_interval, support=support_of(name))
+        for arm, step, values, low, high in _with(interval, measure):
+            rows.append((arm, step, name, len(values), values.mean(), low, high))
     kept = (~analysis["diverged"]).sum("seed").values
     for name in (prefix + "a_pop" for prefix in PREFIXES.values()):
         if name not in analysis:
@@ -155,6 +162,24 @@ def growth(analysis: xr.Dataset) -> pd.DataFrame:
             means = start.mean(), (start + new + cross).mean(), new.mean(), cross.mean()
             rows.append((arm, sector, len(new), *means[:3], *ends[:2], means[3], *ends[2:]))
     return pd.DataFrame(rows, columns=GROWTH_COLUMNS)
+
+
+def changed(analysis: xr.Dataset) -> pd.DataFrame:
+    """Accuracy on changed test images at the final step, and its difference from the same networks' on the
+    clean ones: means over networks with bootstrap-t intervals. No row for an arm without finite networks."""
+    rows, last = [], analysis.isel(step=-1)
+    for arm in analysis["arm"].values:
+        clean = last["test_accuracy"].sel(arm=arm).values
+        for test in analysis["test"].values:
+            found = last["changed_accuracy"].sel(arm=arm, test=test).values
+            known = np.isfinite(found) & np.isfinite(clean)
+            if known.any():
+                values, change = found[known], (found - clean)[known]
+                ends = bootstrap_t_interval(values, support=(0, 1))
+                change_ends = bootstrap_t_interval(change, support=(-1, 1))
+                row = arm, test, len(values), values.mean(), *ends, change.mean(), *change_ends
+                rows.append(row)
+    return pd.DataFrame(rows, columns=CHANGED_COLUMNS)
 
 
 def kernels(trained: xr.Dataset, diverged: xr.DataArray) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def measure_trajectory(
     step, entry), means over live kernels; a_pop, a_pop_low, a_pop_high, a_pop_gap, a_pop_resolved,
     a_pop_reason (arm, step) over networks and a_pca of the images (NaN where none are known), for
     3 x 3; movement, memory, cos_start, start_left (`memory_of_start`), train_loss, test_accuracy (arm, seed,
-    step); `network_growth`
+    step); changed_accuracy (arm, seed, step, test), where it is known; `network_growth`
     (arm, seed, step, sector); live_kernels (arm, seed, step); kinds (arm, seed, step, kind), how many
     live kernels are of each kind; and N0 as null_mean, null_low,
     null_high (measure).
@@ -106,13 +106,19 @@ def measure_trajectory(
     for name in ("train_loss", "test_accuracy"):
         values = trajectory[name].transpose(*net).values.astype(float)
         found[name] = (net, np.where(kept[..., None], values, np.nan))
+    if "changed_accuracy" in trajectory:
+        values = trajectory["changed_accuracy"].transpose(*net, "test").values.astype(float)
+        found["changed_accuracy"] = (
+            (*net, "test"),
+            np.where(kept[..., None, None], values, np.nan),
+        )
     found["diverged"] = (("arm", "seed"), ~kept)
     if size == 3:
         first = _of_arm(trajectory, 0)
         axes = _patch_axes(first)
         a = np.nan if axes is None else a_pca(first["patch_eigenvalue"], axes)
         found["a_pca"] = ((), a)
-    coords = {name: trajectory[name] for name in net}
+    coords = {name: trajectory[name] for name in (*net, *({"test"} & set(trajectory.dims)))}
     coords |= {"entry": list(bank), "sector": list(SECTORS), "kind": list(ALL_KINDS)}
     return xr.merge([xr.Dataset(found, coords=coords), isotropic_chance(size, channels, bank)])
 

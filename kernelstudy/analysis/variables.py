@@ -43,6 +43,11 @@ ALWAYS = {
     "step": Variable(("step",), "iu"),
 }
 VALIDATION = {"val_accuracy": Variable(NET, "f")}
+# Where networks were scored on changed test images as well; `test`: how these were changed.
+CHANGED = {
+    "changed_accuracy": Variable((*NET, "test"), "f"),
+    "test": Variable(("test",), "UT"),
+}
 # Principal axes of the images' patches: of every run, and of recordings that were given images.
 PATCHES = {
     "patch_eigenvalue": Variable(("component",), "f", by_arm=True),
@@ -82,6 +87,8 @@ _WORDS = {
     "kernel": ("kernels of the first layer", "1"),
     "train_loss": ("training loss, mean since the log point before", "nat"),
     "test_accuracy": ("share of test images classified correctly", "1"),
+    "changed_accuracy": ("share of changed test images classified correctly", "1"),
+    "test": ("how test images were changed", ""),
     "val_accuracy": ("share of validation images classified correctly", "1"),
     "diverged": ("whether a loss or a weight was not finite", "1"),
     "patch_eigenvalue": ("variance of the images' patches along each principal axis", "1"),
@@ -121,6 +128,11 @@ def words_of(name: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
+def accuracy_on(test: str) -> str:
+    """The name of the accuracy on test images changed by `test`, in metrics.jsonl and tables."""
+    return f"test_accuracy[{test}]"
+
+
 def of_layer(number: int) -> dict[str, Variable]:
     """What layer `number` (from 1) showed, by name."""
     table = _OF_LAYER | (_OF_DEEPER_LAYER if number > 1 else {})
@@ -136,7 +148,7 @@ def with_dims(
     arrays: dict[str, Any], layers: int
 ) -> dict[str, tuple[tuple[str, ...], Any, dict[str, str]]]:
     """Arrays by name, each with its dims, values and `words_of`, as `xarray.Dataset` takes them."""
-    table = all_of(layers) | PATCHES | VALIDATION
+    table = all_of(layers) | PATCHES | VALIDATION | CHANGED
     found = {}
     for name, values in arrays.items():
         variable = table[name]
@@ -147,7 +159,8 @@ def with_dims(
 
 
 def all_of(layers: int) -> dict[str, Variable]:
-    """Every variable of a trajectory of which so many layers were watched, less `PATCHES` and `VALIDATION`."""
+    """Every variable of a trajectory of which so many layers were watched, less those that
+    not every run has: `PATCHES`, `VALIDATION` and `CHANGED`."""
     found = dict(ALWAYS)
     for number in range(1, layers + 1):
         found |= of_layer(number)

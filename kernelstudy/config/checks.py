@@ -4,6 +4,8 @@ import math
 import re
 from typing import Any
 
+import numpy as np
+
 from kernelstudy.config import hints
 from kernelstudy.config.study import (
     ACTIVATIONS,
@@ -23,6 +25,7 @@ from kernelstudy.config.study import (
     Optim,
     Study,
 )
+from kernelstudy.data import corruptions
 from kernelstudy.data.checks import check_data
 from kernelstudy.handcrafted import names as bank_names
 from kernelstudy.system.errors import ConfigError, listed, near_miss, short
@@ -39,6 +42,7 @@ def check(study: Study) -> None:
         at_least(key, getattr(study, key), 1)
     at_least("log_points", study.log_points, 2)
     at_least("eval_images", study.eval_images, 1)
+    _check_tests(study.tests)
     for index, arm in enumerate(study.arms):
         if arm.first_layer == "frozen" and study.model.depth < 1:
             raise ConfigError(
@@ -63,6 +67,13 @@ def check(study: Study) -> None:
     _check_optim(study)
     _check_bank(study.bank, study.model.kernel_size)
     _check_arms(study.arms)
+
+
+def _check_tests(tests: list[str]) -> None:
+    for index, text in enumerate(tests):
+        corruptions.parse(f"tests[{index}]", text)
+        if text in tests[:index]:
+            raise ConfigError(f"tests: {text} is listed {tests.count(text)} times")
 
 
 def _check_optim(study: Study) -> None:
@@ -195,8 +206,16 @@ def _check_init(key: str, init: str) -> None:
     raise ConfigError(f"{key}: {init!r} is not one of {listed(INITS)}{hint}")
 
 
-def check_against_data(study: Study, *, examples: int, image_shape: tuple[int, int, int]) -> None:
+def check_against_data(
+    study: Study,
+    *,
+    examples: int,
+    image_shape: tuple[int, int, int],
+    test_labels: np.ndarray | None = None,
+) -> None:
     """Raise ConfigError for a setting that the data cannot serve."""
+    if test_labels is not None:
+        corruptions.check(study.tests, test_labels, image_shape)
     if study.batch_size > examples:
         raise ConfigError(
             f"batch_size: {study.batch_size} is more than the {examples:,} training examples of "

@@ -215,6 +215,8 @@ def _of_value(key: str, value: str) -> str:
             arms = ", ".join(arm(name) for name in re.split(r",(?![^{]*\})", value.strip("[]'\"")))
             return f"arms: a list of arms is wanted, 'arms=[{arms}]', not {short(value)}"
         return ""
+    if plain == "tests" and not value.lstrip("'\"").startswith(("[", "${")):
+        return f"tests: a list is wanted, 'tests=[{value}]', not {short(value)}"
     if plain in _OF_AN_ARM:
         return f"{plain}: it is an arm's: {setting(plain, value)}"
     if plain == "epochs":

@@ -188,6 +188,7 @@ class Study:
     batch_size: int = 128  #: images an update
     log_points: int = 24
     eval_images: int = 128
+    tests: list[str] = field(default_factory=list)
     probe_seeds: int = 3
     probe_mib: float = 200.0
     data: Data = field(default_factory=Data)
@@ -271,6 +272,10 @@ NEUTRAL = {
     "arms.learning_rate": None,
     "arms.weight_decay": None,
     "arms.momentum": None,
+    "data.path": None,
+    "data.white": None,
+    "data.task": "class",
+    "tests": [],
     "probe_seeds": 3,
     "probe_mib": 200.0,
     "recorded": False,

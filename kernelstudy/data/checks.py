@@ -3,8 +3,9 @@
 import math
 import re
 
-from kernelstudy.data.options import Data
-from kernelstudy.data.registry import SETS, TFDS
+from kernelstudy.data.options import TASKS, Data
+from kernelstudy.data.photos import SMALLEST
+from kernelstudy.data.registry import ARRAYS, FOLDER, OWN, SETS, TFDS
 from kernelstudy.system.errors import ConfigError, closest, listed, near_miss
 from kernelstudy.system.values import at_least, fraction, one_of, positive
 
@@ -37,6 +38,7 @@ def check_data(data: Data) -> None:
         raise ConfigError(
             f"data.dataset: {data.dataset} is a set of its own here; use data={data.dataset}"
         )
+    _check_own(data)
     one_of("data.colour", data.colour, (None, "grey", "rgb"))
     if data.colour not in (None, *SETS[data.name].colours):
         raise ConfigError(f"data.colour: {data.name} has no colours, only grey")
@@ -58,3 +60,34 @@ def check_data(data: Data) -> None:
     positive("data.blur", data.blur)
     if not data.in_memory_gib >= 0:
         raise ConfigError(f"data.in_memory_gib: {data.in_memory_gib} must be 0 or more")
+
+
+def _check_own(data: Data) -> None:
+    """What is set of images of one's own, and what is to be told of images."""
+    if data.name in OWN and not data.path:
+        what = "data.path=DIR" if data.name == FOLDER else "data.path=images.npz"
+        raise ConfigError(f"data.path: must be given, as in data={data.name} {what}")
+    if data.name not in OWN and data.path is not None:
+        raise ConfigError(f"data.path: {data.name} has none; use data={FOLDER} or data={ARRAYS}")
+    one_of("data.white", data.white, (None, 1, 255))
+    if data.white is not None and data.name != ARRAYS:
+        raise ConfigError(f"data.white: {data.name} has none; use data={ARRAYS}")
+    one_of("data.task", data.task, TASKS)
+    if data.task == "rotation" and data.flip:
+        raise ConfigError(
+            "data.flip: a mirrored image turned by 90 degrees is another turned by 270, so that "
+            "data.task=rotation could not be told"
+        )
+    if data.task != "photo":
+        return
+    if data.name != FOLDER:
+        raise ConfigError(
+            f"data.task: photo is of data={FOLDER}, and what data=photo_patches is already"
+        )
+    for key in ("crop", "resize"):
+        size = getattr(data, key)
+        if size is not None and 0 < size < SMALLEST:
+            raise ConfigError(
+                f"data.{key}: {size} is less than the {SMALLEST} pixels a side that data.task=photo cuts its "
+                f"patches from; data.{key}=null takes photographs as they are"
+            )

@@ -3,17 +3,20 @@
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from filelock import FileLock
 
 from kernelstudy.data import DataError, Part, Parts
 from kernelstudy.data.idx import Progress
 from kernelstudy.data.options import Data
-from kernelstudy.data.packed import BLOCK, PlainSplit, Split, partial
+from kernelstudy.data.packed import BLOCK, partial
 from kernelstudy.data.photos import luma
 from kernelstudy.data.registry import colour
 
@@ -26,6 +29,8 @@ class Decoded(NamedTuple):
     train: Part
     test: Part
     facts: dict[str, Any]  # train, test, image_shape, classes, sha256, histogram of training pixels
+    # Then these (N, H, W, C) are the same on disk, of sets that are not packed beside their decoded arrays.
+    by_row: np.ndarray | None = None
 
 
 def path_of(place: Path, folder: str, data: Data) -> Path:
@@ -60,18 +65,51 @@ def read(path: Path, *, limit: float) -> Decoded | None:
 
 def write(path: Path, found: Decoded) -> None:
     """Keep arrays and facts at `path`, whole or not at all; training images only if they are there."""
+    with placing(path) as made:
+        save(made, found)
+
+
+@contextmanager
+def placing(path: Path) -> Iterator[Path]:
+    """A directory that takes its place at `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with partial(path.parent, path.name) as temporary:
         made = temporary / path.name
         made.mkdir()
-        for role, part in zip(Parts._fields, (found.train, found.test), strict=True):
-            for kind, array in part._asdict().items():
-                if array is not None:
-                    np.save(made / f"{role}_{kind}.npy", array)
-        (made / FACTS).write_text(json.dumps(found.facts) + "\n", encoding="utf-8")
+        yield made
         if path.is_dir():
             path.rename(temporary / "old")
         made.rename(path)
+
+
+def save(folder: Path, found: Decoded) -> None:
+    """Write arrays and facts into `folder`, but for arrays that `decode` has spooled there."""
+    for role, part in zip(Parts._fields, (found.train, found.test), strict=True):
+        for kind, array in part._asdict().items():
+            file = folder / f"{role}_{kind}.npy"
+            if array is not None and not file.exists():
+                np.save(file, array)
+    (folder / FACTS).write_text(json.dumps(found.facts) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def at_work(place: Path, name: str) -> Iterator[None]:
+    """Alone at work on a set, for jobs of a sweep start together; what fails leaves nothing behind."""
+    place_was, set_was = place.exists(), (place / name).exists()
+    place.mkdir(parents=True, exist_ok=True)
+    lock = place / f".{name.replace('/', '-')}.lock"
+    try:
+        with FileLock(lock):
+            yield
+    except BaseException:
+        if not set_was:
+            shutil.rmtree(place / name, ignore_errors=True)
+        lock.unlink(missing_ok=True)
+        kept = place / FOLDER
+        for folder in (kept / name, kept, *([] if place_was else [place])):
+            with suppress(OSError):  # others' work may be in it
+                folder.rmdir()
+        raise
 
 
 def fitted(image: np.ndarray, data: Data, where: str) -> np.ndarray:
@@ -106,6 +144,10 @@ def fitted(image: np.ndarray, data: Data, where: str) -> np.ndarray:
     return image
 
 
+class NoImagesError(DataError):
+    """A part of a set is empty."""
+
+
 class SizesDifferError(DataError):
     """The images of a set cannot be one array as they are."""
 
@@ -123,12 +165,39 @@ class Arrays:
         yield from zip(*(array[rows.start : rows.stop] for array in self.part), strict=True)
 
 
-def blocks(split: Split | PlainSplit | Arrays, data: Data, name: str) -> Iterator[Part]:
+class Spool:
+    """A .npy file that grows by blocks of images: NumPy leaves room in its header for that."""
+
+    def __init__(self, path: Path):
+        self.path, self.shape, self.count = path, (), 0
+
+    def append(self, images: np.ndarray) -> None:
+        with self.path.open("ab") as file:
+            if not self.shape:
+                self.shape = images.shape[1:]
+                self._write_header(file)
+            file.write(np.ascontiguousarray(images).data)
+        self.count += len(images)
+
+    def close(self) -> np.ndarray:
+        """All of them (N, H, W, C), mapped into memory."""
+        with self.path.open("r+b") as file:
+            self._write_header(file)
+        return np.load(self.path, mmap_mode="r")
+
+    def _write_header(self, file: Any) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+
+
+def blocks(split: Any, data: Data, name: str, size: int = BLOCK) -> Iterator[Part]:
     """All of a split in blocks of examples, in the colours and the size that are asked for."""
     shapes: set[tuple[int, ...]] = set()
-    for start in range(0, len(split), BLOCK):
-        rows = range(start, min(len(split), start + BLOCK))
+    for start in range(0, len(split), size):
+        rows = range(start, min(len(split), start + size))
         found = [(fitted(i, data, f"the images of {name}"), y) for i, y in split.examples(rows)]
+        if not found:
+            continue
         shapes |= {image.shape for image, _ in found}
         if len(shapes) > 1:
             sizes = " and ".join(_times(shape) for shape in sorted(shapes)[:2])
@@ -146,8 +215,13 @@ def decode(
     *,
     limit: float,
     progress: Progress = lambda *_: None,
+    spool: Path | None = None,
+    block: int = BLOCK,
 ) -> Decoded:
-    """Read a whole set. Training images of more than `limit` bytes as float32 are not kept.
+    """Read a whole set, `block` examples at a time; a split may yield fewer examples than it has, or more.
+
+    Training images of more than `limit` bytes as float32 are not kept. With `spool`, a directory, all images
+    are written there as they come, and mapped into memory.
 
     Raises:
         DataError: where an image cannot be read or does not serve.
@@ -157,19 +231,23 @@ def decode(
     for role in Parts._fields:
         split, images, labels = splits[role], [], []
         counts, own = np.zeros(256, int), hashlib.sha256()
-        for block in blocks(split, data, name):
-            raw = np.ascontiguousarray(block.images).data
+        spooled = None if spool is None else Spool(spool / f"{role}_images.npy")
+        for found in blocks(split, data, name, block):
+            raw = np.ascontiguousarray(found.images).data
             digest.update(raw)
             own.update(raw)
-            counts += np.bincount(block.images.ravel(), minlength=256)
-            kept = role == "test" or 4 * len(split) * block.images[0].size <= limit
-            images += [block.images] if kept else []
-            labels.append(block.labels)
-            facts["image_shape"] = list(block.images.shape[1:])
+            counts += np.bincount(found.images.ravel(), minlength=256)
+            if spooled:
+                spooled.append(found.images)
+            elif role == "test" or 4 * len(split) * found.images[0].size <= limit:
+                images.append(found.images)
+            labels.append(found.labels)
+            facts["image_shape"] = list(found.images.shape[1:])
             progress(f"decoding {role} images", sum(map(len, labels)), len(split))
         if not labels:
-            raise DataError(f"data: {name} has no {role} images")
-        part = Part(np.concatenate(images) if images else None, np.concatenate(labels))  # type: ignore[arg-type]
+            raise NoImagesError(f"data: {name} has no {role} images")
+        kept: Any = np.concatenate(images) if images else spooled.close() if spooled else None
+        part = Part(kept, np.concatenate(labels))
         digest.update(part.labels.data)
         hashes |= {f"{role}_images": own.hexdigest(), f"{role}_labels": content_hash(part.labels)}
         facts |= {role: len(part.labels)} | (

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernelstudy.data import augment, controls
+from kernelstudy.data import augment, controls, corruptions
 from kernelstudy.data.images import Images
 from kernelstudy.data.options import Data
 
@@ -30,6 +30,7 @@ class Variants(NamedTuple):
     val: np.ndarray  # (variants, V, H, W, C)
     sample: np.ndarray  # (variants, n, H, W, C), training images for statistics
     controls: tuple[controls.Apply, ...]  # of training images
+    changed: dict[str, np.ndarray]  # by the name of the change, as `test`
 
 
 class Dispatch(NamedTuple):
@@ -42,8 +43,13 @@ class Dispatch(NamedTuple):
     order: np.ndarray  # (seeds, steps, batch) int32, into the labels
 
 
-def variants(images: Images, data: Data, inputs: Sequence[str]) -> Variants:
-    """The variants that arms with these `inputs` see. Controls are fitted on the sample for statistics."""
+def variants(
+    images: Images, data: Data, inputs: Sequence[str], tests: Sequence[str] = ()
+) -> Variants:
+    """The variants that arms with these `inputs` see. Controls are fitted on the sample for statistics.
+
+    `tests`: changes of the test images (`corruptions`), which come before the controls.
+    """
     names = tuple(dict.fromkeys(inputs))
     sample = images.sample()
     fitted = {
@@ -65,6 +71,12 @@ def variants(images: Images, data: Data, inputs: Sequence[str]) -> Variants:
         val=under_all(images.val_images, controls.VAL),
         sample=np.stack([control(sample, rows) for control in of_training]),
         controls=of_training,
+        changed={
+            name: under_all(
+                corruptions.changed(name, images.test_images, images.test_labels), controls.TEST
+            )
+            for name in tests
+        },
     )
 
 

@@ -1,9 +1,10 @@
-"""Image files of any common kind as grey levels."""
+"""Image files of any common kind, as grey levels or as bytes."""
 
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,10 @@ from kernelstudy.system.errors import InputError, first_line
 LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, item 3.2
 # Pillow also opens kinds that start other programs: Ghostscript, for PostScript of any name.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM", "WEBP", "JPEG2000")
+ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".jp2", ".j2k"),
+)  # the usual ones; what a file is tells its content
 LIMIT = Image.MAX_IMAGE_PIXELS or 2**26
 
 
@@ -40,22 +45,100 @@ def read_image(path: Path) -> NDArray[np.float32]:
                 raise InputError(f"{path} is empty: name an image file")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            grey = _decode(path)
-    except InputError:
-        raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} has more than {LIMIT:,} pixels: scale it down") from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not an image that can be read: PNG, JPEG, TIFF") from error
-    except Exception as error:  # a decoder may answer damaged bytes with any exception
-        raise InputError(f"{path} is truncated or damaged: {first_line(error)[:300]}") from error
+    with _told(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        grey = _decode(path)
     if not np.isfinite(grey).all():
         raise InputError(f"{path} holds values that are not finite")
     return grey
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever a decoder raises, as an InputError of one sentence that begins with the path."""
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # Pillow's own
+            raise _damaged(path, error) from error
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} has more than {LIMIT:,} pixels: scale it down") from error
+    except Exception as error:  # a decoder may answer damaged bytes with any exception
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    if isinstance(error, UnidentifiedImageError):
+        return InputError(f"{path} is not an image that can be read: PNG, JPEG, TIFF")
+    return InputError(f"{path} is truncated or damaged: {first_line(error)[:300]}")
+
+
+def read_pixels(
+    path: Path, colour: str, *, crop: int | None = None, resize: int | None = None
+) -> NDArray[np.uint8]:
+    """An image file as bytes (H, W, C): `colour` grey (by Rec. 601, as JPEG has it) or rgb.
+
+    First its central square of `crop` pixels; then, scaled to `resize` pixels (bilinear, with antialiasing),
+    the largest central square. A JPEG that is to be scaled is decoded at two to four times the size asked for
+    where its own block transform gives that. Orientation, transparency and pages as in `read_image`; of
+    16-bit images the upper 8 bits. Links are not followed. Threads may call this at the same time.
+
+    Raises:
+        InputError: the file cannot be read or does not serve, in one sentence that begins with `path`.
+    """
+    with _told(path), files.opened(path, follow=False) as opened:
+        if not opened.peek(1):
+            raise InputError(f"{path} is empty")
+        with Image.open(opened, formats=FORMATS) as file:
+            _check_planes(file, path)
+            if file.width * file.height > LIMIT:
+                raise Image.DecompressionBombError
+            return _fitted(file, path, colour, crop, resize)
+
+
+def _fitted(
+    file: Image.Image, path: Path, colour: str, crop: int | None, resize: int | None
+) -> NDArray[np.uint8]:
+    turn = file.getexif().get(_ORIENTATION, 1)
+    width, height = file.size if turn < _SIDES_EXCHANGED else file.size[::-1]
+    if turn >= _SIDES_EXCHANGED and file.format == "TIFF":
+        raise InputError(f"{path} is a TIFF whose sides are exchanged: save it upright")
+    side = crop or min(width, height)
+    if side > min(width, height):
+        raise InputError(f"{path} has {width} x {height} pixels, fewer than data.crop, {side}")
+    if resize:
+        least = 2 * resize / side  # of the size that it has
+        mode = "L" if colour == "grey" else "RGB"
+        file.draft(mode, tuple(math.ceil(least * n) for n in file.size))  # type: ignore[arg-type]
+    image = _bytes(ImageOps.exif_transpose(file), path, "L" if colour == "grey" else "RGB")
+    if crop or resize:
+        scale = np.array(image.size) / (width, height)  # less than 1 where it was drafted
+        corner = np.array([(width - side) // 2, (height - side) // 2])
+        low, high = corner * scale, (corner + side) * scale
+        start = np.floor(low).astype(int)
+        image = image.crop((*start.tolist(), *np.ceil(high).astype(int).tolist()))
+        if resize:
+            box = (*(low - start).tolist(), *(high - start).tolist())
+            image = image.resize((resize, resize), Image.Resampling.BILINEAR, box)
+    pixels = np.asarray(image)
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _bytes(image: Image.Image, path: Path, mode: str) -> Image.Image:
+    """An image in mode L or RGB, laid over white where it is transparent."""
+    if image.mode == "F":
+        raise InputError(f"{path} holds floating-point pixels: save it with 8 bits")
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(float)
+        image = Image.fromarray((values * 255 / max(65535, values.max())).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode) if image.mode in ("L", "RGB") else image.convert("RGB").convert(mode)
 
 
 def _decode(path: Path) -> NDArray[np.float32]:
@@ -90,6 +173,7 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
     8: np.rot90,
 }
+_ORIENTATION, _SIDES_EXCHANGED = 274, 5  # the tag, and its values from there on
 _ALPHA = (1, 2)  # of tag 338: premultiplied, and not
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = range(4)  # tag 262
 

@@ -3,16 +3,19 @@
 A run never downloads: `python -m kernelstudy.prepare` does, once.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernelstudy.data import DataError
+from kernelstudy.data import DataError, rotation
 from kernelstudy.data.checks import check_data
 from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS
-from kernelstudy.data.store import obtain
+from kernelstudy.data.rotation import Turned
+from kernelstudy.data.store import GIB, obtain
 from kernelstudy.data.stream import Streamed, look_up, open_stored
+from kernelstudy.system.errors import printable
 
 BLOCK = 1024
 STATISTICS = 5000  # images that statistics of patches and controls are taken from, evenly spaced
@@ -21,7 +24,7 @@ STATISTICS = 5000  # images that statistics of patches and controls are taken fr
 class Images(NamedTuple):
     """One data set, standardised, with what a reader needs to know of it."""
 
-    train_images: "np.ndarray | Streamed"  # (N, H, W, C) float32
+    train_images: "np.ndarray | Streamed | Turned"  # (N, H, W, C) float32
     train_labels: np.ndarray  # (N,) int32
     test_images: np.ndarray
     test_labels: np.ndarray
@@ -46,9 +49,13 @@ class Images(NamedTuple):
         f = self.facts
         shape = " x ".join(map(str, f["image_shape"]))
         val = f", {f['val']:,} validation" if f["val"] else ""
+        left_out = f.get("left_out", {})
+        told = "; ".join(left_out.get("files", ()))
+        told += "; ..." if left_out.get("count", 0) > len(left_out.get("files", ())) else ""
         return (
             f"{f['name']}: {f['train']:,} training{val} and {f['test']:,} test images of {shape}, "
             f"{f['classes']} classes, sha256 {f['sha256'][:16]} ({f['source']})"
+            + (f"; {left_out['count']:,} left out: {told}" if told else "")
         )
 
     def sample_rows(self) -> np.ndarray:
@@ -78,7 +85,8 @@ def load(data: Data | str) -> Images:
     rows, val_rows = choose(labels, data)
     everything = len(rows) == len(labels)
     in_memory = found.train.images is not None
-    train: Any = found.train.images if in_memory else open_stored(data)
+    train: Any = found.train.images if in_memory else found.by_row
+    train = open_stored(data) if train is None else train
     counts = np.array(facts["histogram"])
     if not everything:
         counts = histogram(train[rows[i : i + BLOCK]] for i in range(0, len(rows), BLOCK))
@@ -89,7 +97,7 @@ def load(data: Data | str) -> Images:
     values = ((np.arange(256) - mean) / std).astype(np.float32)
     seen = np.flatnonzero(counts)
     shape = tuple(facts["image_shape"])
-    return Images(
+    images = Images(
         train_images=look_up(values, train if everything else train[rows])
         if in_memory
         else Streamed(train, rows, values, shape),
@@ -98,7 +106,7 @@ def load(data: Data | str) -> Images:
         test_labels=np.asarray(found.test.labels),
         classes=facts["classes"],
         facts={
-            "name": data.dataset or data.name,
+            "name": data.dataset or (printable(Path(data.path).name) if data.path else data.name),
             "source": facts.get("source", SETS[data.name].source),
             "licence": SETS[data.name].licence,
             "train": len(rows),
@@ -112,11 +120,45 @@ def load(data: Data | str) -> Images:
             "pixel_std": std,
             "standardisation": "(pixel - pixel_mean) / pixel_std, of all pixels of the training images",
             "chosen_from": len(labels),
+            **{key: facts[key] for key in ("class_names", "left_out") if key in facts},
         },
         val_images=look_up(values, train[val_rows])
         if len(val_rows)
         else np.empty((0, *shape), np.float32),
         val_labels=labels[val_rows],
+    )
+    return _rotated(images, data.in_memory_gib * GIB) if data.task == "rotation" else images
+
+
+def _rotated(images: Images, limit: float) -> Images:
+    """The images of a set with their turns for labels; training images of more than `limit` bytes by row.
+
+    Raises:
+        DataError: they are not square.
+    """
+    height, width, _ = images.image_shape
+    if height != width:
+        raise DataError(
+            f"data.task: rotation needs square images, and those of {images.facts['name']} are {height} x "
+            f"{width}; set data.crop or data.resize"
+        )
+    train, test, val = map(
+        rotation.in_all_turns, (images.train_images, images.test_images, images.val_images)
+    )
+    in_memory = not images.streamed and 4 * np.prod(train.shape) <= limit
+    facts = images.facts
+    counts = {key: rotation.TURNS * facts[key] for key in ("train", "val", "test", "chosen_from")}
+    source = f"{facts['source']}, {rotation.HOW}"
+    facts = {**facts, **counts, "classes": rotation.TURNS, "source": source, "class_names": None}
+    return images._replace(
+        train_images=train[:] if in_memory else train,
+        train_labels=train.labels,
+        test_images=test[:],
+        test_labels=test.labels,
+        val_images=val[:] if len(val) else images.val_images,
+        val_labels=val.labels,
+        classes=rotation.TURNS,
+        facts=facts,
     )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+TASKS = ("class", "rotation", "photo")
+
 
 @dataclass
 class Data:
@@ -9,6 +11,12 @@ class Data:
 
     name: str = "mnist5k"  #: the set of images: a choice of `data`, which sets it
     dataset: str | None = None
+    path: str | None = None  #: of data=folder a directory, of data=arrays an .npz file
+    white: int | None = None  #: of data=arrays: 1 or 255, what white is in floats; uint8 needs none
+    #: what is to be told of an image. class: its label, with data=folder the folder it is in. rotation: by 0,
+    #: 90, 180 or 270 degrees. photo: of data=folder, which photograph a patch of 32 x 32 is from; takes
+    #: data.resize=null
+    task: str = "class"
     colour: str | None = None
     crop: int | None = None
     resize: int | None = None

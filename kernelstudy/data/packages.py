@@ -24,11 +24,17 @@ def mnist5k() -> Parts:
 
 
 def split(images: np.ndarray, labels: np.ndarray, *, test: float) -> Parts:
-    """A fixed stratified split: of each class the last part `test` of a fixed shuffle; classes mixed."""
+    """The images and labels of `split_rows`."""
+    rows = split_rows(labels, test=test)
+    return Parts(*(Part(images[r], labels[r].astype(np.int32)) for r in rows))
+
+
+def split_rows(labels: np.ndarray, *, test: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and rows to test on, a fixed stratified split: of each class the last part `test` of a
+    fixed shuffle; classes mixed."""
     order = np.random.RandomState(0).permutation(len(labels))  # its stream is frozen by NumPy
     held_out = np.empty(len(labels), bool)
     for label in np.unique(labels):
         of_class = order[labels[order] == label]
         held_out[of_class] = np.arange(len(of_class)) >= round((1 - test) * len(of_class))
-    rows = order[~held_out[order]], order[held_out[order]]
-    return Parts(*(Part(images[r], labels[r].astype(np.int32)) for r in rows))
+    return order[~held_out[order]], order[held_out[order]]

@@ -21,6 +21,8 @@ SIDE, BLOCK = 32, 96
 TRAIN, TEST = 500, 125  # crops of each photograph
 TEST_BLOCKS = 4  # every fourth block of a photograph is for testing
 MIN_STD, MAX_Z = 4.0, 5.0
+SMALLEST = 2 * BLOCK  # sides of a photograph, for four blocks
+MOST_DRAWS = 20  # for a crop that serves, on average
 CENTRE, SCALE = 128, 25  # of contrast-normalised pixels, so that MAX_Z standard deviations fit
 
 
@@ -35,22 +37,41 @@ def photo_patches(colour: str) -> Parts:
     """
     train, test = [], []
     for index, (package, file) in enumerate(PHOTOS):
-        photo = _open(package, file)
-        grey = luma(photo)
-        places = [
-            (y, x)
-            for y in range(0, len(photo) - BLOCK + 1, BLOCK)
-            for x in range(0, photo.shape[1] - BLOCK + 1, BLOCK)
-        ]
-        rng = np.random.default_rng([index, SIDE])
-        for_test = [p for i, p in enumerate(places) if i % TEST_BLOCKS == TEST_BLOCKS - 1]
-        for_training = [p for p in places if p not in for_test]
-        for blocks, count, into in ((for_training, TRAIN, train), (for_test, TEST, test)):
-            crops = _draw(rng, grey, blocks, count)
-            into.append(
-                [photo[c] if colour == "rgb" else normalised(grey[c])[..., None] for c in crops]
-            )
+        for_training, for_test = patches_of(_open(package, file), index, colour)
+        train.append(for_training)
+        test.append(for_test)
     return Parts(_mixed(train), _mixed(test))
+
+
+def patches_of(photo: np.ndarray, index: int, colour: str) -> tuple[list, list]:
+    """Patches to train on and patches to test on of a photograph (H, W, 3) or (H, W, 1), uint8.
+
+    `index`: of the photograph among others; its random numbers are of it alone.
+
+    Raises:
+        DataError: it is too small, or too flat.
+    """
+    height, width = photo.shape[:2]
+    places = [
+        (y, x)
+        for y in range(0, height - BLOCK + 1, BLOCK)
+        for x in range(0, width - BLOCK + 1, BLOCK)
+    ]
+    if len(places) < TEST_BLOCKS:
+        raise DataError(
+            f"has {width} x {height} pixels, too few for four blocks of {BLOCK} x {BLOCK}"
+        )
+    grey = luma(photo) if photo.shape[2] == 3 else photo[..., 0].astype(float)
+    rng = np.random.default_rng([index, SIDE])
+    for_test = [p for i, p in enumerate(places) if i % TEST_BLOCKS == TEST_BLOCKS - 1]
+    for_training = [p for p in places if p not in for_test]
+    found = []
+    for blocks, count in ((for_training, TRAIN), (for_test, TEST)):
+        crops = _draw(rng, grey, blocks, count)
+        found.append(
+            [photo[c] if colour == "rgb" else normalised(grey[c])[..., None] for c in crops]
+        )
+    return found[0], found[1]
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -80,8 +101,11 @@ def _open(package: str, file: str) -> np.ndarray:
 
 def _draw(rng: np.random.Generator, grey: np.ndarray, blocks: list, count: int) -> list:
     """`count` crops (slices) that lie within blocks and are neither flat nor spiky."""
-    found = []
+    found, draws = [], 0
     while len(found) < count:
+        draws += 1
+        if draws > MOST_DRAWS * count:
+            raise DataError("is too flat: next to none of its crops show anything")
         y, x = np.array(blocks[rng.integers(len(blocks))]) + rng.integers(0, BLOCK - SIDE + 1, 2)
         crop = np.s_[y : y + SIDE, x : x + SIDE]
         spread = np.abs(grey[crop] - grey[crop].mean()).max()

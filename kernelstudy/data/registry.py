@@ -5,6 +5,7 @@ The names that a config may give, the files of conf/data/ and what `prepare` off
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from kernelstudy.data import Parts, idx, packages
@@ -47,7 +48,8 @@ FASHION_MNIST = idx.files(
     ),
 )
 
-TFDS = "tfds"
+TFDS, FOLDER, ARRAYS = "tfds", "folder", "arrays"
+OWN = (FOLDER, ARRAYS)  # the user's, from `data.path`
 SETS = {
     "digits": DataSet(
         what="handwritten digits",
@@ -96,12 +98,24 @@ SETS = {
         licence="the set's own",
         colours=("grey", "rgb"),
     ),
+    FOLDER: DataSet(
+        what="a directory of image files",
+        source="files of one's own",
+        licence="the files' own",
+        colours=("rgb", "grey"),
+    ),
+    ARRAYS: DataSet(
+        what="images and labels in an .npz file",
+        source="arrays of one's own",
+        licence="the file's own",
+        colours=("grey", "rgb"),
+    ),
 }
 
 
 def colour(data: Data) -> str | None:
-    """grey or rgb: what is asked for, else a set's first; None for TFDS' sets: as they are."""
-    return data.colour or (None if data.name == TFDS else SETS[data.name].colours[0])
+    """grey or rgb: what is asked for, else a set's first; None for TFDS' sets and arrays: as they are."""
+    return data.colour or (None if data.name in (TFDS, ARRAYS) else SETS[data.name].colours[0])
 
 
 def folder(data: Data) -> str:
@@ -110,6 +124,11 @@ def folder(data: Data) -> str:
         return str(data.dataset)
     if data.name == "photo_patches":
         return f"{data.name}_{colour(data)}"
+    if data.name in OWN:
+        kind = f"{Path(str(data.path)).expanduser().absolute()} {data.task} {data.white}"
+        return (
+            f"{data.name}_{hashlib.sha256(kind.encode(errors='surrogateescape')).hexdigest()[:16]}"
+        )
     if data.name == "oriented":
         options = f"{data.orientation:.17g} {data.concentration:.17g} {data.blur:.17g}"
         return f"{data.name}_{hashlib.sha256(options.encode()).hexdigest()[:8]}"

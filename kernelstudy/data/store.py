@@ -1,17 +1,12 @@
 """How a set comes to be on disk: made, downloaded or prepared once, decoded once, then read."""
 
-import contextlib
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from kernelstudy.data import DataError, Parts, data_dir, decoded, idx, packed, stock
+from kernelstudy.data import DataError, Parts, data_dir, decoded, idx, own, packed, stock
 from kernelstudy.data.decoded import Arrays, Decoded
 from kernelstudy.data.options import Data
-from kernelstudy.data.registry import SETS, TFDS, folder
+from kernelstudy.data.registry import OWN, SETS, TFDS, folder
 from kernelstudy.system.errors import first_line
 
 GIB = 2**30
@@ -34,12 +29,13 @@ def obtain(
     """
     place, name = data_dir(), folder(data)
     path, limit = decoded.path_of(place, name, data), data.in_memory_gib * GIB
-    if found := decoded.read(
-        path, limit=limit
-    ):  # without a lock: a reader may have no right to write
-        return found
     try:
-        with _at_work(place, name):
+        if data.name in OWN:
+            return own.obtain(data, place, limit, progress)
+        # without a lock: a reader may have no right to write
+        if found := decoded.read(path, limit=limit):
+            return found
+        with decoded.at_work(place, name):
             if found := _decoded(path, limit, place / name):
                 return found
             splits, facts = _splits(data, place, prepare=prepare, source=source, progress=progress)
@@ -58,26 +54,6 @@ def _decoded(path: Path, limit: float, packed_set: Path) -> Decoded | None:
     """The decoded arrays, if they are there, and the packed set too where images come from that."""
     found = decoded.read(path, limit=limit)
     return found if found and (found.train.images is not None or packed_set.is_dir()) else None
-
-
-@contextlib.contextmanager
-def _at_work(place: Path, name: str) -> Iterator[None]:
-    """Alone at work on a set, for jobs of a sweep start together; what fails leaves nothing behind."""
-    place_was, set_was = place.exists(), (place / name).exists()
-    place.mkdir(parents=True, exist_ok=True)
-    lock = place / f".{name.replace('/', '-')}.lock"
-    try:
-        with FileLock(lock):
-            yield
-    except BaseException:
-        if not set_was:
-            shutil.rmtree(place / name, ignore_errors=True)
-        lock.unlink(missing_ok=True)
-        kept = place / decoded.FOLDER
-        for folder in (kept / name, kept, *([] if place_was else [place])):
-            with contextlib.suppress(OSError):  # others' work may be in it
-                folder.rmdir()
-        raise
 
 
 def _splits(

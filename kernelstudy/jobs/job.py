@@ -55,6 +55,7 @@ def run(study: Study) -> Path:
                 return directory
             with _held(directory):
                 _refuse_stale(study, directory)
+                _refuse_other_images(study, directory)
                 runs.tidy(directory)
                 # A sweep does only what is missing.
                 if launchers.in_sweep() and _is_measured(study, directory):
@@ -119,6 +120,25 @@ def _refuse_stale(study: Study, directory: Path) -> None:
         )
 
 
+def _refuse_other_images(study: Study, directory: Path) -> None:
+    """RunError where a finished run was trained on other images than those that its path holds now."""
+    if study.data.path is None or study.allow_stale:
+        return
+    from kernelstudy.data import DataError
+    from kernelstudy.data.store import obtain
+
+    try:
+        now = obtain(study.data).facts["sha256"]
+    except DataError:  # they are gone: the run does not need them any more
+        return
+    _, provenance = runs.read_facts(directory)
+    if (then := provenance["data"]["sha256"]) != now:
+        raise RunError(
+            f"{directory} was trained on other images than {study.data.path} holds now (sha256 {then[:16]}, "
+            f"now {now[:16]}): give this run another name, or delete that one to train again"
+        )
+
+
 def _is_measured(study: Study, directory: Path) -> bool:
     """Whether a finished run has its measures, and its report if asked for, of this trajectory and version."""
     from kernelstudy.runs.measures import fingerprint_of, is_current
@@ -176,7 +196,12 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
         data = load(study.data)
     except DataError as error:
         raise ConfigError(str(error)) from error
-    checks.check_against_data(study, examples=len(data.train_labels), image_shape=data.image_shape)
+    checks.check_against_data(
+        study,
+        examples=len(data.train_labels),
+        image_shape=data.image_shape,
+        test_labels=data.test_labels,
+    )
     from kernelstudy.training.backend import start
 
     backend = start(study.devices, distributed=study.distributed)

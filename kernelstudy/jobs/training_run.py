@@ -152,7 +152,10 @@ def train_and_write(
         "device": backend.devices,
     }
     runs.check_reportable(directory, facts)
-    store = _store(study, directory, backend.kind, hold)
+    rests_on = {**software.versions(), "device": backend.kind}
+    if study.data.path is not None:  # its contents are not in the run's id
+        rests_on["images"] = data.facts["sha256"][:16]
+    store = _store(study, directory, rests_on, hold)
     began = time.perf_counter()
     try:
         with (
@@ -188,14 +191,14 @@ def train_and_write(
     return trajectory
 
 
-def _store(study: Study, directory: Path, kind: str, hold: Hold) -> "Store":
+def _store(study: Study, directory: Path, rests_on: dict[str, Any], hold: Hold) -> "Store":
     """The run's checkpoints. Bits depend on the kind of device, not on how many there are."""
     from kernelstudy.training.checkpoints import Store, claim
 
     return Store(
         claim(directory / runs.CHECKPOINTS, hold.generation),
         seconds=study.checkpoint_seconds,
-        versions={**software.versions(), "device": kind},
+        versions=rests_on,
         allow_stale=study.allow_stale,
         run=directory.name,
         check=hold.check,

@@ -160,6 +160,35 @@ def performance(analysis: xr.Dataset) -> Figure:
     return figure
 
 
+def changed(analysis: xr.Dataset) -> Figure:
+    """Accuracy on changed test images against step, a panel a change; dotted: on the clean ones."""
+    tests = analysis["test"].values
+    columns = min(3, len(tests))
+    rows = -(-len(tests) // columns)
+    with styled():
+        figure = Figure(figsize=(0.8 + 2.9 * columns, 0.6 + 2.5 * rows))
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axis, test in zip(axes.flat, tests, strict=False):
+            for row, arm in enumerate(analysis["arm"].values):
+                of_arm = analysis.sel(arm=arm)
+                band(axis, of_arm["changed_accuracy"].sel(test=test), colour_of(row), str(arm))
+                clean = of_arm["test_accuracy"].mean("seed")
+                axis.plot(clean["step"], clean, color=colour_of(row), lw=1, ls=(0, (1, 2)))
+            axis.set(title=str(test))
+        axes[0, 0].set_ylim(0, 1.02)
+        step_axis(axes, analysis)
+        for index in range(len(tests), axes.size):
+            axes.flat[index].set_axis_off()
+            axes.flat[index - columns].tick_params(labelbottom=True)
+            axes.flat[index - columns].set_xlabel("step")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("accuracy")
+        axes[0, 0].plot([], [], color="grey", lw=1, ls=(0, (1, 2)), label="clean test images")
+        handles = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=3)
+    return figure
+
+
 def _lines(axis: Axes, analysis: xr.Dataset, measure: str) -> None:
     for row, arm in enumerate(analysis["arm"].values):
         band(axis, analysis[measure].sel(arm=arm), colour_of(row), str(arm))

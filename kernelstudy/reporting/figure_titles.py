@@ -150,6 +150,19 @@ def performance(analysis: xr.Dataset, names: Names) -> str:
     )
 
 
+def changed(analysis: xr.Dataset) -> str:
+    """Which change of the test images costs most accuracy, over the arms."""
+    last = analysis[["test_accuracy", "changed_accuracy"]].isel(step=-1).mean(("arm", "seed"))
+    scores = last["changed_accuracy"].dropna("test")
+    if not scores.size:
+        return "Every network diverged"
+    worst = scores["test"].values[int(scores.values.argmin())]
+    return (
+        f"Of the changed test images {worst} cost most: {float(scores.min()):.1%} right, where of the clean "
+        f"ones {float(last['test_accuracy']):.1%} are"
+    )
+
+
 def _span(values: np.ndarray) -> str:
     ends = f"{values.min():.2f}", f"{values.max():.2f}"
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"

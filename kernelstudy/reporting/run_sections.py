@@ -119,10 +119,19 @@ def _accuracy(analysis: xr.Dataset, names: Mapping[str, str]) -> Section:
         "performance",
         figure_titles.performance(analysis, names),
         "Mean and 95% interval. The last point is on all test images, those before it on a fixed random "
-        "part of "
-        "them (eval_images).",
+        "part of them (eval_images).",
     )
-    return "Accuracy", "Whether the networks learned their task.", [figure]
+    figures = [figure]
+    if "changed_accuracy" in analysis:
+        changed = Figure(
+            "changed",
+            figure_titles.changed(analysis),
+            "The same images as above, changed. noise@s: s standard deviations of the training images' pixels; "
+            "blur@s: s pixels; contrast@c: times c; shift@d: d pixels; gaussian_clone: Gaussian images with "
+            "each class's mean and covariance and nothing else of it. Dotted: the clean ones.",
+        )
+        figures.append(changed)
+    return "Accuracy", "Whether the networks learned their task.", figures
 
 
 def has_scores(analysis: xr.Dataset) -> bool:

@@ -11,6 +11,7 @@ import xarray as xr
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.kernels import DELTA, NEW, PREFIXES
 from kernelstudy.analysis.trajectory import Verdicts
+from kernelstudy.analysis.variables import accuracy_on
 from kernelstudy.analysis.verdict import TIERS, UNRESOLVED, Verdict
 from kernelstudy.reporting.measure_words import METRIC_WORDS
 
@@ -256,6 +257,13 @@ def sentences(
         if (arm, "test_accuracy") in final.index:  # a recording need not know it
             accuracy = final.loc[(arm, "test_accuracy")]
             lines.append(f"Test accuracy {_interval(accuracy, percent=True)}.")
+        changed = [
+            f"{test} {_interval(final.loc[(arm, accuracy_on(test))], percent=True)}"
+            for test in map(str, analysis["test"].values if "changed_accuracy" in analysis else ())
+            if (arm, accuracy_on(test)) in final.index
+        ]
+        if changed:
+            lines.append(f"On changed test images: {'; '.join(changed)}.")
         sections.append((arm, lines))
     return sections
 

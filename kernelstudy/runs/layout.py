@@ -18,7 +18,8 @@ from kernelstudy.analysis import variables
 from kernelstudy.analysis.fields import FIELDS, are_fields
 from kernelstudy.analysis.variables import RECORDED, Variable
 from kernelstudy.config import DEPTHS, KERNEL_SIZES
-from kernelstudy.system.errors import RunError
+from kernelstudy.data import corruptions
+from kernelstudy.system.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,6 +46,8 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
     if recorded:  # kernels of deeper layers are not logged
         optional |= {f"kernel_{i}": required_variables.pop(f"kernel_{i}") for i in layers[1:]}
     required_variables |= {k: v for k, v in optional.items() if k in trajectory.variables}
+    if set(variables.CHANGED) & set(trajectory.variables):
+        required_variables |= variables.CHANGED
     if not recorded or set(variables.PATCHES) & set(trajectory.variables):
         required_variables |= variables.PATCHES
     for name, variable in required_variables.items():
@@ -54,7 +57,7 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
     size = trajectory.sizes["ky"]
     if size != trajectory.sizes["kx"] or size not in KERNEL_SIZES:
         raise refuse("its kernels are not square and of a size that is studied")
-    for name in variables.NET:
+    for name in (*variables.NET, *({"test"} & set(trajectory.variables))):
         values = trajectory[name].values
         if len(set(values.tolist())) != len(values):
             raise refuse(f"{name} is not one distinct value for each entry")
@@ -66,12 +69,22 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
         _check_subjects(trajectory, refuse, recorded=recorded)
     for number in layers:
         _check_layer(trajectory, number, refuse)
+    _check_tests(trajectory, refuse)
     _check_values(trajectory, refuse)
+
+
+def _check_tests(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
+    """The names of changed test images are those of a config: they stand in figures and pages."""
+    try:
+        for test in trajectory["test"].values if "test" in trajectory.variables else ():
+            corruptions.parse("test", str(test))
+    except ConfigError as error:
+        raise refuse(str(error)) from error
 
 
 def _check_values(trajectory: xr.Dataset, refuse: Callable[[str], RunError]) -> None:
     """What measures rest on, of values that networks of any kind have."""
-    for name in ("test_accuracy", "val_accuracy"):
+    for name in ("test_accuracy", "val_accuracy", "changed_accuracy"):
         values = trajectory[name].values if name in trajectory.variables else np.zeros(1)
         if not (np.isnan(values) | ((values >= 0) & (values <= 1))).all():
             raise refuse(f"{name} is no share")
@@ -150,6 +163,9 @@ def check_provenance(provenance: dict[str, Any], path: Path) -> None:
             **{key: lambda v: isinstance(v, str) for key in text},
             **dict.fromkeys(counts, _count),
             "data.image_shape": lambda v: isinstance(v, list) and all(map(_count, v)),
+            "data.left_out": lambda v: (
+                v is None or (isinstance(v, dict) and _count(v.get("count")))
+            ),
             "packages": lambda v: (
                 v is None
                 or (isinstance(v, dict) and all(isinstance(version, str) for version in v.values()))

@@ -110,6 +110,8 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     save(partial(curves.sectors, analysis), folder, "sectors")
     if run_sections.has_scores(analysis):
         save(partial(curves.performance, analysis), folder, "performance")
+    if "changed_accuracy" in analysis:
+        save(partial(curves.changed, analysis), folder, "changed")
     if "a_pop" in analysis:
         save(partial(operator_figures.population_a, analysis), folder, "a_pop")
         portrait = partial(operator_figures.portrait, matches.trained, matches.update)
@@ -175,6 +177,16 @@ def compose(findings: Findings) -> Page:
                 _kinds(tables["kinds"]),
             ),
             ("Growth of each sector's energy: start + new + cross = end", tables["growth"]),
+            *(
+                [
+                    (
+                        "Accuracy on changed test images, and its change from the clean ones",
+                        tables["changed"],
+                    )
+                ]
+                if "changed" in tables
+                else []
+            ),
             ("Summary", final_summary),
             ("Tests", final_tests),
         ],
@@ -189,11 +201,13 @@ def _of_training(study: Study, provenance: dict, networks: str) -> list[tuple[st
     """What the networks of a run were trained on, and how."""
     data = provenance["data"]
     shape = " x ".join(map(str, data["image_shape"]))
+    left_out = (data.get("left_out") or {}).get("count")
+    told = f"; {left_out:,} files left out, named in provenance.json" if left_out else ""
     return [
         (
             "Data",
             f"{data['name']}, {data['train']:,} training and {data['test']:,} test images of {shape}, "
-            f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}",
+            f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}{told}",
         ),
         (
             "Networks",

@@ -202,14 +202,15 @@ class Store:
                 "one: delete it to start again"
             )
         if facts["versions"] != self.versions and not self.allow_stale:
-            differing = ", ".join(
-                f"{name} {facts['versions'].get(name)}, now {now}"
+            differing = {
+                name: f"{name} {facts['versions'].get(name)}, now {now}"
                 for name, now in self.versions.items()
                 if facts["versions"].get(name) != now
-            )
+            }
+            others = "on other images" if set(differing) == {"images"} else "by other versions"
             raise _ForeignError(
-                f"{self.folder.parent} was begun by other versions ({differing}): allow_stale=true goes on "
-                "with it all the same, or delete it to start again"
+                f"{self.folder.parent} was begun {others} ({', '.join(differing.values())}): "
+                "allow_stale=true goes on with it all the same, or delete it to start again"
             )
         position = Position(*(facts[name] for name in Position._fields))
         if [seed for group in position.groups for seed in group] != list(seeds):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from kernelstudy.analysis import variables
 from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
@@ -175,7 +176,10 @@ def train_group(
         recorder,
         state=population.place(start()),
         advance=advance.result(),
-        evaluate={"test_accuracy": evaluate.result(), "val_accuracy": population.evaluate},
+        evaluate={
+            name: population.evaluate if name == "val_accuracy" else evaluate.result()
+            for name in inputs.held_out  # changed test images have the shape of the clean ones
+        },
         began=time.perf_counter() - (saved.position.seconds if saved else 0),
     )
     for step in study.log_steps[len(journal.records) :]:
@@ -191,6 +195,9 @@ def _inputs(common: Common, seeds: list[int], grid: Grid) -> Inputs:
     study, data, seen, population = common.study, common.data, common.seen, common.population
     task = population.share(task_of(study, data, seen, seeds))
     held_out = {"test_accuracy": task}
+    for test, changed in seen.changed.items():
+        images = population.share(mixed(changed, data.test_labels)[0])
+        held_out[variables.accuracy_on(test)] = task._replace(test_images=images)
     if len(data.val_labels):
         images, labels = population.share(mixed(seen.val, data.val_labels))
         held_out["val_accuracy"] = task._replace(test_images=images, test_labels=labels)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from kernelstudy.analysis import variables
 from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
@@ -53,7 +54,8 @@ def train_population(
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
         train_loss (arm, seed, step), the mean over the minibatches since the log point before, each
         taken before its update (at step 0: of the first minibatch); test_accuracy (arm, seed, step), of the
-        last step on all test images, before it on `eval_images` of them; and
+        last step on all test images, before it on `eval_images` of them; changed_accuracy (arm, seed, step,
+        test), the same on the same images changed, where `study.tests` says how; and
         val_accuracy where images were held out to validate;
         diverged (arm, seed) bool; of the first `probe_seeds` networks of each arm and every layer i
         feature_map_i, grating_i, ... (arm, probe_seed, step, ...) after the activation and before
@@ -83,7 +85,7 @@ def train_population(
             here = saved if saved and index == saved.position.group else None
             for group in train_group(common, seeds, journals[index], here):
                 _pause(group, groups, journals, store)
-        logs.append(_log(journals[index], _held_out(data)))
+        logs.append(_log(journals[index], _held_out(study, data)))
     if store:
         store.close()
     return trajectory(study, data, common.seen, common.subjects, common.watched, logs)
@@ -94,7 +96,7 @@ def _common(study: Study, data: Images, observer: Observer) -> Common:
     devices = choose_devices(study)
     train = make_train(study, data)
     population = make_population(train, devices)
-    seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms])
+    seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms], study.tests)
     one = shapes_of_one(population, study, data)
     subjects = responses.subjects(data, seen)
     size = bytes_of_one(study, data, train, one)
@@ -147,8 +149,10 @@ def _where(study: Study, position: Position) -> str:
     return f"step {position.step:,} of {study.steps:,}{of if len(position.groups) > 1 else ''}"
 
 
-def _held_out(data: Images) -> tuple[str, ...]:
-    return ("test_accuracy", *(("val_accuracy",) if len(data.val_labels) else ()))
+def _held_out(study: Study, data: Images) -> tuple[str, ...]:
+    """The names of the accuracies that are logged."""
+    changed = map(variables.accuracy_on, study.tests)
+    return ("test_accuracy", *changed, *(("val_accuracy",) if len(data.val_labels) else ()))
 
 
 def _log(journal: Journal, accuracies: tuple[str, ...]) -> Log:

@@ -20,7 +20,9 @@ class Log(NamedTuple):
     """What one group of networks leaves behind; L log points, S steps."""
 
     kernels: np.ndarray  # (arm, seed, L, ky, kx, cin, cout)
-    accuracies: dict[str, np.ndarray]  # test_accuracy (arm, seed, L), and val_accuracy
+    accuracies: dict[
+        str, np.ndarray
+    ]  # (arm, seed, L): test_accuracy, those on changed images, val_accuracy
     losses: np.ndarray  # (S, arm, seed)
     watched: dict[str, np.ndarray]  # (arm, seed, L, ...), of those of its seeds that are watched
 
@@ -41,6 +43,9 @@ def trajectory(
         name: np.concatenate([log.accuracies[name] for log in logs], 1)
         for name in logs[0].accuracies
     }
+    changed = [accuracies.pop(variables.accuracy_on(test)) for test in study.tests]
+    if changed:
+        accuracies["changed_accuracy"] = np.stack(changed, -1)
     losses = np.concatenate([log.losses for log in logs], 2)
     of_spans = [mean_loss(losses, a, b) for a, b in itertools.pairwise([0, *study.log_steps])]
     of_spans[0] = losses[0]
@@ -62,6 +67,7 @@ def trajectory(
         "arm": [arm.name for arm in study.arms],
         "seed": study.seed_list,
         "step": study.log_steps,
+        **({"test": study.tests} if changed else {}),
         **(
             {"probe_seed": watched, "statistic": list(variables.STATISTICS)} | stimuli.coords()
             if watched

@@ -28,6 +28,27 @@ def tested(measured):
     return tables.tests(measured)
 
 
+def test_accuracy_on_changed_images_is_held_against_the_same_networks_on_clean_ones():
+    made = trajectory(tests=("blur@1", "gaussian_clone"))
+    made["diverged"][0, 2] = True
+    measured = measure_trajectory(made, BANK)
+    found = tables.changed(measured).set_index(["arm", "test"])
+    assert len(found) == 4
+    kept = [0, 1, 3, 4, 5, 6]
+    changed = made["changed_accuracy"].values[0, kept, -1, 1]
+    difference = changed - made["test_accuracy"].values[0, kept, -1]
+    row = found.loc[("he_normal", "gaussian_clone")]
+    assert row["n"] == 6
+    assert row["accuracy"] == pytest.approx(changed.mean())
+    assert row["change"] == pytest.approx(difference.mean())
+    ends = bootstrap_t_interval(difference, support=(-1, 1))
+    assert (row["change_low"], row["change_high"]) == pytest.approx(ends)
+    assert row["change_low"] < row["change"] < row["change_high"]
+    summary = tables.summary(measured).set_index(["arm", "measure", "step"])
+    of = summary.loc[("he_normal", "test_accuracy[gaussian_clone]", 9)]
+    assert of["mean"] == pytest.approx(changed.mean())
+
+
 def test_columns(made, measured, tested):
     summary = tables.summary(measured)
     assert list(summary) == ["arm", "step", "measure", "n", "mean", "ci_low", "ci_high"]

@@ -127,6 +127,25 @@ def test_log_steps_are_log_spaced():
         ({"data": Data(val_fraction=1.0)}, "data.val_fraction: 1.0"),
         ({"data": Data(val_fraction=float("nan"))}, "data.val_fraction"),
         ({"data": Data(shift=-1)}, "data.shift: -1"),
+        ({"data": Data("folder")}, "data.path: must be given, as in data=folder data.path=DIR"),
+        ({"data": Data("arrays")}, "data.path: must be given, .* data.path=images.npz"),
+        ({"data": Data("mnist", path="x")}, "data.path: mnist has none; use data=folder or"),
+        ({"data": Data("arrays", path="x", white=2)}, "data.white: 2 is not one of"),
+        ({"data": Data("folder", path="x", white=1)}, "data.white: folder has none"),
+        ({"data": Data(task="rotatoin")}, "data.task: .*did you mean rotation"),
+        ({"data": Data(task="rotation", flip=True)}, "data.flip: a mirrored image turned by 90"),
+        ({"data": Data(task="photo")}, "data.task: photo is of data=folder"),
+        (
+            {"data": Data("folder", path="x", task="photo", resize=64)},
+            "data.resize: 64 is less than the 192 pixels .* data.resize=null",
+        ),
+        ({"tests": ["nose@0.2"]}, r"tests\[0\]: 'nose' .*did you mean noise"),
+        ({"tests": ["blur"]}, r"tests\[0\]: 'blur' needs a strength above 0, as in blur@1"),
+        ({"tests": ["noise@-1"]}, r"tests\[0\]: 'noise@-1' needs a strength above 0"),
+        ({"tests": ["noise@nan"]}, r"tests\[0\]: 'noise@nan' needs a strength above 0"),
+        ({"tests": ["shift@0.5"]}, r"tests\[0\]: 'shift@0.5' must move by whole pixels"),
+        ({"tests": ["gaussian_clone@2"]}, r"tests\[0\]: .* has a strength, and"),
+        ({"tests": ["blur@1", "blur@1"]}, "tests: blur@1 is listed 2 times"),
         ({"data": Data(blur=2.0)}, "data.blur: mnist5k has none; use data=oriented"),
         ({"data": Data("oriented", blur=0.0)}, "data.blur: 0.0"),
         ({"data": Data("oriented", orientation=float("inf"))}, "data.orientation"),
@@ -305,7 +324,8 @@ def test_help_shows_experiments_and_what_people_change_first():
 
 @pytest.mark.parametrize("name", config.DATA_SETS)
 def test_every_data_set_composes(name):
-    words = ["data.dataset=cifar10"] if name == "tfds" else []
+    needed = {"tfds": "data.dataset=cifar10", "folder": "data.path=x", "arrays": "data.path=x.npz"}
+    words = [needed[name]] if name in needed else []
     assert composed("+exp=mnist", f"data={name}", *words).data.name == name
 
 
@@ -320,6 +340,15 @@ def test_conf_has_no_code_in_it():
     for path in Path(compose.conf_dir()).rglob("*.yaml"):
         if path.parent.name != "launcher":
             assert "_target_" not in path.read_text()
+
+
+def test_keys_of_images_and_tests_that_are_unset_leave_the_id_alone():
+    plain = config.settings_in_id(study())
+    assert not {"path", "white", "task"} & set(plain["data"])
+    assert "tests" not in plain
+    others = [study(data=Data(task="rotation")), study(tests=["blur@1"])]
+    assert len({runs.run_id(of) for of in (study(), *others)}) == 3
+    assert config.study_of(config.result_settings(others[1])) == others[1]
 
 
 def test_an_arms_own_rates_change_the_id_and_their_absence_does_not():

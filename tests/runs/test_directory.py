@@ -5,16 +5,19 @@ import json
 import os
 import socket
 
+import numpy as np
 import pytest
 import xarray as xr
 
 from kernelstudy import runs
 from kernelstudy.config import Arm, Bank, Study
+from kernelstudy.data import images
+from kernelstudy.data.options import Data
 from kernelstudy.jobs import job
 from kernelstudy.system import files
 from kernelstudy.system.errors import RunError
 from kernelstudy.system.software import environment, versions
-from tests.synthetic import trajectory
+from tests.synthetic import PROVENANCE, trajectory
 
 STUDY = Study(name="demo", arms=[Arm("he_normal")], bank=Bank(["sobel_x"]))
 
@@ -170,6 +173,26 @@ def test_a_run_of_other_versions_is_told(tmp_path):
     with pytest.raises(RunError, match="allow_stale=true accepts it"):
         job._refuse_stale(STUDY, place)
     job._refuse_stale(changed(allow_stale=True), place)
+
+
+def test_a_run_on_images_that_have_changed_since_is_told(tmp_path, monkeypatch):
+    """One's own images: their path is in the run's id, their contents are not."""
+    monkeypatch.setenv("KERNELSTUDY_DATA_DIR", str(tmp_path / "data"))
+    path = tmp_path / "x.npz"
+    pixels = np.arange(12 * 81, dtype=np.uint8).reshape(12, 9, 9)
+    np.savez(path, images=pixels, labels=np.arange(12) % 2)
+    study = changed(data=Data("arrays", path=str(path)))
+    provenance = {**PROVENANCE, "data": images.load(study.data).facts}
+    runs.start(tmp_path / "run", study)
+    runs.finish(tmp_path / "run", trajectory(arms=("he_normal",), seeds=2), provenance)
+    job._refuse_other_images(study, tmp_path / "run")
+    job._refuse_other_images(STUDY, tmp_path / "run")
+    np.savez(path, images=pixels + 1, labels=np.arange(12) % 2)
+    with pytest.raises(RunError, match=r"was trained on other images than .* holds now"):
+        job._refuse_other_images(study, tmp_path / "run")
+    job._refuse_other_images(dataclasses.replace(study, allow_stale=True), tmp_path / "run")
+    path.unlink()  # a finished run does not need them
+    job._refuse_other_images(study, tmp_path / "run")
 
 
 def test_the_same_settings_of_another_version_of_this_package_are_found(tmp_path):

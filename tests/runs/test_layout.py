@@ -12,7 +12,7 @@ from tests.synthetic import trajectory
 
 def test_what_runs_write_passes():
     layout.check_dataset(trajectory(), Path("run"))
-    layout.check_dataset(trajectory(probe_seeds=0), Path("run"))
+    layout.check_dataset(trajectory(probe_seeds=0, tests=("blur@1",)), Path("run"))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,11 @@ def test_what_runs_write_passes():
         (lambda t: t.assign(top_example_1=t["top_example_1"] + 1000), "names no examples"),
         (lambda t: t.assign(top_example_1=t["top_example_1"] - 1000), "names no examples"),
         (lambda t: t.assign(top_place_2=-1 - t["top_place_2"]), "names no places"),
+        (lambda t: t.drop_vars("changed_accuracy"), "there is no changed_accuracy"),
+        (lambda t: t.assign(changed_accuracy=1.5 + t["changed_accuracy"]), "is no share"),
+        (lambda t: t.assign_coords(test=["blur@1"] * 2), "test is not one distinct value"),
+        (lambda t: t.assign_coords(test=["blur@1", "<b>"]), "test: '<b>' is not one of"),
+        (lambda t: t.assign_coords(test=[1.0, 2.0]), "test is of the wrong type"),
         (lambda t: t.assign(feature_1=t["feature_1"].astype(str)), "feature_1 is of the wrong"),
         (lambda t: t.assign(feature_1=t["feature_1"][0]), "feature_1 has the dims"),
         (lambda t: t.assign(probe_part=("probe", ["train"] * 4)), "probes or gratings"),
@@ -39,7 +44,7 @@ def test_what_runs_write_passes():
     ],
 )
 def test_anything_else_is_refused(change, said):
-    made = trajectory()
+    made = trajectory(tests=("blur@1", "gaussian_clone"))
     assert np.isfinite(made["feature_1"]).all()
     with pytest.raises(RunError, match=said):
         layout.check_dataset(change(made), Path("run"))

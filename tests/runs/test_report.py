@@ -17,19 +17,21 @@ from tests.synthetic import make_run
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    place = make_run(tmp_path_factory.mktemp("runs") / "run")
+    place = make_run(tmp_path_factory.mktemp("runs") / "run", tests=("noise@0.2", "gaussian_clone"))
     assert build(place) == place / "report.html"
     return place
 
 
 def test_all_parts_are_written(built):
-    for name in ("summary", "tests", "ladder", "kernels", "layers", "channels"):
+    for name in ("summary", "tests", "ladder", "kernels", "changed", "layers", "channels"):
         assert len(pd.read_csv(built / "tables" / f"{name}.csv")) > 0
     page = (built / "report.md").read_text()
     assert "Deeper: all 2 layers over training" in page
     assert "seeds agree on" in page
     assert "2 networks an arm are too few to tell which layer settles first" in page
     assert "Bottom-up or not?" not in page
+    assert "On changed test images: noise@0.2 " in page
+    assert "figures/changed.png" in page
     pictures = re.findall(r'src(?:set)?="(figures/[^"]+)"', page)
     assert len(pictures) == 2 * page.count("<picture>") > 20
     for picture in pictures:

@@ -14,7 +14,7 @@ import zarr
 
 from kernelstudy import compare, report, status
 from kernelstudy.runs.report import build
-from tests.synthetic import make_run
+from tests.synthetic import PROVENANCE, make_run
 
 PWNED = "pwned"
 
@@ -257,6 +257,7 @@ SPOILED_FOR_REPORTS = [
     _config("- init: sobel", "- [sobel]\n- init: sobel"),
     _provenance(command="python '"),
     _provenance(data=None),
+    _provenance(data={**PROVENANCE["data"], "left_out": {"count": "many"}}),
     _provenance(device=[1]),
     _provenance(packages=["jax"]),
     _provenance(packages={"jax": 1}),

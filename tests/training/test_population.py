@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from kernelstudy.analysis import variables
 from kernelstudy.config import ACTIVATIONS, OPTIMIZERS, Arm, Bank, Model, Optim, Study
-from kernelstudy.data import feed
+from kernelstudy.data import corruptions, feed
 from kernelstudy.data import images as data
 from kernelstudy.system.errors import ConfigError
-from kernelstudy.training import inputs, model, population, train
+from kernelstudy.training import inputs, journal, model, population, train
 from kernelstudy.training.observer import Observer
 
 ARMS = [
@@ -84,6 +85,29 @@ def test_the_same_config_gives_the_same_bits(trained, images):
     again = population.train_population(STUDY, images)
     for name in trained.data_vars:
         np.testing.assert_array_equal(again[name], trained[name], err_msg=name)
+
+
+def test_changed_test_images_are_scored_and_leave_all_else_as_it_is(trained, images):
+    tests = ["noise@2", "gaussian_clone"]
+    found = population.train_population(dataclasses.replace(STUDY, tests=tests), images)
+    assert found["changed_accuracy"].dims == ("arm", "seed", "step", "test")
+    assert list(found["test"].values) == tests
+    for name in trained.data_vars:
+        np.testing.assert_array_equal(found[name], trained[name], err_msg=name)
+    noisy = images._replace(
+        test_images=corruptions.changed("noise@2", images.test_images, images.test_labels)
+    )
+    again = population.train_population(STUDY, noisy)  # as if it were the set's own test images
+    scored = found["changed_accuracy"].sel(test="noise@2")
+    np.testing.assert_array_equal(scored, again["test_accuracy"])
+    assert (scored.isel(step=-1) != trained["test_accuracy"].isel(step=-1)).any()
+
+
+def test_a_journal_keeps_scores_on_changed_images():
+    written = journal.Journal()
+    written.log({"step": 0}, **{variables.accuracy_on("noise@0.2"): np.ones((2, 3))})
+    read = journal.unpacked(journal.packed(written))
+    np.testing.assert_array_equal(read.points["test_accuracy[noise@0.2]"], np.ones((1, 2, 3)))
 
 
 def test_neighbours_and_devices_do_not_matter(trained, images):
