@@ -164,8 +164,8 @@ def answered(measures: pd.DataFrame, ladder: pd.DataFrame) -> str:
     )
     return (
         f"The 95% interval of the difference holds zero for {int(holds.sum())} of {len(holds)} measures "
-        f"(hypothesis 1 asks for {len(holds) - 1}){f', but not for {outside}' if outside else ''}. {int(same)} of "
-        f"{len(ladder)} rungs of the ladder have the same answer in both reports."
+        f"(hypothesis 1 asks for {len(holds) - 1}){f', but not for {outside}' if outside else ''}. "
+        f"{int(same)} of {len(ladder)} rungs of the ladder have the same answer in both reports."
     )
 
 
