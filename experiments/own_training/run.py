@@ -149,8 +149,24 @@ def compared(ours: Path, theirs: Path) -> pd.DataFrame:
 def first_lines(run: Path) -> str:
     """A report's answer, quoted, without its figure and links."""
     text = (run / "report.md").read_text(encoding="utf-8").partition("## The answer")[2]
-    kept = [line for line in text.partition("\n**`")[0].splitlines() if "](" not in line]
+    lines = [line for line in text.partition("\n**`")[0].splitlines() if "](" not in line]
+    kept = [line for line, before in zip(lines, ["", *lines], strict=False) if line or before]
     return "\n".join(f"> {line}".rstrip() for line in kept).strip("> \n").join(("> ", ""))
+
+
+def answered(measures: pd.DataFrame, ladder: pd.DataFrame) -> str:
+    """How many measures and rungs agree, and which do not."""
+    holds = (measures["difference_low"] <= 0) & (measures["difference_high"] >= 0)
+    same = (ladder["passed"] == ladder["passed_torch"]).sum()
+    outside = "; ".join(
+        f"{row.measure} at decay {row.decay:g}, {row.difference_low:+.3f} to {row.difference_high:+.3f}"
+        for row in measures[~holds].itertuples()
+    )
+    return (
+        f"The 95% interval of the difference holds zero for {int(holds.sum())} of {len(holds)} measures "
+        f"(hypothesis 1 asks for {len(holds) - 1}){f', but not for {outside}' if outside else ''}. "
+        f"{int(same)} of {len(ladder)} rungs of the ladder have the same answer in both reports."
+    )
 
 
 def verdicts(ours: Path, theirs: Path) -> pd.DataFrame:
@@ -250,13 +266,7 @@ def main() -> None:
             write_text(out / f"{name}.csv", table.to_csv(index=False, float_format="%.5g"))
         write_text(out / "cost.json", json.dumps(took) + "\n")
         write_text(out / "provenance.json", json.dumps(environment(), indent=2) + "\n")
-        holds = (measures["difference_low"] <= 0) & (measures["difference_high"] >= 0)
-        same = (ladder["passed"] == ladder["passed_torch"]).sum()
-        answer = (
-            f"The difference is within its interval of zero for {int(holds.sum())} of {len(holds)} measures "
-            f"(hypothesis 1 asks for {len(holds) - 1}); {int(same)} of {len(ladder)} rungs of the ladder have "
-            "the same answer."
-        )
+        answer = answered(measures, ladder)
         text = TEXT.format(
             answer=answer,
             seeds=seeds,
