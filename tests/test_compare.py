@@ -454,6 +454,7 @@ def sobel_and_noise(seed: int, noise: float) -> np.ndarray:
     return kernels.transpose(1, 2, 0)[:, :, None, :]
 
 
+@pytest.mark.slow
 def test_several_networks_as_seeds(tmp_path, capsys):
     paths = [kernels_file(tmp_path, f"s{i}.npy", sobel_and_noise(i, 0.05)) for i in range(6)]
     words = [*paths, "--layout", "hwio", "--as", "seeds", "--out", tmp_path / "out"]

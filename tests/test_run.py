@@ -115,6 +115,7 @@ def test_a_sweep_goes_on_after_a_bad_job(swept):
     assert sorted(p.name for p in place.iterdir()) == ["results"]
 
 
+@pytest.mark.slow
 def test_without_a_report(swept):
     """Tables and the analysis alone; the report can be made later, and then is that of this run."""
     place, _ = swept

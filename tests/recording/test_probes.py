@@ -20,6 +20,8 @@ from kernelstudy.training import ops
 from kernelstudy.training.model import CNN
 from kernelstudy.training.responses import watch
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 RNG = np.random.default_rng(0)
 FIRST = RNG.standard_normal((3, 3, 1, 4)).astype(np.float32)
 SECOND = RNG.standard_normal((3, 3, 4, 5)).astype(np.float32)

@@ -188,6 +188,8 @@ def test_a_full_disk_is_told_and_the_training_goes_on(tmp_path, monkeypatch):
 
 LOOP = """
 import sys, time, numpy as np, kernelstudy
+
+pytestmark = pytest.mark.usefixtures("coarse")
 log = kernelstudy.Recorder(sys.argv[1], layout="hwio")
 for step in range(10**6):
     log(step, np.full((3, 3, 1, 4), step, np.float32) + np.arange(36, dtype=np.float32).reshape(3, 3, 1, 4))
@@ -420,6 +422,7 @@ def test_wrong_words_are_one_sentence(tmp_path, monkeypatch):
     assert kernelstudy.open_run(tmp_path / "a" / "trained" / "3").sizes["step"] == 4
 
 
+@pytest.mark.slow
 def test_a_damaged_log_point_costs_itself_alone(tmp_path):
     folder = drift(tmp_path, "a", 0, steps=(0, 10, 20, 40))
     (folder / points.POINTS / f"{20:012d}.npz").write_bytes(b"")

@@ -177,6 +177,7 @@ def test_no_overflow(opened, scheme, width):
     assert silent == 0
 
 
+@pytest.mark.slow
 @needs_browser
 def test_ones_own_photo_and_run(tmp_path):
     from skimage import data, io

@@ -281,6 +281,7 @@ def test_a_channels_history(opened, trajectory):
     assert seen >= 16
 
 
+@pytest.mark.slow
 def test_deeper_kernels_have_their_own_size_and_colours_are_colours(opened, tmp_path):
     """First kernels of 5 x 5 on three colours over deeper ones of 3 x 3."""
     place = make_run(tmp_path / "run", arms=("he_normal", "sobel/frozen"), size=5, cin=3)

@@ -73,6 +73,7 @@ def test_scalars_shares_and_grids(tmp_path):
     assert grid.shape == (2 * 26, 8 * 26)
 
 
+@pytest.mark.slow
 def test_a_run_writes_them_while_it_trains(tmp_path):
     pytest.importorskip("tensorboardX")
     words = (

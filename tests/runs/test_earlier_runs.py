@@ -34,6 +34,7 @@ def earlier(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_finished_run_gives_the_values_that_it_gave(earlier):
     run = earlier / "finished"
     before = {path.stem: pd.read_csv(path) for path in (run / "tables").glob("*.csv")}
@@ -54,6 +55,7 @@ def test_a_finished_run_gives_the_values_that_it_gave(earlier):
     assert result_settings(study)["optim"]["learning_rate"] == 0.001
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_where_it_would_have_come(earlier):
     """To the bit, where the versions and the kind of machine are the same; all it had logged, anywhere."""
     told = run_here(earlier, "kernelstudy.run", *STOPPED, "allow_stale=true")

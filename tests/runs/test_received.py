@@ -33,6 +33,7 @@ def run(made, tmp_path):
     return shutil.copytree(made, tmp_path / "runs" / "run")
 
 
+@pytest.mark.slow
 def test_a_page_holds_the_tables_that_were_just_made_and_no_other_file(run, tmp_path):
     (tmp_path / "secret").write_text("secret")
     (run / "tables" / "of_this_machine.csv").symlink_to(tmp_path / "secret")
@@ -70,6 +71,7 @@ def test_a_changed_summary_is_not_believed(run):
     assert (now.per_network["value"] == right.per_network["value"]).all()
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_says_what_is_not_sealed(run):
     lines = (run / "DONE").read_text().splitlines(keepends=True)
     (run / "DONE").write_text("".join(line for line in lines if "trajectory.zarr" in line))

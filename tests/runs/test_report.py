@@ -111,6 +111,7 @@ def test_one_network_colours_and_names_that_are_no_markup(tmp_path):
     assert "&lt;script&gt;" in page
 
 
+@pytest.mark.slow
 def test_the_command_needs_no_jax_and_gives_the_same_again(built, tmp_path):
     code = (
         "import sys; sys.modules['jax'] = None; sys.modules['flax'] = None\n"

@@ -130,6 +130,7 @@ def test_words_and_exit_status_are_passed_on(tmp_path, words, status, said):
     assert len(told.stderr.splitlines()) == bool(said)
 
 
+@pytest.mark.slow
 def test_a_sweep(tmp_path):
     swept = script_here(
         tmp_path, "run", "-m", *SMALL, "name=swept", "seeds=[0],[1]", "report=false"

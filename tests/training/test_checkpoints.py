@@ -130,6 +130,7 @@ def test_it_goes_on_from_before_the_first_step(images, whole, tmp_path):
     xr.testing.assert_identical(second.trajectory, whole.trajectory)
 
 
+@pytest.mark.slow
 def test_groups_augmentation_and_other_devices(images, tmp_path):
     """Groups of one seed, images shifted at random, stopped twice; then on one device."""
     few = {"model": Model(width=2, depth=1), "memory_gib": 7e-6}

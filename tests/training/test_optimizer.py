@@ -166,6 +166,7 @@ def movement(width: int, parametrization: str, name: str) -> float:
     return float(np.sqrt(np.mean((end - start) ** 2) / np.mean(start**2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_width_does_not_change_how_far_the_first_layer_moves_in_mup(name):
     """A coordinate check (Yang et al. 2022, appendix D.1), of the first kernels' relative movement."""

@@ -13,6 +13,7 @@ import kernelstudy
 from kernelstudy import initializers
 from tests.commands import run_here
 
+pytestmark = pytest.mark.slow  # a process of its own
 RUN = ["+exp=mnist", "+debug=tiny", "arms=[{init: sobel}]", "seeds=1", "steps=2", "probe_seeds=0"]
 SCRIPT = """
 import json, runpy, sys
