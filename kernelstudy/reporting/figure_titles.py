@@ -24,14 +24,15 @@ def lead(analysis: xr.Dataset, metric: str) -> str:
     if not len(values):
         return "Every network diverged"
     measure = "R²" if metric.startswith("r2") else METRIC_WORDS[metric]
+    count = int(above.sum())
     of = (
-        f"{above} of {len(values)} arms"
+        f"{count} of {len(values)} arms"
         if len(values) > 1
-        else f"the only arm{'' if above else ' not'}"
+        else f"the only arm{'' if count else ' not'}"
     )
+    span = _span(values[above] if count else values)
     return (
-        f"More like edge detectors than random kernels after training: {of} ({measure} {_span(values)}, "
-        "by chance "
+        f"More like edge detectors than random kernels after training: {of} ({measure} {span}, by chance "
         f"{chance:.2f})"
     )
 
@@ -41,15 +42,15 @@ def parts(analysis: xr.Dataset, metric: str) -> str:
     told = []
     for prefix, words in _PARTS.items():
         above, values = _above(analysis, metric, prefix)
-        told.append(f"{words} in {above} of {len(values)}")
+        told.append(f"{words} in {int(above.sum())} of {len(values)}")
     return f"Arms above chance at the end: {', '.join(told)}"
 
 
-def _above(analysis: xr.Dataset, metric: str, prefix: str) -> tuple[int, np.ndarray]:
-    """How many arms lie above random kernels' mean (by their interval; of one network, above the middle 95%),
-    and all arms' means."""
+def _above(analysis: xr.Dataset, metric: str, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each arm lies above random kernels' mean (by its interval; of one network, above the middle 95%),
+    and its mean."""
     null: Any = analysis.sel(measure=metric)
-    above, means = 0, []
+    above, means = [], []
     for arm in analysis["arm"].values:
         values = analysis[prefix + metric].sel(arm=arm).isel(step=-1).values
         values = values[np.isfinite(values)]
@@ -58,8 +59,8 @@ def _above(analysis: xr.Dataset, metric: str, prefix: str) -> tuple[int, np.ndar
         means.append(values.mean())
         low = float(bootstrap_t_interval(values, support=support_of(metric))[0])
         known = np.isfinite(low)
-        above += bool(low > null["null_mean"]) if known else bool(means[-1] > null["null_high"])
-    return above, np.array(means)
+        above.append(bool(low > null["null_mean"] if known else means[-1] > null["null_high"]))
+    return np.array(above, bool), np.array(means)
 
 
 def change(analysis: xr.Dataset, measure: str, names: Names, words: str | None = None) -> str:

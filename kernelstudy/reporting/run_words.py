@@ -36,9 +36,10 @@ GLANCE_NOTE = (
 _SURE = {
     "chance": "by tests not above them",
     "structured": "by tests above them and their own start",
-    "spatially structured": "by tests above them, their own start and their own weights in shuffled places",
-    "beyond image energies": "by tests above them, their start, their own weights in shuffled places and the "
-    "images' statistics",
+    # without the mean, a kernel's own weights in shuffled places are as likely as random kernels
+    "spatially structured": "by tests above them and their own start",
+    "beyond image energies": "by tests above them, their own start, and random kernels with their energies on "
+    "the images' axes",
 }
 
 
@@ -61,7 +62,7 @@ def at_a_glance(
         values = values[np.isfinite(values)]
         like = {True: "yes", False: "no", None: "cannot tell"}[verdict.derivative_like]
         above = int((values > chance).sum())
-        sure = f"{above} of {len(values)} networks above random kernels"
+        sure = f"{above} of {len(values)} networks above the mean of random kernels"
         if verdict.derivative_like is not None:
             already = _was_so_already(verdict)
             like = "as at the start" if already else like
@@ -99,7 +100,7 @@ def sentence(
         verdict, (edges, total, by_chance) = of_kernels[arm], _edges(kinds, arm)
         operator = verdict.operator if _names_operator(verdict) else "no single textbook operator"
         resemble = f"; they resemble {operator}" if verdict.a is not None else ""
-        same = "the images' statistics alone would make them"
+        same = "random kernels with their energies on the images' principal axes"
         images = (
             f", and are more edge-like than {same}"
             if verdict.tier == TIERS[-1]
