@@ -24,7 +24,7 @@ if version("jax").startswith("0.10."):
     _quickly += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", _quickly)
 
-# Each run draws other examples, and a failure prints how to draw it again; .ci/run draws more of them.
+# Each run draws other examples, and a failure prints how to draw it again. `default` draws more.
 settings.register_profile("few", max_examples=30)
 settings.load_profile("few")
 

@@ -148,8 +148,10 @@ def compared(ours: Path, theirs: Path) -> pd.DataFrame:
 
 def first_lines(run: Path) -> str:
     """A report's answer, quoted, without its figure and links."""
-    text = (run / "report.md").read_text(encoding="utf-8").partition("## The answer")[2]
-    lines = [line for line in text.partition("\n**`")[0].splitlines() if "](" not in line]
+    text = (
+        (run / "report.md").read_text(encoding="utf-8").partition("\n")[2].partition("<details>")[0]
+    )
+    lines = [line for line in text.strip().splitlines() if not line.startswith(("<", "["))]
     kept = [line for line, before in zip(lines, ["", *lines], strict=False) if line or before]
     return "\n".join(f"> {line}".rstrip() for line in kept).strip("> \n").join(("> ", ""))
 

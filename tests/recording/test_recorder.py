@@ -19,6 +19,7 @@ from kernelstudy.runs.lock import HeldError
 from kernelstudy.system.errors import InputError, RunError
 from tests.commands import run_here
 
+pytestmark = pytest.mark.usefixtures("coarse")
 KERNELS = np.random.default_rng(0).standard_normal((6, 2, 3, 3, 1, 8)).astype(np.float32)
 
 
@@ -188,8 +189,6 @@ def test_a_full_disk_is_told_and_the_training_goes_on(tmp_path, monkeypatch):
 
 LOOP = """
 import sys, time, numpy as np, kernelstudy
-
-pytestmark = pytest.mark.usefixtures("coarse")
 log = kernelstudy.Recorder(sys.argv[1], layout="hwio")
 for step in range(10**6):
     log(step, np.full((3, 3, 1, 4), step, np.float32) + np.arange(36, dtype=np.float32).reshape(3, 3, 1, 4))
