@@ -529,6 +529,20 @@ def test_several_networks_side_by_side(tmp_path):
     assert len(re.findall("<table", html)) == 1
 
 
+def test_kernels_of_a_colour_network_are_shown_in_colour():
+    sobel = kernelstudy.kernel("sobel_x")[:, :, None]
+    weights = np.array([[1, 1, 1], [1, -1, 0]])  # a brightness edge, and one from red to green
+    kernels = np.stack([sobel * colours for colours in weights], axis=-1)
+    drawn = kernelstudy.compare(kernels, layout="hwio").figure
+    texts = [text.get_text() for axes in drawn.axes for text in axes.texts]
+    assert texts[:2] == ["in colour", "kernels"]
+    in_colour = [image.get_array() for image in drawn.axes[0].images[1:]]
+    assert len(in_colour) == 2
+    for kernel in np.moveaxis(kernels, -1, 0):  # zero is mid-grey, the largest weight 0 or 1
+        want = 0.5 + kernel / 4
+        assert any(np.allclose(shown, want) for shown in in_colour)
+
+
 def test_checkpoints_as_steps(tmp_path, capsys):
     steps = [0, 50, 1000]
     paths = [

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from kernelstudy.analysis.gradients import phi_of_a
 from kernelstudy.analysis.kernels import Bank, exact_means, kernel_matches
 from kernelstudy.analysis.nulls import isotropic, r2_quantile
+from kernelstudy.comparison.colour import kernels_rgb
 from kernelstudy.comparison.measure import LayerMeasures
 from kernelstudy.reporting import lead
 from kernelstudy.reporting.dark import AS_IT_IS
@@ -59,11 +60,18 @@ def answer(layers: list[LayerMeasures], banks: list[Bank], *, narrow: bool = Fal
 
 
 def _rows_of(layer: LayerMeasures, bank: Bank, shown: int) -> list[tuple[str, np.ndarray]]:
-    """Of a layer the kernels most like a hand-crafted one, their matches, and the same of as many random
-    ones."""
+    """Of a layer the kernels most like a hand-crafted one, of a colour network in colour, too, their matches,
+    and the same of as many random ones."""
     live = int(layer.kernels["live"].sum())
     kernels, table, _ = most_alike(layer, bank, shown=min(shown, live or shown))
     rows = [("kernels", _each_scaled(kernels))]
+    colours = layer.subject.colours
+    if colours is not None:
+        largest = np.abs(colours).max(
+            axis=(1, 2, 3), keepdims=True
+        )  # each on its own scale, as below
+        scaled = colours / np.where(largest > 0, largest, 1)
+        rows.insert(0, ("in colour", np.concatenate([*map(kernels_rgb, scaled)])[table.index]))
     if not bank:
         return rows
     noise, of_noise = random_alike(len(layer.kernels), kernels.shape[-1], bank)

@@ -109,19 +109,25 @@ def block_of(rows: int) -> float:
 
 
 def strips(axes: Axes, title: str, rows: Sequence[tuple[str, np.ndarray]], top: float) -> None:
-    """Rows of pictures (name, (n, k, k) within -1 and 1) below a title, from `top` on, all in inches."""
-    count, size, _ = rows[0][1].shape
+    """Rows of pictures (name, (n, k, k) within -1 and 1, or in colour (n, k, k, 3) within 0 and 1) below a
+    title, from `top` on, all in inches."""
+    count, size = rows[0][1].shape[:2]
     gap = 1 / (size + 1)  # the line between kernels is one of their pixels wide
     place = top + HEAD
+    plain = [p if p.ndim == 3 else np.full(p.shape[:3], np.nan) for _, p in rows]
     axes.imshow(
-        tiled(np.stack([pictures for _, pictures in rows])),
+        tiled(np.stack(plain)),
         cmap=DIVERGING,
         vmin=-1,
         vmax=1,
         extent=(0, SIDE * (count - gap), place + SIDE * (len(rows) - gap), place),
         aspect="auto",
     )
-    for row, (name, _) in enumerate(rows):
+    for row, (name, pictures) in enumerate(rows):
+        for column in range(count if pictures.ndim == 4 else 0):
+            left, up = SIDE * column, place + SIDE * row
+            square = (left, left + SIDE * (1 - gap), up + SIDE * (1 - gap), up)
+            axes.imshow(pictures[column], extent=square, aspect="auto")
         axes.text(-0.06, place + SIDE * (row + 0.45), name, ha="right", va="center", fontsize=7.5)
     axes.text(-0.55, top + 0.15, title, fontweight="bold", fontsize=8.5)
 
