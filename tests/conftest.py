@@ -62,8 +62,16 @@ def coarse() -> Iterator[None]:
 
 # Files whose tests start commands take longest: first, so that no worker is left with one at the end.
 _SLOW = (
-    *("test_launchers.py", "test_run.py", "test_readme.py", "test_population.py", "test_report.py"),
-    *("test_resilience.py", "test_checkpoints.py", "test_processes.py", "test_page.py"),
+    "test_notebooks.py",
+    "test_launchers.py",
+    "test_run.py",
+    "test_readme.py",
+    "test_population.py",
+    "test_report.py",
+    "test_resilience.py",
+    "test_checkpoints.py",
+    "test_processes.py",
+    "test_page.py",
 )
 
 
