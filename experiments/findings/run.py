@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from figure import figure
-from words import STUDIES, Finding, Results, answer, findings
+from headline import answer
+from words import STUDIES, Finding, Results, findings
 
 from kernelstudy.reporting import style
 from kernelstudy.system.files import write_text

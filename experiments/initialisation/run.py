@@ -95,8 +95,7 @@ def added(table: pd.DataFrame) -> str:
     chance = table["chance"].dropna().iloc[0]
     return (
         f"The likeness of what training added ends between {means.min():.2f} and {means.max():.2f}; "
-        "random kernels "
-        f"have {chance:.2f}"
+        f"random kernels have {chance:.2f}"
     )
 
 

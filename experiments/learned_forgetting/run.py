@@ -13,6 +13,7 @@ from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, below, within
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+from kernelstudy.studies.plan_words import points_of
 
 SIZES, WIDTHS, FULL = (1000, 60000), (4, 16, 64), 60000
 LEARNED, RANDOM, FROZEN = "he_normal", "he_normal/frozen", "sobel_prewitt/frozen"
@@ -53,15 +54,8 @@ def answer(found: StudyRuns) -> Answer:
 
 def beside_learned(grid: pd.DataFrame) -> str:
     """Between which differences in points each layer lies. grid: `compared`."""
-    told = []
-    for arm, words in OTHERS.items():
-        points = grid[grid["arm"] == arm]["points"]
-        if len(points):
-            told.append(f"{words} {points.min():+.1f} to {points.max():+.1f}")
-    return (
-        "Beside a learned first layer, in points of accuracy, over all sizes and widths: "
-        f"{'; '.join(told)}"
-    )
+    told = points_of(grid, OTHERS)
+    return f"Beside a learned first layer, in points of accuracy, over all sizes and widths: {told}"
 
 
 def tested(nets: pd.DataFrame) -> list[Claim]:

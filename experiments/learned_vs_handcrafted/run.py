@@ -16,7 +16,7 @@ from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import Outcome, above, below, within
 from kernelstudy.studies.plan import StudyRuns, paired
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
-from kernelstudy.studies.plan_words import arms
+from kernelstudy.studies.plan_words import arms, points_of
 
 SIZES, WIDTHS, FULL = (100, 1000, 10000, 60000), (4, 16, 64), 60000
 LEARNED, RANDOM, FROZEN = "he_normal", "he_normal/frozen", "sobel_prewitt/frozen"
@@ -84,15 +84,8 @@ def learned(table: pd.DataFrame) -> str:
 def beside_learned(grid: pd.DataFrame) -> str:
     """Between which differences in points each frozen layer lies. grid: `compared`."""
     rows = grid[grid["reference"] == LEARNED]
-    told = []
-    for arm, words in ((FROZEN, "Sobel and Prewitt"), (RANDOM, "random"), (PCA, "patch axes")):
-        points = rows[rows["arm"] == arm]["points"]
-        if len(points):
-            told.append(f"{words} {points.min():+.1f} to {points.max():+.1f}")
-    return (
-        "Frozen kernels beside learned ones, in points of accuracy, over all sizes and widths: "
-        f"{'; '.join(told)}"
-    )
+    told = points_of(rows, {FROZEN: "Sobel and Prewitt", RANDOM: "random", PCA: "patch axes"})
+    return f"Frozen kernels beside learned ones, in points of accuracy, over all sizes and widths: {told}"
 
 
 def tested(nets: pd.DataFrame) -> list[Claim]:

@@ -98,11 +98,7 @@ def kernels(table: pd.DataFrame, pictures: Pictures) -> Figure:
                 f"{_short(r.network)}, {r.derivative_like}/{r.kernels}" for r in part.itertuples()
             ]
             one.set_yticks(places, names, fontsize=5.5)
-            one.set_xticks([])
-            one.grid(visible=False)
-            one.tick_params(length=0)
-            for spine in one.spines.values():
-                spine.set_visible(False)
+            _pictures_alone(one)
     return drawn
 
 
@@ -277,9 +273,14 @@ def pairs(table: pd.DataFrame, pictures: Pictures, groups: Mapping[str, list[str
             for _, name in rows
         ]
         one.set_yticks((np.arange(len(rows)) + 0.5) * _CELL, words, fontsize=7)
-        one.set_xticks([])
-        one.grid(visible=False)
-        one.tick_params(length=0)
-        for spine in one.spines.values():
-            spine.set_visible(False)
+        _pictures_alone(one)
     return drawn
+
+
+def _pictures_alone(axes: Axes) -> None:
+    """Nothing around the pictures but the names of their rows."""
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -14,10 +14,9 @@ from .words import position_of
 
 NOTE = (
     "A kernel counts as edge-like if chance gives random kernels as much likeness to an edge detector so "
-    "rarely that "
-    "at most 5% of those counted are expected to be chance (q < .05). The operators differ in one "
-    "number, a, the "
-    "middle weight of [1, a, 1] x [-1, 0, 1]: 1 is Prewitt, 2 Sobel. All p and q are in the tables."
+    "rarely that at most 5% of those counted are expected to be chance (q < .05). The operators differ "
+    "in one number, a, the middle weight of [1, a, 1] x [-1, 0, 1]: 1 is Prewitt, 2 Sobel. All p and q "
+    "are in the tables."
 )
 
 
@@ -47,8 +46,7 @@ def _sentence(layer: LayerMeasures) -> str:
     }[_whole(layer)]
     return (
         f"{v.significant} of {v.live} first-layer kernels respond to edges more than chance makes random "
-        "kernels "
-        f"do; {whole}."
+        f"kernels do; {whole}."
     )
 
 
@@ -128,8 +126,7 @@ def lead_title(layers: list[LayerMeasures], banks: list[Bank]) -> str:
     name, cosine, random = _best_match(layers[0], banks[0])
     return (
         f"The kernel most like a hand-crafted one has a cosine of {cosine:.2f} with {name}, the best of "
-        "as many "
-        f"random kernels {random:.2f}"
+        f"as many random kernels {random:.2f}"
     )
 
 

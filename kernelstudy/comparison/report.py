@@ -167,12 +167,9 @@ class Comparison:
                 "answer",
                 glance.lead_title(self.measured, self.banks),
                 "Left: the kernels most like a hand-crafted one, that one below each, and the same of as "
-                "many random "
-                "kernels; each picture has its own scale. Right: each dot a kernel; the part of its "
-                "variation that "
-                "an edge detector (Sobel's kernel at odd sizes) at its best angle explains, from 0 to 1. "
-                "Filled, it "
-                "is beyond chance after correction over the layer.",
+                "many random kernels; each picture has its own scale. Right: each dot a kernel; the part "
+                "of its variation that an edge detector (Sobel's kernel at odd sizes) at its best angle "
+                "explains, from 0 to 1. Filled, it is beyond chance after correction over the layer.",
                 pictures=True,
                 narrow=True,
             ),
@@ -219,8 +216,7 @@ class Comparison:
             "symmetry",
             glance.symmetry_title(self.measured),
             "A kernel's energy divides exactly into these sectors of symmetry; chance is each sector's "
-            "part of the "
-            "dimensions (from 4 x 4 on, a sixth makes up the rest).",
+            "part of the dimensions (from 4 x 4 on, a sixth makes up the rest).",
         )
         sections = [
             (
@@ -238,10 +234,8 @@ class Comparison:
                 "portrait",
                 glance.portrait_title(small),
                 "Orientation and a of every kernel; the larger the dot, the more gradient energy. a is "
-                "the middle "
-                "weight of [1, a, 1] x [-1, 0, 1]: 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 Scharr. "
-                "Shaded: the "
-                "interval of the population's a, where there is one.",
+                "the middle weight of [1, a, 1] x [-1, 0, 1]: 1 is Prewitt, √2 Frei-Chen, 2 Sobel, 10/3 "
+                "Scharr. Shaded: the interval of the population's a, where there is one.",
             )
             sections.append(
                 ("Which operator", "Operators are lines: they exist at all orientations.", [figure])

@@ -51,10 +51,9 @@ def add_to(
             Figure(
                 "layers",
                 deep_titles.layers(deep),
-                "CKA with the final state, linear-probe accuracy and effective rank of each layer: mean over "
-                "networks with Student's 95% interval. A layer that starts near its end has little way "
-                "to go: so "
-                "both its CKA and its own way are judged.",
+                "CKA with the final state, linear-probe accuracy and effective rank of each layer: mean "
+                "over networks with Student's 95% interval. A layer that starts near its end has little "
+                "way to go: so both its CKA and its own way are judged.",
             )
         ],
     )

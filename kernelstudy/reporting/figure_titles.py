@@ -100,8 +100,7 @@ def population_a(analysis: xr.Dataset) -> str:
     values = f"{a[0]:.2f}" if len(a) == 1 else f"{a.min():.2f} to {a.max():.2f}"
     return (
         f"In {known.sum()} of {known.size} arms the networks' kernels agree on a, the number that tells "
-        "Prewitt "
-        f"(1) from Sobel (2): {values}"
+        f"Prewitt (1) from Sobel (2): {values}"
     )
 
 

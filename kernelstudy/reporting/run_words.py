@@ -26,12 +26,9 @@ _KIND_WORDS = {"edge": "edge detectors", "low-pass": "low-pass"}
 
 GLANCE_NOTE = (
     "An arm is a way of training: its networks differ in their random seed alone (below its name, small: "
-    "what the "
-    "config calls it). 'Derivative-like': the kernels respond to edges more than chance makes kernels "
-    "do; an 'edge "
-    "detector' is a kernel most of whose energy is such a response. How far each claim holds, with its "
-    "p, is in the "
-    "ladder of chance, under Tables."
+    "what the config calls it). 'Derivative-like': the kernels respond to edges more than chance makes "
+    "kernels do; an 'edge detector' is a kernel most of whose energy is such a response. How far each "
+    "claim holds, with its p, is in the ladder of chance, under Tables."
 )
 _SURE = {
     "chance": "by tests not above them",

@@ -184,9 +184,7 @@ def compose(
             plan_words.counted(verdict_table),
             f"The question was: {plan.question}",
             f"{run_table['networks'].sum():,} networks in {len(arm_words(plan))} ways to start and train "
-            "(arms), "
-            "trained for "
-            f"{steps} steps on {sets}; networks of an arm differ in their seed alone.",
+            f"(arms), trained for {steps} steps on {sets}; networks of an arm differ in their seed alone.",
             f"What it does not show: {closing['What it does not show'][0]}",
         ],
         glance=plan_words.glance(parts, verdict_table),
@@ -218,12 +216,10 @@ def compose(
 
 _NOTE = (
     "A hypothesis has parts: a claim on an arm, or two, and a data set. It holds if all of them do, "
-    "fails if one of "
-    "them does, and cannot be told otherwise; every part with its interval is below, folded, and in "
-    "hypotheses.csv. "
-    "W: the kernels; update: what training added to them; R²: likeness to an edge detector. N0: random "
-    "kernels; N1: the "
-    "kernels' own start; N2: their own weights permuted; N3: kernels with their energies on the images' axes."
+    "fails if one of them does, and cannot be told otherwise; every part with its interval is below, "
+    "folded, and in hypotheses.csv. W: the kernels; update: what training added to them; R²: likeness to "
+    "an edge detector. N0: random kernels; N1: the kernels' own start; N2: their own weights permuted; "
+    "N3: kernels with their energies on the images' axes."
 )
 _METHOD = [
     "The unit is the network; differences are paired by seed. Intervals are the bootstrap-t's, 95%.",

@@ -216,3 +216,13 @@ def _place(rows: pd.DataFrame, key: tuple) -> str:
     if rows["size"].nunique() == 1 or len(rows.drop_duplicates(PLACE)) == rows["data"].nunique():
         return str(key[0])
     return f"{key[1]:,} images, width {key[2]}"
+
+
+def points_of(grid: pd.DataFrame, words: Mapping[str, str]) -> str:
+    """Between which differences in points each arm lies. grid: arm, points; words: arm -> its name."""
+    told = []
+    for arm, name in words.items():
+        points = grid[grid["arm"] == arm]["points"]
+        if len(points):
+            told.append(f"{name} {points.min():+.1f} to {points.max():+.1f}")
+    return "; ".join(told)

@@ -240,10 +240,9 @@ def _method(sweep: Sweep, chance_tests: pd.DataFrame, key_effects: pd.DataFrame)
     return [
         f"Declared before the runs: primary measure {sweep.metric}, {METRIC_WORDS[sweep.metric]}, at each "
         "run's final step. All else is description.",
-        "The unit is the network (seed). Intervals are bootstrap-t over networks (below 6: Student's); p is "
-        "the larger of the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, which does "
-        "not. "
-        "Where two values have different seeds: Welch's interval and a permutation test.",
+        "The unit is the network (seed). Intervals are bootstrap-t over networks (below 6: Student's); p "
+        "is the larger of the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, "
+        "which does not. Where two values have different seeds: Welch's interval and a permutation test.",
         "Two families are declared, each over the whole sweep, and q is Benjamini and Hochberg's within each: "
         f"every condition, arm and part against chance (N0) and against its start (N1), {counts[0]} tests; "
         f"every swept key's values against its first, arm by arm, {counts[1]} tests.",

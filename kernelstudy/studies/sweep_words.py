@@ -21,10 +21,8 @@ _PART = {"W": "kernels W", "update": "update W − W₀"}
 
 GLANCE_NOTE = (
     "R² is likeness to an edge detector: the part of a kernel's variation that Sobel's kernel at its "
-    "best angle "
-    "explains. An arm is a way of training: its networks differ in their random seed alone. More rows, "
-    "intervals, p "
-    "and q are in the tables."
+    "best angle explains. An arm is a way of training: its networks differ in their random seed alone. "
+    "More rows, intervals, p and q are in the tables."
 )
 
 
@@ -62,8 +60,7 @@ def seen_in_parts(sweep: Sweep) -> str:
     kernels, update = (_above(sweep, column) for column in PARTS.values())
     return (
         f"Above 95% of random networks lie the kernels in {kernels[0]} and what training added in "
-        f"{update[0]} of "
-        f"{kernels[1]} combinations of condition and arm"
+        f"{update[0]} of {kernels[1]} combinations of condition and arm"
     )
 
 

@@ -1,0 +1,111 @@
+"""The answer in a few sentences, with which README and results/README.md begin; numbers as in `words`."""
+
+import pandas as pd
+from words import (
+    CHANCE,
+    FORGOTTEN,
+    METRIC,
+    SMALL,
+    Results,
+    against_learned,
+    final,
+    image_energies,
+    value,
+)
+
+
+def answer(results: Results) -> list[str]:
+    """The answer in a few sentences: what, in which regime, why, and whether it matters."""
+    said, arms = [], results("why/tables/arms.csv")
+    summary, ladder, kinds = (
+        results(f"mnist/tables/{name}.csv") for name in ("summary", "ladder", "kinds")
+    )
+    grid = against_learned(results)
+    if summary is not None and ladder is not None and kinds is not None:
+        said += _main_answer(summary, ladder, kinds)
+    course, hypotheses = (results(f"regimes/tables/{n}.csv") for n in ("course", "hypotheses"))
+    if course is not None and hypotheses is not None:
+        said.append(_of_memory(course, hypotheses))
+    if arms is not None:
+        update = arms[arms["measure"] == "update"].set_index(["data", "arm"])["mean"]
+        ends = []
+        for data in dict.fromkeys(arms["data"]):
+            natural, shuffled, scrambled, iid = (
+                f"{update[data, f'{SMALL}{change}']:.2f}"
+                for change in ("", "/shuffled", "/phase_scrambled", "/iid")
+            )
+            ends.append(
+                f"{natural} on {data} (with shuffled labels {shuffled}, with scrambled phases {scrambled}, "
+                f"with independent pixels {iid})"
+            )
+        said.append(
+            "Pixels without spatial structure give chance; beyond that, labels and images matter "
+            "differently from set to set: from He's initialisation times 0.1, without decay, the R² of "
+            f"what training adds is {' and '.join(ends)}."
+        )
+    if grid is not None:
+        mine = grid[(grid["size"] == grid["size"].max()) & (grid["width"] == 16)].set_index("arm")
+        wanted = ["sobel_prewitt/frozen", "he_normal/frozen", "patch_pca/frozen"]
+        if set(wanted) <= set(mine.index):
+            sobel, of_random, axes = (value(mine.loc[arm], True) for arm in wanted)
+            said.append(
+                f"Whether it matters: on Fashion-MNIST ({int(mine['size'].iloc[0]):,} images, width 16, "
+                "800 steps of 64, less than an epoch, no decay) accuracy changes, in points against a "
+                f"learned first layer, with frozen Sobel and Prewitt kernels by {sobel}, with frozen "
+                f"random ones by {of_random}, with the images' principal patch axes by {axes}."
+            )
+            few = grid[(grid["size"] == grid["size"].min()) & (grid["width"] == 16)].set_index(
+                "arm"
+            )
+            of_few = value(few.loc["sobel_prewitt/frozen"], True)
+            said.append(
+                f"With {int(few['size'].iloc[0]):,} images frozen Sobel and Prewitt kernels change it by "
+                f"{of_few}."
+            )
+    return said
+
+
+def _main_answer(summary: pd.DataFrame, ladder: pd.DataFrame, kinds: pd.DataFrame) -> list[str]:
+    """The main experiment: start kept, start forgotten, true and shuffled labels."""
+    kept, forgot = (
+        lambda measure, arm=arm: final(summary, arm, measure) for arm in ("he_normal", FORGOTTEN)
+    )
+    rows = kinds[(kinds["arm"] == FORGOTTEN) & (kinds["part"] == "W") & (kinds["null"] == "N0")]
+    rows = rows.set_index("kind")
+    edge, low = rows.loc["edge"], rows.loc["low-pass"]
+    accuracies = [of("test_accuracy")["mean"] for of in (forgot, kept)]
+    found = [
+        "What a first layer comes to look like depends on how it is trained. With He's start and no "
+        f"weight decay, on 4,000 digits, {kept('memory')['mean']:.0%} of the kernels' energy is still "
+        "their start's, and they look random, or nearly so: R² with Sobel at its best angle, each "
+        f"kernel's mean removed, is {value(kept(METRIC))}, that of random kernels {CHANCE:.2f}.",
+        f"With a strong decay (2) {forgot('memory')['mean']:.0%} of it is left, half of the kernels become "
+        f"low-pass ({low['value']:.1f} of 16; random {low['chance']:.1f}) and edge detectors rise from "
+        f"{edge['chance']:.1f} to {edge['value']:.1f}: R² is {value(forgot(METRIC))} (of whole kernels "
+        f"{forgot('r2_sobel')['mean']:.2f}), at an accuracy of {accuracies[0]:.1%} instead of "
+        f"{accuracies[1]:.1%}. They match no single textbook operator, and random kernels with their "
+        f"energies on the images' principal axes have {image_energies(ladder, FORGOTTEN):.2f}: likeness "
+        "beyond second-order structure is not shown.",
+    ]
+    shuffled = FORGOTTEN.replace("/", "/shuffled/", 1)
+    if shuffled in set(summary["arm"]):
+        memory = final(summary, shuffled, "memory")["mean"]
+        found.append(
+            f"With shuffled labels and that decay, which leave {memory:.0%} of the start, it is "
+            f"{value(final(summary, shuffled, METRIC))}."
+        )
+    return found
+
+
+def _of_memory(course: pd.DataFrame, hypotheses: pd.DataFrame) -> str:
+    """Whether what is left of the start tells what kernels look like."""
+    curve = hypotheses[hypotheses["hypothesis"] == 1]
+    held = int((curve["verdict"] == "holds").sum())
+    last = course[course["step"] == course["step"].max()]
+    small = last[(last["arm"] == "he_normal*0.01") & (last["data"] == "mnist5k")].iloc[0]
+    return (
+        "Forgetting the start goes along with likeness, but does not explain it: one curve of what is "
+        f"left predicts {held} of {len(curve)} ways to train, and a start of a hundredth, which leaves "
+        f"{small['memory']:.0%} on digits without decay, ends with {small['edge']:.1f} edge "
+        "detectors of 16."
+    )
