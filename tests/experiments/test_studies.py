@@ -28,7 +28,7 @@ JOBS = {
     "learned_forgetting": 6,
     "datasets": 12,
     "kernel_size": 10,
-    "deeper_layers": 2,
+    "deeper_layers": 3,
 }
 
 
