@@ -27,8 +27,9 @@ JOBS = {
     "why_forgetting": 2,
     "learned_forgetting": 6,
     "datasets": 12,
-    "kernel_size": 10,
+    "kernel_size": 8,
     "deeper_layers": 3,
+    "replication": 2,
 }
 
 
