@@ -30,6 +30,7 @@ JOBS = {
     "kernel_size": 8,
     "deeper_layers": 3,
     "replication": 2,
+    "fixed_banks": 3,
 }
 
 
