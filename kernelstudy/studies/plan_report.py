@@ -9,7 +9,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +46,7 @@ class Answer:
     """What a study's script concludes. The first figure leads. `sentence`: the answer in one, in plain words;
     by
     default, with which arm `measure` ('W', 'update' or 'accuracy' of the networks) is highest and lowest.
+    `shown`: tables that stand on the page, by their titles.
     `readings`: how words of the plan that allow several readings were read; `limits`: what the study does not
     show, the most important first."""
 
@@ -57,6 +58,7 @@ class Answer:
     limits: list[str]
     measure: str = "update"
     sentence: str = ""
+    shown: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def main(
@@ -149,6 +151,7 @@ def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str,
         figures=[Figure(d.name, d.title, d.caption) for d in answer.figures],
         facts=facts,
         closing=closing,
+        shown=answer.shown,
         provenance=provenance,
         reproduce=f"{plan.command}\n{provenance['command']}",
     )
@@ -171,6 +174,7 @@ def compose(
     provenance: dict[str, Any],
     reproduce: str,
     method: list[str] | None = None,
+    shown: dict[str, pd.DataFrame] | None = None,
 ) -> Page:
     """The page: five sentences, the first figure, a row a hypothesis; the parts behind it."""
     verdict_table, run_table = tables["verdicts"], tables["runs"]
@@ -202,6 +206,7 @@ def compose(
         notes=[],
         lead=lead,
         sections=[
+            *((title, "", []) for title in shown or {}),
             *([("More figures", "", more)] if more else []),
             *((title, "", []) for title in closing),
         ],
@@ -211,6 +216,7 @@ def compose(
         reproduce=reproduce,
         provenance=provenance,
         points=closing,
+        section_tables={title: [table] for title, table in (shown or {}).items()},
     )
 
 
