@@ -208,6 +208,8 @@ def verdict(hold: int, is_open: int, fail: int) -> str:
 def ours(parts: pd.DataFrame) -> str:
     """What was measured: each kind of part with how many hold, and its estimates with their intervals."""
     told = []
+    if not len(parts):
+        return ""
     for (study, claim), group in parts.groupby(["study", "claim"], sort=False):
         held = int((group["verdict"] == "holds").sum())
         numbers = [f"{r.estimate:+.2g} [{r.low:.2g}, {r.high:.2g}]" for r in group.itertuples()]
