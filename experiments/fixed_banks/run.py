@@ -64,7 +64,7 @@ def answer(found: StudyRuns) -> Answer:
         ],
         limits=[
             "Small grey digits, one architecture, 300 steps at every size: with 100 images that is "
-            "96 passes over them, "
+            "48 passes over them, "
             "with 4,000 little more than one, so that size and repetition go together.",
             "Each size is one subset of the images, and each random bank two draws: intervals are "
             "over seeds alone.",
