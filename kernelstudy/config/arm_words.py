@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from kernelstudy.config.study import Arm
+# `study.Arm`, which stands on this module
+Arm = Any
 
 MOST_NAMED = 4  # kernels that a sentence lists
 _AS = {
@@ -98,7 +98,7 @@ def _start_words(arm: Arm) -> str:
     run, of_run = run_and_arm(arm.path)
     source = f"{_plain(of_run)} of run {_tail(run)}" if of_run else f"run {_tail(run)}"
     if arm.how == "covariance":
-        return f"started as noise with the covariance of {source}"
+        return f"started with the covariance of {source}"
     return f"started from {source}"
 
 
