@@ -42,6 +42,11 @@ def from_hydra(config: DictConfig) -> Study:
                 )
             if OmegaConf.is_missing(arm, "init"):
                 raise ConfigError(f"arms[{index}].init: must be given, one of {listed(INITS)}")
+            for key in ("kernels", "deeper_kernels"):
+                if isinstance(name := arm.get(key), str):
+                    raise ConfigError(
+                        f"arms[{index}].{key}: a list is wanted, [{name}], not {short(name)}"
+                    )
         plain = OmegaConf.to_container(config, resolve=True)
         study = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Study), plain))
     except OmegaConfBaseException as error:

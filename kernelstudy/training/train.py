@@ -13,6 +13,7 @@ from jax import Array, lax
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
 from kernelstudy.training import ops, responses
+from kernelstudy.training.deeper import Held, from_numbers, to_numbers
 from kernelstudy.training.gemm import chunk_size
 from kernelstudy.training.model import CNN
 from kernelstudy.training.optimizer import Rates, make_optimizer, rates_of, width_factors
@@ -35,8 +36,10 @@ class Net(NamedTuple):
     seed_row: Array  # its row in the batch orders
     input_row: Array  # its variant of the images
     label_row: Array  # its row in the label sets
-    frozen: Array  # True: the first layer's kernel and bias stay as they are
+    # True: the first layer's kernels and biases stay as they are, all or, (width,), some
+    frozen: Array
     rates: Rates  # of its optimiser; not a part of `State`, for training does not change them
+    deeper: Held | None = None  # how its other convolutions are held
 
 
 class Task(NamedTuple):
@@ -101,7 +104,9 @@ def make_train(study: Study, data: Images) -> Train:
             labels = task.label_sets[net.label_row, label_rows[index]]
             loss, gradient, statistics = loss_and_gradient(params, statistics, images, labels)
             changes: Any
-            changes, memory = rule.update(gradient, memory, params)
+            numbers = to_numbers(net.deeper, params)
+            changes, memory = rule.update(to_numbers(net.deeper, gradient), memory, numbers)
+            changes = from_numbers(net.deeper, changes)
             first = changes["convs"][0]
             changes["convs"][0] = jax.tree.map(lambda u: jnp.where(net.frozen, 0, u), first)
             updated = State(optax.apply_updates(params, changes), memory, statistics)
