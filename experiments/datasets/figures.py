@@ -14,7 +14,7 @@ REGIMES = {
 
 
 def followed(nets: pd.DataFrame) -> Figure:
-    """Left: learned a against the images' own, a dot a set and regime. Right: alignment, a row a direction."""
+    """Left: learned a beside the images' own, a row a set. Right: alignment, a row a direction."""
     with style.styled():
         figure = Figure(figsize=(11.5, 4.9))
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
@@ -25,32 +25,26 @@ def followed(nets: pd.DataFrame) -> Figure:
 
 
 def _profiles(axes: Axes, nets: pd.DataFrame) -> None:
+    sets = nets.groupby("data", sort=False)["images_phi"].first().sort_values()
     for (arm, part), (words, colour) in REGIMES.items():
         mine = nets[(nets["arm"] == arm) & (nets["part"] == part)]
-        for at, (_, of_set) in enumerate(mine.groupby("data", sort=False)):
-            x, phi = of_set["images_phi"].iloc[0], of_set["phi"].to_numpy()
-            axes.plot([x, x], bootstrap_t_interval(phi), color=colour, lw=2)
-            axes.plot(
-                x, phi.mean(), "D", ms=5.5, color=colour, mec="white", label=None if at else words
-            )
-    sets = nets.groupby("data", sort=False)["images_phi"].first().sort_values()
-    low, high = axes.get_ylim()
-    for number, (data, x) in enumerate(sets.items()):
-        axes.annotate(
-            str(data).replace("photo_patches", "photos").replace("oriented, ", ""),
-            (x, high),
-            xytext=(0, 4 + 9 * (number % 4)),
-            textcoords="offset points",
-            fontsize=6.5,
-            ha="center",
-            color="#555555",
-        )
-    ends = [sets.min() - 0.01, sets.max() + 0.01]
-    axes.plot(ends, ends, "--", color="black", lw=1, label="the images' own a")
-    ticks = [1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 2.0, 3.0]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks([float(phi_of_a(a)) for a in ticks], [f"{a:g}" for a in ticks])
-    axes.set(xlim=ends, ylim=(low, high), xlabel="a of the images' own patches", ylabel="learned a")
+        for row, data in enumerate(sets.index):
+            phi = mine[mine["data"] == data]["phi"].to_numpy()
+            at = row + (0.17 if part == "update" else -0.17)
+            axes.plot(bootstrap_t_interval(phi), [at, at], color=colour, lw=2)
+            label = words if row == 0 else None
+            axes.plot(phi.mean(), at, "D", ms=5.5, color=colour, mec="white", label=label)
+    axes.plot(sets.to_numpy(), range(len(sets)), "k|", ms=20, mew=2.2, label="the images' own a")
+    ticks = [0.8, 1.0, 1.2, 1.4, 1.6, 2.0, 3.0]
+    axes.set_xticks([float(phi_of_a(a)) for a in ticks], [f"{a:g}" for a in ticks])
+    ends = [float(phi_of_a(a)) for a in (0.75, 3.4)]  # wider intervals are cut
+    names = [
+        str(data).replace("colour ", "").replace("photo_patches", "photos") for data in sets.index
+    ]
+    axes.set_yticks(range(len(sets)), names, fontsize=7.5)
+    axes.set(xlim=ends, ylim=(len(sets) - 0.5, -0.5), xlabel="a (1: Prewitt, 2: Sobel)")
+    axes.set_title("Profile across the edge, by the images' own a")
+    axes.grid(axis="y", visible=False)
 
 
 def _directions(axes: Axes, nets: pd.DataFrame) -> None:
@@ -73,5 +67,6 @@ def _directions(axes: Axes, nets: pd.DataFrame) -> None:
     axes.text(0.01, len(angles) - 0.55, "no preference", color="#666666", fontsize=7)
     axes.set_yticks(range(len(angles)), [f"images' edges\nabout {angle:g}°" for angle in angles])
     axes.set(xlim=(-1, 1.02), ylim=(len(angles) - 0.5, -0.5))
+    axes.set_title("Direction, on images with edges about one")
     axes.set_xlabel("alignment of the edge detectors (1 along, −1 across)")
     axes.grid(axis="y", visible=False)

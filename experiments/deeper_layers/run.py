@@ -11,6 +11,7 @@ from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, below
 from kernelstudy.studies.plan import StudyRuns
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+from kernelstudy.studies.plan_words import remembered
 
 PLAIN, MIRRORED = "fashion_mnist, flip False", "fashion_mnist, flip True"
 DATA = ("mnist5k", PLAIN)
@@ -49,6 +50,7 @@ def answer(found: StudyRuns) -> Answer:
             if data != MIRRORED
         ],
         readings=[
+            remembered(found.networks, FORGETS),
             "A label is its kind for 'hidden' and 'passing', and its kind with its direction for kappa.",
             "Log points on the way are those after step 0 and before the last. Channels of two "
             "seeds are matched anew at "

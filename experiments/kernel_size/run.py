@@ -11,6 +11,7 @@ from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance
 from kernelstudy.studies.plan import StudyRuns, paired, rung
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+from kernelstudy.studies.plan_words import remembered
 
 SIZES = {"photo_patches": (3, 5, 7, 9, 11), "fashion_mnist": (3, 7, 11)}
 PLACES = [(data, size) for data, sizes in SIZES.items() for size in sizes]
@@ -43,6 +44,7 @@ def answer(found: StudyRuns) -> Answer:
             )
         ],
         readings=[
+            remembered(found.networks, FORGETS),
             "N0, N2 and N3 are drawn once for each network, as many kernels as it has alive; N1 is "
             "all of its own "
             "start.",

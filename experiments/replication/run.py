@@ -13,7 +13,7 @@ from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, below
 from kernelstudy.studies.plan import StudyRuns
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn
-from kernelstudy.studies.plan_words import table_of
+from kernelstudy.studies.plan_words import remembered, table_of
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 DATA = ("mnist5k", "photo_patches")
@@ -58,6 +58,7 @@ def answer(found: StudyRuns) -> Answer:
             ),
         ],
         readings=[
+            remembered(found.networks, FORGETS),
             "'Half of its final accuracy (counted from chance)': the arm's mean over networks; 500 "
             "test images at log points, "
             "all of them at the end.",
