@@ -70,7 +70,8 @@ def answer(found: StudyRuns) -> Answer:
             "mean.",
         ],
         limits=[
-            f"{nets['data'].nunique()} sets of images, most of them of one kind, made here: how far a follows is of "
+            f"{nets['data'].nunique()} sets of images, most of them of one kind, made here: how "
+            f"far a follows is of "
             "these sets, and its interval is over seeds alone.",
             "One architecture, 16 kernels of 3 x 3, one learning rate, two decays, 1,000 steps of 32 images.",
             "The number a pools the odd part of all kernels: where a layer mixes operators it is between them.",
@@ -85,10 +86,10 @@ def few_edges(nets: pd.DataFrame) -> str:
         .groupby("data", sort=False)["edges"]
         .mean()
     )
-    few = mine[mine < 1]
+    few = "; ".join(mine.index[mine < 1])
     return (
-        f"Where the start is forgotten a network has {mine.min():.1f} to {mine.max():.1f} edge detectors of 16; "
-        f"{'below one, where a says little, on ' + '; '.join(few.index) if len(few) else 'on no set below one'}."
+        f"Where the start is forgotten a network has {mine.min():.1f} to {mine.max():.1f} edge "
+        f"detectors of 16; below one, where a says little, on {few or 'no set'}."
     )
 
 
