@@ -134,7 +134,7 @@ def in_one(table: pd.DataFrame) -> str:
     """What banks are worth with few images and with all, in one sentence."""
     told = []
     hand = ~table["bank"].str.startswith("random")
-    for size in (FEW, ALL):
+    for size in sorted({table["size"].min(), table["size"].max()}):
         at = table[table["size"] == size]
         of_banks, of_random = (
             at[mask[at.index]].groupby("bank")["points"].mean() for mask in (hand, ~hand)
@@ -164,8 +164,9 @@ def drawn(table: pd.DataFrame) -> Figure:
     """A panel a size, a row a bank, a colour a regime."""
     with style.styled():
         figure = Figure(figsize=(11.5, 4.6))
-        panels = figure.subplots(1, len(SIZES), sharey=True, squeeze=False)[0]
-        for axes, size in zip(panels, SIZES, strict=True):
+        sizes = sorted(table["size"].unique())
+        panels = figure.subplots(1, len(sizes), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, size in zip(panels, sizes, strict=True):
             for number, regime in enumerate(REGIMES):
                 mine = table[(table["size"] == size) & (table["regime"] == regime)]
                 _gains(

@@ -1,6 +1,6 @@
 """The published claims since 2022, each held against the tables in results/; no number is typed in here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,9 @@ class Published(NamedTuple):
     tested: tuple[tuple[str, int, str], ...]
     regimes: str
     why: str
+    size: float | None = (
+        None  # the least that the abstract tells, in the unit of the first of `tested`
+    )
 
 
 BOTH = "lazy and forgetting"
@@ -70,6 +73,7 @@ PUBLISHED = (
         (("fixed_banks", 1, ""), ("fixed_banks", 4, ""), ("fixed_banks", 5, "")),
         BOTH,
         "Theirs are deep networks of which all spatial kernels are fixed, on fine-grained photographs.",
+        size=5.0,
     ),
     Published(
         "Babaiee et al. 2024",
@@ -132,6 +136,7 @@ PUBLISHED = (
         "The bank has one scale and no half-wave pooling, on small grey images; out of "
         "distribution here means four "
         "changes of the test images.",
+        size=20.0,
     ),
     Published(
         "Piper et al. 2024",
@@ -157,10 +162,13 @@ PUBLISHED = (
 )
 
 
-def claims_table(results: Path, mine: pd.DataFrame) -> pd.DataFrame:
+def claims_table(
+    results: Path, mine: pd.DataFrame, notes: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """A row a claim: paper, claim, verdict, what we measured, regime, why, hold, open, fail.
 
-    results: where the committed tables of other studies are; mine: `plan_words.table_of` of this one.
+    results: where the committed tables of other studies are; mine: `plan_words.table_of` of this one; notes:
+    paper -> what else is to be said, which takes no part in the verdict.
     """
     rows = []
     for one in PUBLISHED:
@@ -176,7 +184,15 @@ def claims_table(results: Path, mine: pd.DataFrame) -> pd.DataFrame:
             for word in ("holds", "open", "fails")
         ]
         rows.append(
-            (one.paper, one.claim, verdict(*counts), ours(parts), one.regimes, one.why, *counts)
+            (
+                one.paper,
+                one.claim,
+                verdict(*counts),
+                ours(parts) + beside_size(parts, one),
+                one.regimes,
+                " ".join([one.why, (notes or {}).get(one.paper, "")]).strip(),
+                *counts,
+            )
         )
     names = ["paper", "claim", "verdict", "what we measured", "regime", "why, or what is missing"]
     return pd.DataFrame(rows, columns=[*names, "hold", "open", "fail"])
@@ -224,6 +240,16 @@ def ours(parts: pd.DataFrame) -> str:
     return "; ".join(told)
 
 
+def beside_size(parts: pd.DataFrame, one: Published) -> str:
+    """Whether the effect may be as large as the abstract tells, where it tells a size."""
+    if one.size is None or not len(parts):
+        return ""
+    study, number, _ = one.tested[0]
+    mine = parts[(parts["study"] == study) & (parts["hypothesis"] == number)]
+    smaller = int((mine["high"] < one.size).sum())
+    return f"; below the published {one.size:g} with all of the interval: {smaller} of {len(mine)}"
+
+
 def depthwise(results: Path, one: Published) -> tuple:
     """Babaiee et al. 2024, of the zoo's table: shares of kernels that a difference of Gaussians fits (R2 of
     0.9), a part a kernel size: it holds if networks have 90% or more and more than every null has."""
@@ -267,6 +293,17 @@ def depthwise(results: Path, one: Published) -> tuple:
 
 
 SPECIAL: dict[str, Callable[[Path, Published], tuple]] = {"Babaiee et al. 2024": depthwise}
+
+
+def in_figure(table: pd.DataFrame) -> str:
+    """What the figure shows: how the tested claims fared."""
+    of = table["verdict"].value_counts()
+    tested = len(table) - of.get(UNTESTED, 0)
+    return (
+        f"Of {tested} claims that were tested {of.get(AGREES, 0)} hold in every part, "
+        f"{of.get(PARTLY, 0)} in some parts, "
+        f"{of.get(DISAGREES, 0)} in none, and {of.get(OPEN, 0)} cannot be told"
+    )
 
 
 def counted(table: pd.DataFrame) -> str:

@@ -1,5 +1,6 @@
 """The figures of this study: how the parts of each published claim fared, and accuracy on changed images."""
 
+import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
@@ -24,7 +25,7 @@ ARMS = {
 def by_claim(table: pd.DataFrame) -> Figure:
     """A row a claim: the shares of its parts that hold, are open and fail, and its verdict."""
     with style.styled():
-        figure = Figure(figsize=(11.5, 0.9 + 0.36 * len(table)))
+        figure = Figure(figsize=(11.5, 0.9 + 0.46 * len(table)))
         axes = figure.subplots()
         for at, row in enumerate(table.to_dict("records")):
             left, total = 0.0, sum(int(row[name]) for name in PARTS)
@@ -46,7 +47,7 @@ def by_claim(table: pd.DataFrame) -> Figure:
                 1.02, at, words, va="center", fontsize=8.5, fontweight="bold" if total else "normal"
             )
         labels = [
-            f"{claim[:78]}{'…' if len(claim) > 78 else ''}\n{paper}"
+            "\n".join([*textwrap.wrap(claim, 74), paper])
             for claim, paper in zip(table["claim"], table["paper"], strict=True)
         ]
         axes.set_yticks(range(len(table)), labels, fontsize=6.8)

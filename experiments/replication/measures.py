@@ -68,6 +68,20 @@ def fall_of_lead(table: pd.DataFrame, data: str, arm: str) -> np.ndarray:
     return (lead[step] - lead.iloc[:, -1]).to_numpy()
 
 
+def fall_from_peak(table: pd.DataFrame, data: str, arm: str) -> tuple[int, np.ndarray]:
+    """The log point at which the mean lead of clones is largest, and each seed's lead at the largest one of all
+    others less that at the end; it was not planned."""
+    lead = course(table, data, arm, "clone") - course(table, data, arm, "clean")
+    if len(lead) < 2:
+        return 0, np.empty(0)
+    values = lead.to_numpy()
+    falls = []
+    for row in range(len(values)):
+        step = int(np.delete(values, row, axis=0).mean(axis=0).argmax())
+        falls.append(values[row, step] - values[row, -1])
+    return int(lead.mean().idxmax()), np.array(falls)
+
+
 def condensed(table: pd.DataFrame, data: str, small: str, full: str) -> np.ndarray:
     """First direction of `small` less that of `full` at the log point, after the start, at which all other
     networks of `small` have it highest; a value a seed."""
