@@ -4,7 +4,7 @@ import itertools
 import sys
 
 import pandas as pd
-from figures import over_training
+from figures import ways_of_labels
 from measures import LAYERS, Ways, best_before_the_end, course, ways
 
 from kernelstudy.studies import plan_report
@@ -39,12 +39,12 @@ def answer(found: StudyRuns) -> Answer:
             Drawn(
                 f"way_{data.partition(',')[0]}",
                 lead(seen, data),
-                f"Networks of three layers on {data}, means over networks (on the right: over six "
-                f"pairs) with their "
-                "95% interval, against the step of training. Kappa is agreement beyond chance: 1 "
-                "all labels alike, 0 as "
-                "many as by chance.",
-                over_training(seen.courses, data, WORDS),
+                f"Second and third layer on {data}. Left: channels by what becomes of their "
+                f"labels, means over networks. "
+                "Middle and right: kappa is agreement beyond chance (1: all labels alike), means "
+                "over networks or pairs, "
+                "with 95% intervals at the last log points.",
+                ways_of_labels(seen.channels, seen.courses, data, WORDS),
             )
             for data in dict.fromkeys(seen.channels["data"])
             if data != MIRRORED
@@ -92,12 +92,18 @@ def in_one(seen: Ways) -> str:
 def lead(seen: Ways, data: str) -> str:
     """What a set's figure shows."""
     mine = seen.channels[(seen.channels["data"] == data) & (seen.channels["layer"] > 1)]
-    early = mine.groupby("arm")["early"].mean()
-    labelled = mine.groupby("arm")["labelled"].mean()
+    means = mine.groupby("arm")[["hidden", "early"]].mean()
+    end = seen.courses[(seen.courses["data"] == data) & (seen.courses["layer"] > 1)]
+    end = end[(end["step"] == end["step"].max()) & (end["measure"] == "agreement")]
+    kappa = end.groupby("arm")["value"].mean()
     return (
-        f"On {data} {labelled[LAZY]:.0%} of the channels in deeper layers end with a label (start forgotten: "
-        f"{labelled[FORGETS]:.0%}), a quarter of the way tells theirs at a kappa of {early[LAZY]:.2f} "
-        f"({early[FORGETS]:.2f}), and two seeds agree little at any time"
+        f"On {data} {means['hidden'][LAZY]:.0%} of the deeper channels had a label that the end "
+        f"does not show (start "
+        f"forgotten: {means['hidden'][FORGETS]:.0%}; shuffled labels: "
+        f"{means['hidden'][SHUFFLED]:.0%}); labels at a quarter "
+        f"of the way tell the last ones by a kappa of {means['early'][LAZY]:.2f} "
+        f"({means['early'][FORGETS]:.2f}), and two "
+        f"seeds agree at the end by {kappa[LAZY]:.2f} ({kappa[FORGETS]:.2f})"
     )
 
 
