@@ -28,7 +28,7 @@ def fitted(table: pd.DataFrame, gains: pd.DataFrame) -> Figure:
             for axes, (function, words) in zip(row, WORDS.items(), strict=False):
                 _shares(axes, table[(table["data"] == data) & (table["function"] == function)])
                 axes.set_title(f"{data}: fitted by {words}", fontsize=8.5)
-                axes.set(ylim=(-2, 102), ylabel="% of kernels")
+                axes.set(ylim=(-2, None), ylabel="% of kernels")
             _gains(row[2], gains[gains["data"] == data])
             row[2].set_title(f"{data}: learned − frozen random", fontsize=8.5)
             row[2].set_ylabel("points of accuracy")
