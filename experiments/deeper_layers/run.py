@@ -31,7 +31,12 @@ def answer(found: StudyRuns) -> Answer:
         tables={
             "channels": seen.channels,
             "layers": means[columns].mean().reset_index(),
-            "courses": seen.courses,
+            "courses": seen.courses[seen.courses["measure"] == "agreement"],
+            "means": seen.courses.groupby(["data", "arm", "layer", "measure", "step"], sort=False)[
+                "value"
+            ]
+            .mean()
+            .reset_index(),
         },
         measure="W",
         sentence=in_one(seen),
@@ -78,14 +83,20 @@ def in_one(seen: Ways) -> str:
     end = seen.courses[seen.courses["data"].isin(DATA)]
     end = end[end["step"] == end["step"].max()]
     kappa = end[(end["measure"] == "agreement") & (end["layer"] > 1)].groupby("arm")["value"].mean()
+    more = deeper["hidden"][LAZY] > deeper["hidden"][SHUFFLED] + 0.05
+    says = (
+        "and more where there is something to learn"
+        if more
+        else "but as much where labels are shuffled and there is nothing to learn"
+    )
     return (
-        f"In the deeper layers {deeper['hidden'][LAZY]:.0%} of the channels (start forgotten: "
-        f"{deeper['hidden'][FORGETS]:.0%}; shuffled labels: {deeper['hidden'][SHUFFLED]:.0%}) had "
-        f"a label on the way that "
-        f"their last feature maps do not show, but only {deeper['passing'][LAZY]:.0%} "
-        f"({deeper['passing'][FORGETS]:.0%}) became "
-        f"another kind; networks from two seeds agree on labels at the end by a kappa of {kappa[LAZY]:.2f} "
-        f"({kappa[FORGETS]:.2f})."
+        f"Watching shows more than the last feature maps, {says}: in the deeper layers "
+        f"{deeper['hidden'][LAZY]:.0%} of the channels (start forgotten: "
+        f"{deeper['hidden'][FORGETS]:.0%}; shuffled "
+        f"labels: {deeper['hidden'][SHUFFLED]:.0%}) had a label on the way that the end does not show, and "
+        f"{deeper['passing'][LAZY]:.0%} ({deeper['passing'][FORGETS]:.0%}) became another kind; "
+        f"networks from two "
+        f"seeds agree on labels at the end by kappa of {kappa[LAZY]:.2f} ({kappa[FORGETS]:.2f})."
     )
 
 

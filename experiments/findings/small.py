@@ -38,7 +38,8 @@ def kernel_size(results) -> Iterator[tuple[str, str]]:
     fits, gains = (results(f"kernel_size/tables/{name}.csv") for name in ("fits", "gains"))
     if fits is None or gains is None:
         return
-    mine = fits[(fits["arm"] == FORGETS) & (fits["function"] == "gabor")]
+    data = fits.loc[fits["size"].idxmax(), "data"]  # a set that has the largest kernels
+    mine = fits[(fits["data"] == data) & (fits["arm"] == FORGETS) & (fits["function"] == "gabor")]
     told = []
     for size, at in mine.groupby("size"):
         chance = at.groupby("null")["chance"].mean()
@@ -47,7 +48,7 @@ def kernel_size(results) -> Iterator[tuple[str, str]]:
             f"random signs on the images' "
             f"axes {chance['N3 signs']:.0%}, random phases {chance['N3 phases']:.0%})"
         )
-    ends = []
+    ends, gains = [], gains[gains["data"] == data]
     for size in (gains["size"].min(), gains["size"].max()):
         by_seed = (
             gains[(gains["size"] == size) & (gains["arm"] == FORGETS)]
@@ -56,7 +57,7 @@ def kernel_size(results) -> Iterator[tuple[str, str]]:
         )
         ends.append(f"{with_interval(by_seed, '+.1f')} points at {size} x {size}")
     yield (
-        f"Where the start is forgotten a Gabor function holds 80% of the energy of "
+        f"On {data}, where the start is forgotten, a Gabor function holds 80% of the energy of "
         f"{', '.join(told)}; learning the "
         f"first layer instead of freezing it is worth {' and '.join(ends)}.",
         "kernel_size/tables/fits.csv",

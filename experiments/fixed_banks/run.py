@@ -63,6 +63,9 @@ def answer(found: StudyRuns) -> Answer:
             "Where a hypothesis says 'every size and both regimes', each is a part.",
         ],
         limits=[
+            "Six networks an arm: the smallest p that they allow is 0.031, so that no q over all "
+            "differences can be "
+            "expected below 0.05; the intervals are wide, and decide.",
             "Small grey digits, one architecture, 300 steps at every size: with 100 images that is "
             "48 passes over them, "
             "with 4,000 little more than one, so that size and repetition go together.",
@@ -153,11 +156,12 @@ def lead(table: pd.DataFrame) -> str:
     hand = table[~table["bank"].str.startswith("random")]
     told = []
     for size, at in hand.groupby("size"):
-        better, worse = (int(((at["q"] <= 0.05) & (s * at["points"] > 0)).sum()) for s in (1, -1))
-        told.append(
-            f"{better} better and {worse} worse of {len(at)} with {int(str(size)):,} images"
-        )
-    return f"Hand-crafted banks beside learned kernels (q ≤ .05): {', '.join(told)}"
+        better, worse = int((at["low"] > 0).sum()), int((at["high"] < 0).sum())
+        told.append(f"{better} above and {worse} below with {int(str(size)):,} images")
+    return (
+        "Of 7 hand-crafted banks in 2 regimes, so many lie beside learned kernels with all of their interval: "
+        f"{', '.join(told)}"
+    )
 
 
 def drawn(table: pd.DataFrame) -> Figure:

@@ -310,7 +310,7 @@ def counted(table: pd.DataFrame) -> str:
     """How the claims fared, in one sentence."""
     of = table["verdict"].value_counts()
     told = [
-        f"{of[word]} {words}"
+        f"{of[word]} {words if of[word] > 1 else words.replace('hold ', 'holds ').replace('were', 'was')}"
         for word, words in (
             (AGREES, "hold in all that we tested"),
             (PARTLY, "hold in some sets, sizes or regimes and not in others"),
