@@ -21,6 +21,7 @@ FLOORS = {  # over the best form of PyTorch, and the goal
     "mnist": (2.5, 2.5),
     "colour": (1.64, 2.0),
     "seven": (1.8, 2.2),
+    **dict.fromkeys(("vgg", "resnet", "convnext"), (1.0, 1.4)),
     **dict.fromkeys(("norm", "norm_colour", "residual", "stride", "stride_norm"), (1.4, 2.0)),
 }
 SHELL = {  # floor: half of what it took before, measured in turn; goal
@@ -37,6 +38,9 @@ TITLES = {
     "residual": "residual: colour, four layers with batch norm and residuals",
     "stride": "stride: mnist with strides instead of pools",
     "stride_norm": "stride_norm: the same with batch norm",
+    "vgg": "vgg: 32x32x3, three stages, batch norm",
+    "resnet": "resnet: 32x32x3, three stages, batch norm",
+    "convnext": "convnext: 32x32x3, patches of 3x3, two stages, layer norm",
 }
 
 LABELS = {

@@ -14,6 +14,7 @@ from kernelstudy.config import Study
 from kernelstudy.reporting import (
     curves,
     deep_words,
+    dense,
     explorer,
     figure_titles,
     galleries,
@@ -61,6 +62,8 @@ def make(
         if deep is not None:
             stride = study.model.stride
             deep_words.draw(findings.trajectory, deep, stride, out / "figures", save)
+        if "dense_weight" in findings.trajectory:
+            dense.draw(findings.trajectory, out / "figures", save)
         kernels_gif(findings.trajectory, findings.kernels, out / "figures")
         content = _content(findings, bank, run)
     return page.write(content, out), content.sentence
@@ -80,6 +83,8 @@ def _content(findings: Findings, bank: Bank, run: Path) -> Page:
         deep_words.add_to(
             content, findings.trajectory, deep, names_of(study), recorded=study.recorded
         )
+    if "dense_weight" in findings.trajectory:
+        dense.add_to(content, findings.trajectory, names_of(study))
     content.explorer = explorer.payload(
         findings.trajectory,
         findings.kernels,

@@ -48,6 +48,7 @@ class Population(NamedTuple):
     advance: Any  # jitted (State, Net, Task, Order, steps) -> State, losses
     evaluate: Any  # jitted (State, Net, Task, examples) -> accuracy
     watch: Any  # jitted (params, statistics, input_row, images) -> what is watched, by name
+    first_kernel: Any  # params -> `Train.first_kernel`
     init: Callable[[Array, Array], State]
 
 
@@ -122,6 +123,7 @@ def make_population(train: Train, devices: list[Any]) -> Population:
         advance=over_nets(train.advance, 2, 3, donate=True, options=IN_TURN if on_cpu else None),
         evaluate=over_nets(train.evaluate, 2, 2, options=seldom),
         watch=over_nets(train.watch, 3, 1, options=seldom),
+        first_kernel=jax.vmap(train.first_kernel),
         init=jax.jit(train.init, compiler_options=for_once()),
     )
 

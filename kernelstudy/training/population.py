@@ -1,6 +1,5 @@
 """Train all arms x seeds of a study together and log them over time."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -23,7 +22,7 @@ from kernelstudy.training.parallel import (
     shapes_of_one,
 )
 from kernelstudy.training.recorder import bytes_of_one
-from kernelstudy.training.train import State, make_train
+from kernelstudy.training.train import State, Train, make_train
 from kernelstudy.training.trajectory import Log, trajectory
 
 if TYPE_CHECKING:
@@ -102,13 +101,13 @@ def _common(study: Study, data: Images, observer: Observer) -> Common:
     size = bytes_of_one(study, data, train, one)
     watched = study.seed_list[: responses.watched_seeds(study, size)]
     observer.on_start(responses.told(study, size))
-    observer.on_size(_bytes_of_all(study, one) + size * len(watched))
+    observer.on_size(_bytes_of_all(study, train, one) + size * len(watched))
     return Common(study, data, seen, subjects, watched, population, len(devices), one, observer)
 
 
-def _bytes_of_all(study: Study, one: State) -> int:
+def _bytes_of_all(study: Study, train: Train, one: State) -> int:
     """What the log of all networks takes, without that of their deeper layers; `one`: shapes of one."""
-    kernel = math.prod(jax.tree.leaves(one.params["convs"][0]["kernel"])[0].shape)
+    kernel = jax.eval_shape(train.first_kernel, one.params).size
     values = (kernel + 2) * len(study.log_steps) + study.steps
     return 4 * values * len(study.arms) * len(study.seed_list)
 

@@ -10,6 +10,7 @@ import optax
 from flax import nnx
 from jax import Array, lax
 
+from kernelstudy.analysis.fields import middle_window
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
 from kernelstudy.training import ops, responses
@@ -66,12 +67,14 @@ class Train(NamedTuple):
     advance(state, net, task, order, steps) -> State, losses (STEPS_A_CALL,)
     evaluate(state, net, task, examples) -> accuracy on the first `examples` test images
     watch(params, statistics, input_row, images (V, n, H, W, C)) -> `analysis.variables.of_layer`, by name
+    first_kernel(params) -> the first layer's kernel (kh, kw, cin, width) that is logged
     """
 
     init: Callable[[Array, Array], State]
     advance: Callable[[State, Net, Task, Order, Array], tuple[State, Array]]
     evaluate: Callable[[State, Net, Task, Array], Array]
     watch: Callable[[Any, Any, Array, Array], dict[str, Array]]
+    first_kernel: Callable[[Any], Array]
 
 
 def make_train(study: Study, data: Images) -> Train:
@@ -81,8 +84,7 @@ def make_train(study: Study, data: Images) -> Train:
     optimizer = make_optimizer(study)
     any_rates = rates_of(study.arms[0], study.optim)
 
-    any_kernel = jnp.zeros(first_kernel_shape(study, data))
-    graph = nnx.graphdef(nnx.eval_shape(lambda: _model(study, data, jax.random.key(0), any_kernel)))
+    graph = nnx.graphdef(abstract_model(study, data))
 
     def init(key: Array, first_kernel: Array) -> State:
         model = _model(study, data, key, first_kernel)
@@ -132,11 +134,38 @@ def make_train(study: Study, data: Images) -> Train:
     def watched(params: Any, statistics: Any, input_row: Array, images: Array) -> dict[str, Array]:
         model, probes = nnx.merge(graph, params, statistics), responses.probe_count(data)
         found = responses.watch(model, table, images[input_row], probes)
+        if study.model.first == "dense":
+            found["dense_weight"] = responses.half(dense_weights(study, data, params))
         return found | responses.deeper_kernels(params)
 
     return Train(
-        *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched))
+        *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched)),
+        first_kernel=partial(_first_kernel, study, data),
     )
+
+
+def _first_kernel(study: Study, data: Images, params: Any) -> Array:
+    """Of a dense layer the weights where a convolution would have its own: the k x k pixels about the middle
+    unit of each map."""
+    if study.model.first != "dense":
+        return params["convs"][0]["kernel"][...]
+    size, weights = study.model.kernel_size, dense_weights(study, data, params)
+    top, left = (middle_window(side, size) for side in data.image_shape[:2])
+    return weights[top : top + size, left : left + size]
+
+
+def dense_weights(study: Study, data: Images, params: Any) -> Array:
+    """Weights (H, W, C, width) of a dense first layer's middle unit of each map, as an image."""
+    height, across, channels = data.image_shape
+    weights = params["convs"][0]["kernel"][...]
+    maps = weights.reshape(height, across, channels, height // 2, across // 2, study.model.width)
+    return maps[:, :, :, height // 4, across // 4]
+
+
+def abstract_model(study: Study, data: Images) -> CNN:
+    """The network with shapes in place of values."""
+    kernel = jnp.zeros(first_kernel_shape(study, data))
+    return nnx.eval_shape(lambda: _model(study, data, jax.random.key(0), kernel))
 
 
 def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
@@ -150,7 +179,10 @@ def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
         deep_width=study.model.deep_width,
         depth=study.model.depth,
         activation=study.model.activation,
-        first_init=lambda *_: first_kernel,
+        first_init=lambda _, shape, *__: first_kernel.reshape(shape),
+        first=study.model.first,
+        first_stride=study.model.first_stride,
+        family=study.model.family,
         batch_norm=study.model.batch_norm,
         stride=study.model.stride,
         residual=study.model.residual,
@@ -201,6 +233,9 @@ def _with_precision(precision: str, function: Callable) -> Callable:
 
 
 def first_kernel_shape(study: Study, data: Images) -> tuple[int, int, int, int]:
-    """(kh, kw, cin, cout) of the first layer."""
-    size = study.model.kernel_size
-    return size, size, data.image_shape[-1], study.model.width
+    """(kh, kw, cin, cout) of the first layer; of a dense one (H, W, C, units)."""
+    model, (height, across, channels) = study.model, data.image_shape
+    if model.first == "dense":
+        return height, across, channels, (height // 2) * (across // 2) * model.width
+    size = model.kernel_size
+    return size, size, 1 if model.first == "depthwise" else channels, model.width
