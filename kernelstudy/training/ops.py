@@ -96,11 +96,19 @@ def _lax_norm(x: Array, scale: Array, bias: Array) -> Normed:
     return z, lax.stop_gradient(mean), lax.stop_gradient(variance)
 
 
-def _layer_norm(x: Array, scale: Array, bias: Array, axis: int) -> Array:
-    """Over the channels, the axis `axis` (Ba, Kiros & Hinton 2016); `scale` and `bias` against x."""
-    mean = x.mean(axis, keepdims=True)
-    variance = jnp.maximum(0, (x * x).mean(axis, keepdims=True) - mean * mean)
-    return (x - mean) * lax.rsqrt(variance + norms.LAYER_EPSILON) * scale + bias
+def _lax_layer_norm(x: Array, scale: Array, bias: Array) -> Array:
+    return _unit(x, -1) * scale[None, None, None] + bias[None, None, None]
+
+
+def _gemm_layer_norm(x: Array, scale: Array, bias: Array) -> Array:
+    return _unit(x, 0) * scale[:, None, None, None] + bias[:, None, None, None]
+
+
+def _unit(x: Array, channels: int) -> Array:
+    """Each pixel with mean 0 and variance 1 over the axis of channels (Ba, Kiros & Hinton 2016)."""
+    mean = x.mean(channels, keepdims=True)
+    variance = jnp.maximum(0, (x * x).mean(channels, keepdims=True) - mean * mean)
+    return (x - mean) * lax.rsqrt(variance + norms.LAYER_EPSILON)
 
 
 def _lax_conv_norm_pool(x: Array, kernel: Array, scale: Array, bias: Array) -> Normed:
@@ -188,9 +196,7 @@ LAX = Ops(
     patchify=_lax_patchify,
     pool=_lax_pool,
     conv_pool=lambda x, kernel: _lax_pool(_lax_conv(x, kernel)),
-    layer_norm=lambda x, scale, bias: _layer_norm(
-        x, *(v[None, None, None] for v in (scale, bias)), -1
-    ),
+    layer_norm=_lax_layer_norm,
     norm=_lax_norm,
     conv_norm=lambda x, kernel, *learned: _lax_norm(_lax_conv(x, kernel), *learned),
     conv_norm_pool=_lax_conv_norm_pool,
@@ -207,9 +213,7 @@ GEMM = Ops(
     patchify=gemm.patchify,
     pool=gemm.pool,
     conv_pool=_gemm_conv_pool,
-    layer_norm=lambda x, scale, bias: _layer_norm(
-        x, *(v[:, None, None, None] for v in (scale, bias)), 0
-    ),
+    layer_norm=_gemm_layer_norm,
     norm=norms.norm,
     conv_norm=_gemm_conv_norm,
     conv_norm_pool=_gemm_conv_norm_pool,
