@@ -42,11 +42,6 @@ def from_hydra(config: DictConfig) -> Study:
                 )
             if OmegaConf.is_missing(arm, "init"):
                 raise ConfigError(f"arms[{index}].init: must be given, one of {listed(INITS)}")
-            for key in ("kernels", "deeper_kernels"):
-                if isinstance(name := arm.get(key), str):
-                    raise ConfigError(
-                        f"arms[{index}].{key}: a list is wanted, [{name}], not {short(name)}"
-                    )
         plain = OmegaConf.to_container(config, resolve=True)
         study = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Study), plain))
     except OmegaConfBaseException as error:
@@ -114,6 +109,8 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
             key = unindexed if unindexed.count(".") < 2 else key
         allowed = hint or f"; allowed are {listed(siblings or known_keys())}"
         return f"{where}{key}: no such key{allowed}"
+    if "is not a ListConfig" in text:
+        return f"{where}{key}: a list is wanted, in brackets"
     if option := re.search(
         r"Could not find '([^']+)/([^'/]*)' Available options in '[^']+': (.*)", text
     ):

@@ -145,12 +145,12 @@ def _refuse_other_kernels(study: Study, directory: Path) -> None:
     if study.allow_stale or not any(arm.reads for arm in study.arms):
         return
     _, provenance = runs.read_facts(directory)
-    then = provenance["starts"]
+    before = provenance.get("starts") or {}
     for name, facts in starts.facts_of(study).items():
-        if then[name]["sha256"] != facts["sha256"]:
+        if (then := before.get(name, {}).get("sha256", "")) != facts["sha256"]:
             raise RunError(
                 f"{directory}: {name} started from other kernels than {facts['path']} holds now (sha256 "
-                f"{then[name]['sha256'][:16]}, now {facts['sha256'][:16]}): give this run another name, or "
+                f"{then[:16]}, now {facts['sha256'][:16]}): give this run another name, or "
                 "delete that one to train again"
             )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kernelstudy.config import Arm, ConfigError, Study
-from kernelstudy.system.errors import listed
+from kernelstudy.system.errors import listed, printable
 
 if TYPE_CHECKING:
     from kernelstudy.comparison.run_directory import RunKernels
@@ -107,7 +107,7 @@ def _read(key: str, arm: Arm) -> _Source:
         raise ConfigError(f"{key}: {arm.path} holds kernels that are not finite float32 numbers")
     digest = hashlib.sha256(str((source.kernels.shape, source.seeds)).encode())
     digest.update(np.ascontiguousarray(source.kernels, "<f4").data)
-    facts = {"path": str(arm.path), **source.facts, "sha256": digest.hexdigest()}
+    facts = {"path": printable(str(arm.path)), **source.facts, "sha256": digest.hexdigest()}
     return source._replace(facts=facts)
 
 
