@@ -22,7 +22,7 @@ ROOMS = {
     "recording": (6.6, 5, "trainings of\none's own, logged"),
     "torch": (3.2, 5, "starts for PyTorch's\nlayers"),
     "plot": (9.2, 5, "figures on Axes of\none's own"),
-    "jobs": (1.2, 4, "one run, from its\nconfig to its report"),
+    "jobs": (1.2, 5, "one run, from its\nconfig to its report"),
     "initializers": (3.2, 4, "starts for others'\nlayers"),
     "comparison": (8.5, 4, "anybody's network\nbeside chance"),
     "training": (1.8, 3, "populations of\nnetworks, logged"),

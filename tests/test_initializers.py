@@ -31,6 +31,20 @@ def test_each_is_the_package_s_own_at_he_s_norm(name):
     )
 
 
+def test_kernels_by_their_names():
+    names, shape = ["dog", "sobel_x"], (3, 3, 1, 5)
+    found = initializers.bank(names)(jax.random.key(0), shape)
+    for channel in range(5):
+        wanted = kernelstudy.kernel(names[channel % 2])
+        wanted = np.sqrt(2) * wanted / np.linalg.norm(wanted)
+        np.testing.assert_allclose(found[:, :, 0, channel], wanted, atol=1e-6)
+    np.testing.assert_array_equal(initializers.kernels(names, shape), found)
+    with pytest.raises(ValueError, match="did you mean dog"):
+        initializers.kernels(["dogg"], shape)
+    with pytest.raises(ValueError, match="bank is for square"):
+        initializers.kernels(names, (3, 5, 1, 4))
+
+
 def test_as_a_start_of_flax_layers():
     from flax import linen, nnx
 
@@ -62,6 +76,9 @@ def test_torch_layers():
     expected = initializers.kernels("gabor", (7, 7, 3, 16), scale=0.5).transpose(3, 2, 0, 1)
     np.testing.assert_array_equal(conv.weight.detach().numpy(), expected)
     assert conv.weight.requires_grad
+    kernelstudy.torch.init_(conv, ["dog", "log"])
+    expected = initializers.kernels(["dog", "log"], (7, 7, 3, 16)).transpose(3, 2, 0, 1)
+    np.testing.assert_array_equal(conv.weight.detach().numpy(), expected)
     half = torch.nn.Conv2d(1, 4, 3).to(torch.bfloat16)
     kernelstudy.torch.init_(half.weight, "sobel")
     assert half.weight.dtype == torch.bfloat16

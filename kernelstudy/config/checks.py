@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from kernelstudy.config import hints
+from kernelstudy.config import arm_checks
 from kernelstudy.config.study import (
     ACTIVATIONS,
     DEPTHS,
     FAMILIES,
     FIRST_LAYERS,
     FIRST_STRIDES,
-    INITS,
-    INPUTS,
     KERNEL_SIZES,
     METRICS,
     OPTIMIZERS,
@@ -32,7 +30,7 @@ from kernelstudy.config.study import (
 from kernelstudy.data import corruptions
 from kernelstudy.data.checks import check_data
 from kernelstudy.handcrafted import names as bank_names
-from kernelstudy.system.errors import ConfigError, listed, near_miss, short
+from kernelstudy.system.errors import ConfigError, short
 from kernelstudy.system.values import at_least, fraction, one_of, positive
 
 # Initialisers that draw a dense first layer in seconds.
@@ -78,7 +76,7 @@ def check(study: Study) -> None:
         )
     _check_optim(study)
     _check_bank(study.bank, study.model.kernel_size)
-    _check_arms(study.arms)
+    arm_checks.check_arms(study.arms, study.model)
 
 
 def _check_tests(tests: list[str]) -> None:
@@ -150,11 +148,7 @@ def _check_bank(bank: Bank, size: int) -> None:
     one_of("bank.metric", bank.metric, METRICS)
     if not bank.kernels:
         raise ConfigError("bank.kernels: must name at least one hand-crafted kernel")
-    known = bank_names()
-    for kernel in bank.kernels:
-        if kernel not in known:
-            hint = near_miss(kernel, known) or "; kernelstudy.names() lists them"
-            raise ConfigError(f"bank.kernels: {kernel!r} is none of the {len(known)} kernels{hint}")
+    arm_checks.check_known("bank.kernels", bank.kernels)
     if not set(bank.kernels) & set(bank_names(size)):
         raise ConfigError(f"bank.kernels: none of them exists at model.kernel_size={size}")
 
@@ -221,32 +215,6 @@ def _check_seeds(seeds: Any) -> None:
             f"seeds: {short(seeds)} must be a whole number from 1 to 1,000,000 or a list of distinct seeds "
             "from 0"
         )
-
-
-def _check_arms(arms: list[Arm]) -> None:
-    if not arms:
-        raise ConfigError("arms: must list at least one arm, for instance {init: he_normal}")
-    for index, arm in enumerate(arms):
-        key = f"arms[{index}]"
-        _check_init(f"{key}.init", arm.init)
-        positive(f"{key}.scale", arm.scale)
-        one_of(f"{key}.first_layer", arm.first_layer, ("learned", "frozen"))
-        one_of(f"{key}.labels", arm.labels, ("true", "shuffled"))
-        one_of(f"{key}.inputs", arm.inputs, INPUTS)
-    names = [arm.name for arm in arms]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"arms: {name} is listed {names.count(name)} times")
-
-
-def _check_init(key: str, init: str) -> None:
-    if init in INITS:
-        return
-    if re.search("[*/]", init) and re.split("[*/]", init)[0] in INITS:
-        raise ConfigError(f"{key}: {init!r} is an arm's name; its setting is {hints.arm(init)}")
-    meant = hints.initialiser(init)
-    hint = f" (did you mean {meant}?)" if meant else ""
-    raise ConfigError(f"{key}: {init!r} is not one of {listed(INITS)}{hint}")
 
 
 def check_against_data(

@@ -109,6 +109,8 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
             key = unindexed if unindexed.count(".") < 2 else key
         allowed = hint or f"; allowed are {listed(siblings or known_keys())}"
         return f"{where}{key}: no such key{allowed}"
+    if "is not a ListConfig" in text:
+        return f"{where}{key}: a list is wanted, in brackets"
     if option := re.search(
         r"Could not find '([^']+)/([^'/]*)' Available options in '[^']+': (.*)", text
     ):

@@ -30,7 +30,7 @@ _OTHER_NAMES = {
     "dataset": "data",
     "experiment": "exp",
 }
-_OF_AN_ARM = ("init", "scale", "first_layer", "labels", "inputs")
+_OF_AN_ARM = ("init", "scale", "first_layer", "labels", "inputs", "frozen", "deeper")
 # Hydra's options that another word belongs to
 _WITH_VALUE = {
     *("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c"),
@@ -122,15 +122,48 @@ def arm(name: str) -> str:
     if ":" in name:  # it is one, without its braces
         pairs = dict(re.findall(r"(\w+):\s*([^\s,{}]+)", name))
         return arm_of(**pairs)
-    init, *rest = name.strip().split("/")
-    init, _, scale = init.partition("*")
-    entries = {"init": initialiser(init) or init, **({"scale": scale} if scale else {})}
+    init, *rest = _split(name.strip(), "/")
+    init, *scale = _split(init, "*")
+    entries = {**_start(init), **({"scale": scale[0]} if scale else {})}
     rates = {"lr": "learning_rate", "wd": "weight_decay"}
     kinds = {"frozen": "first_layer", "learned": "first_layer", "shuffled": "labels"}
     for word in rest:
         key, sign, value = word.partition("=")
-        entries |= {rates.get(key, key): value} if sign else {kinds.get(word, "inputs"): word}
+        if key == "deeper" and (inside := re.fullmatch(r"(\w+)(\[.*\])", value)):
+            entries |= {"deeper": inside[1], "deeper_kernels": _spaced(inside[2])}
+        else:
+            entries |= {rates.get(key, key): value} if sign else {kinds.get(word, "inputs"): word}
     return arm_of(**entries)
+
+
+def _start(name: str) -> dict[str, str]:
+    """The first part of an arm's name, `sobel` or `bank[dog,log]`, as entries of its setting."""
+    inside = re.fullmatch(r"(\w+)\[(.*)\]", name)
+    if not inside:
+        return {"init": initialiser(name) or name}
+    init, of = inside.groups()
+    if init == "bank":
+        return {"init": init, "kernels": _spaced(f"[{of}]")}
+    how = ",covariance" if init == "run" and of.endswith(",covariance") else ""
+    of = of.removesuffix(how)
+    path = of.replace(",", ":", 1) if init == "run" else of
+    return {"init": init, "path": f"'{path}'", **({"how": "covariance"} if how else {})}
+
+
+def _split(text: str, sign: str) -> list[str]:
+    """The parts between signs that stand outside of brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == sign and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _spaced(names: str) -> str:
+    return re.sub(r",\s*", ", ", names)
 
 
 def arm_of(**entries: str) -> str:
@@ -212,7 +245,10 @@ def _of_value(key: str, value: str) -> str:
         return f"{key} is chosen with a plus: {meant}; there are {listed(names)}"
     if plain == "arms" or plain == "arms.init":
         if not value.lstrip("'\"").startswith(("[{", "${")):
-            arms = ", ".join(arm(name) for name in re.split(r",(?![^{]*\})", value.strip("[]'\"")))
+            inside = value.strip("'\"").removeprefix("[")
+            if inside.count("]") > inside.count("["):
+                inside = inside.removesuffix("]")
+            arms = ", ".join(arm(name) for name in _split(inside.strip("'\""), ","))
             return f"arms: a list of arms is wanted, 'arms=[{arms}]', not {short(value)}"
         return ""
     if plain == "tests" and not value.lstrip("'\"").startswith(("[", "${")):

@@ -5,6 +5,7 @@ holds it to what can be run. The meaning of a key stands once, behind it in `con
 documentation's page of all keys is made of both.
 """
 
+import math
 import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 from omegaconf import MISSING
 
+from kernelstudy.config import arm_words
 from kernelstudy.data.options import Data
 from kernelstudy.data.registry import SETS
 from kernelstudy.system.errors import ConfigError, short
@@ -44,18 +46,11 @@ STRUCTURED_INITS = (
     "patch_pca",
     "patch_gaussian",
 )
-INITS = (*RANDOM_INITS, *STRUCTURED_INITS)
-_AS = {
-    "sobel": "Sobel",
-    "prewitt": "Prewitt",
-    "sobel_prewitt": "Sobel and Prewitt",
-    "gabor": "Gabor functions",
-    "dct": "cosines (DCT)",
-    "sobel_jittered": "Sobel with noise",
-    "sobel_scrambled": "Sobel's spectrum, scrambled",
-    "patch_pca": "the patches' principal axes",
-    "patch_gaussian": "noise with the patches' covariance",
-}
+# Kernels that somebody names: hand-crafted ones, a file's, a run's.
+GIVEN_INITS = ("bank", "file", "run")
+INITS = (*RANDOM_INITS, *STRUCTURED_INITS, *GIVEN_INITS)
+HOW = ("copy", "covariance")
+DEEPER = ("learned", "frozen", "mixed")
 DATA_SETS = tuple(SETS)
 INPUTS = ("natural", "phase_scrambled", "iid", "permuted", "whitened")
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "identity")
@@ -86,49 +81,35 @@ class Arm:
     weight_decay: float | None = None  #: this arm's own; null: `optim.weight_decay`
     momentum: float | None = None  #: this arm's own; null: `optim.momentum`
 
+    #: of init=file: the first layer's kernels (kh, kw, cin, cout) in a .npy or .npz, or a network's file that
+    #: `compare` reads; of init=run: RUN:arm, the directory of a finished run and one of its arms, whose last
+    #: step is taken; RUN alone where it has one
+    path: str | None = None
+    #: of init=run. copy: seed s has the kernels of that run's seed s. covariance: Gaussian kernels with the
+    #: second moment of all that arm's kernels about 0, and so with their mean squared norm
+    how: str = "copy"
+    #: of init=bank: hand-crafted kernels, names of `kernelstudy.names(size)`; channel i starts as kernel i,
+    #: over and over
+    kernels: list[str] = field(default_factory=list)
+    #: the share of the first layer's kernels, the first ones, that keep their start, with their biases; 1 is
+    #: first_layer=frozen. Of a steered bank (sobel, prewitt, gabor) the first half is from 0 to 90 degrees
+    frozen: float | None = None
+    #: learned | frozen | mixed: what training changes of the deeper convolutions. mixed: every plane (input,
+    #: output) is a fixed kernel times a number, and the numbers are learned
+    deeper: str = "learned"
+    #: hand-crafted 3 x 3 kernels that deeper planes start as, kernel (input + output) modulo their number,
+    #: times normal numbers; none: Flax's start, and with deeper=mixed random kernels
+    deeper_kernels: list[str] = field(default_factory=list)
+
     @property
     def name(self) -> str:
         """`he_normal`, `he_normal*0.1`, `sobel/frozen`, `he_normal/shuffled`, `he_normal/wd=1`, ..."""
-        scale = "" if self.scale == 1 else f"*{self.scale:g}"
-        parts = [
-            self.init + scale,
-            *(["frozen"] if self.first_layer == "frozen" else []),
-            *(["shuffled"] if self.labels == "shuffled" else []),
-            *([self.inputs] if self.inputs != "natural" else []),
-            *(
-                f"{short}={value:g}"
-                for short, value in (
-                    ("lr", self.learning_rate),
-                    ("wd", self.weight_decay),
-                    ("momentum", self.momentum),
-                )
-                if value is not None
-            ),
-        ]
-        return "/".join(parts)
+        return arm_words.name_of(self)
 
     @property
     def words(self) -> str:
         """The same in people's words: 'random start, weight decay 1', 'started as Sobel, frozen', ..."""
-        start = (
-            "random start" if self.starts_random else f"started as {_AS.get(self.init, self.init)}"
-        )
-        parts = [
-            start if self.scale == 1 else f"{start}, times {self.scale:g}",
-            *(["frozen"] if self.first_layer == "frozen" else []),
-            *(["shuffled labels"] if self.labels == "shuffled" else []),
-            *([f"{self.inputs.replace('_', '-')} images"] if self.inputs != "natural" else []),
-            *(
-                f"{words} {value:g}"
-                for words, value in (
-                    ("learning rate", self.learning_rate),
-                    ("weight decay", self.weight_decay),
-                    ("momentum", self.momentum),
-                )
-                if value is not None
-            ),
-        ]
-        return ", ".join(parts)
+        return arm_words.words_of(self)
 
     @property
     def starts_random(self) -> bool:
@@ -137,8 +118,27 @@ class Arm:
 
     @property
     def learns(self) -> bool:
-        """Whether it learns its first layer from true labels."""
-        return self.labels == "true" and self.first_layer == "learned"
+        """Whether it learns its first layer, or some kernels of it, from true labels."""
+        return self.labels == "true" and self.frozen_share < 1
+
+    @property
+    def frozen_share(self) -> float:
+        """Of the first layer's kernels, 0 to 1."""
+        return 1.0 if self.first_layer == "frozen" else self.frozen or 0.0
+
+    def frozen_of(self, width: int) -> int:
+        """How many of so many kernels keep their start."""
+        return math.floor(self.frozen_share * width + 0.5)
+
+    @property
+    def holds_deeper(self) -> bool:
+        """Whether its deeper layers start or learn in a way of their own."""
+        return self.deeper != "learned" or bool(self.deeper_kernels)
+
+    @property
+    def reads(self) -> bool:
+        """Whether it starts from a file or a run."""
+        return self.init in ("file", "run")
 
 
 @dataclass
@@ -281,6 +281,12 @@ NEUTRAL = {
     "arms.learning_rate": None,
     "arms.weight_decay": None,
     "arms.momentum": None,
+    "arms.path": None,
+    "arms.how": "copy",
+    "arms.kernels": [],
+    "arms.frozen": None,
+    "arms.deeper": "learned",
+    "arms.deeper_kernels": [],
     "data.path": None,
     "data.white": None,
     "data.task": "class",

@@ -11,7 +11,7 @@ there is `kernelstudy.torch.init_`; `kernels` gives NumPy arrays for everything 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,13 @@ def sparse(scale: float = 1.0) -> Initializer:
     return _named("sparse", scale)
 
 
+def bank(names: Sequence[str], scale: float = 1.0) -> Initializer:
+    """Hand-crafted kernels by their names (`kernelstudy.names(size)`), in turn, over and over."""
+    return _named(tuple(names), scale)
+
+
 def kernels(
-    name: str,
+    name: str | Sequence[str],
     shape: tuple[int, int, int, int],
     *,
     scale: float = 1.0,
@@ -83,7 +88,8 @@ def kernels(
 ) -> np.ndarray:
     """What the initialiser `name` gives for `shape` (kh, kw, cin, cout), as float32 NumPy.
 
-    `seed`: of what is random in it; `images` (N, H, W, C): for 'patch_pca' and 'patch_gaussian'.
+    `name`: one of `NAMES`, or a list of hand-crafted kernels' names, for `bank`. `seed`: of what is random in
+    it; `images` (N, H, W, C): for 'patch_pca' and 'patch_gaussian'.
 
     Raises:
         ValueError: no such name, images are needed and not given, or no such kernels of that shape.
@@ -93,19 +99,23 @@ def kernels(
     return np.asarray(_named(name, scale, images)(jax.random.key(seed), tuple(shape)))
 
 
-def _named(name: str, scale: float, images: Any = None) -> Initializer:
+def _named(name: str | Sequence[str], scale: float, images: Any = None) -> Initializer:
     from kernelstudy.training.initializers import first_layer  # it brings JAX along
 
     if images is not None:
         images = np.asarray(images)
         if images.ndim != 4:
             raise ValueError(f"images must be (N, H, W, C), not {images.shape}")
-    draw = first_layer(name, scale, images)
+    told = name if isinstance(name, str) else "bank"
+    if isinstance(name, str):
+        draw = first_layer(name, scale, images)
+    else:
+        draw = first_layer("bank", scale, kernels=tuple(name))
 
     def initializer(key: Any, shape: Any, dtype: Any = np.float32, **settings: Any) -> Any:
         if len(shape) != 4 or shape[0] != shape[1]:
             raise ValueError(
-                f"{name} is for square kernels (kh, kw, cin, cout), not {tuple(shape)}"
+                f"{told} is for square kernels (kh, kw, cin, cout), not {tuple(shape)}"
             )
         return draw(key, tuple(shape), dtype, **settings)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kernelstudy import runs
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.config import Study, checks
-from kernelstudy.jobs import launchers, training_run
+from kernelstudy.jobs import launchers, starts, training_run
 from kernelstudy.runs import lock
 from kernelstudy.system import files, signals
 from kernelstudy.system.errors import ConfigError, RunError, printable
@@ -56,6 +56,7 @@ def run(study: Study) -> Path:
             with _held(directory):
                 _refuse_stale(study, directory)
                 _refuse_other_images(study, directory)
+                _refuse_other_kernels(study, directory)
                 runs.tidy(directory)
                 # A sweep does only what is missing.
                 if launchers.in_sweep() and _is_measured(study, directory):
@@ -139,6 +140,21 @@ def _refuse_other_images(study: Study, directory: Path) -> None:
         )
 
 
+def _refuse_other_kernels(study: Study, directory: Path) -> None:
+    """RunError where an arm of a finished run started from other kernels than its path holds now."""
+    if study.allow_stale or not any(arm.reads for arm in study.arms):
+        return
+    _, provenance = runs.read_facts(directory)
+    before = provenance.get("starts") or {}
+    for name, facts in starts.facts_of(study).items():
+        if (then := before.get(name, {}).get("sha256", "")) != facts["sha256"]:
+            raise RunError(
+                f"{directory}: {name} started from other kernels than {facts['path']} holds now (sha256 "
+                f"{then[:16]}, now {facts['sha256'][:16]}): give this run another name, or "
+                "delete that one to train again"
+            )
+
+
 def _is_measured(study: Study, directory: Path) -> bool:
     """Whether a finished run has its measures, and its report if asked for, of this trajectory and version."""
     from kernelstudy.runs.measures import fingerprint_of, is_current
@@ -202,13 +218,16 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
         image_shape=data.image_shape,
         test_labels=data.test_labels,
     )
+    given = starts.of_study(study, data.image_shape)
     from kernelstudy.training.backend import start
 
     backend = start(study.devices, distributed=study.distributed)
     if not backend.leads:
         from kernelstudy.training.population import train_population
 
-        train_population(study, data, observer=training_run.SignalObserver(stop))
+        kernels = {name: start.kernels for name, start in given.items()}
+        observer = training_run.SignalObserver(stop)
+        train_population(study, data, observer=observer, starts=kernels)
         return
     print(f"data: {data.describe()}", flush=True)
     _, networks = _networks(study)
@@ -230,7 +249,7 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
             try:
                 startup_seconds = time.perf_counter() - began
                 trajectory = training_run.train_and_write(
-                    study, data, directory, stop, backend, startup_seconds, hold
+                    study, data, given, directory, stop, backend, startup_seconds, hold
                 )
             except (ConfigError, RunError):
                 if is_new:

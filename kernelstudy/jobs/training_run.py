@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from kernelstudy import runs
 from kernelstudy.config import Study
 from kernelstudy.jobs import launchers
+from kernelstudy.jobs.starts import Start
 from kernelstudy.runs.lock import Hold, LostError
 from kernelstudy.system import software
 from kernelstudy.system.progress import console, duration, is_lively, telling
@@ -123,6 +124,7 @@ class RunObserver(SignalObserver):
 def train_and_write(
     study: Study,
     data: "Images",
+    starts: dict[str, Start],
     directory: Path,
     stop: Stop,
     backend: "Started",
@@ -132,6 +134,7 @@ def train_and_write(
     """Train `study` and write its run directory, up to DONE; the trajectory.
 
     Args:
+        starts: of the arms that start from files and runs, by name.
         backend: the devices.
         startup_seconds: seconds that it took to load the data and to start the devices.
         hold: on `directory`.
@@ -150,11 +153,15 @@ def train_and_write(
         "command": shlex.join(argv),
         "data": data.facts,
         "device": backend.devices,
+        **({"starts": {name: start.facts for name, start in starts.items()}} if starts else {}),
     }
     runs.check_reportable(directory, facts)
     rests_on = {**software.versions(), "device": backend.kind}
     if study.data.path is not None:  # its contents are not in the run's id
         rests_on["images"] = data.facts["sha256"][:16]
+    if starts:
+        rests_on["kernels"] = " ".join(start.facts["sha256"][:16] for start in starts.values())
+    kernels = {name: start.kernels for name, start in starts.items()}
     store = _store(study, directory, rests_on, hold)
     began = time.perf_counter()
     try:
@@ -167,7 +174,9 @@ def train_and_write(
             if progress.disable:
                 label = launchers.label(directory)
                 stack.enter_context(telling(lambda: label + observer.where))
-            trajectory = train_population(study, data, observer=observer, store=store)
+            trajectory = train_population(
+                study, data, observer=observer, store=store, starts=kernels
+            )
         seconds = observer.seconds + time.perf_counter() - began
         runs.finish(
             directory,

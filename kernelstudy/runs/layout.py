@@ -168,6 +168,9 @@ def check_provenance(provenance: dict[str, Any], path: Path) -> None:
             "data.left_out": lambda v: (
                 v is None or (isinstance(v, dict) and _count(v.get("count")))
             ),
+            "starts": lambda v: (
+                v is None or (isinstance(v, dict) and all(map(_is_source, v.values())))
+            ),
             "packages": lambda v: (
                 v is None
                 or (isinstance(v, dict) and all(isinstance(version, str) for version in v.values()))
@@ -184,6 +187,11 @@ def _check(content: dict[str, Any], path: Path, rules: dict[str, Callable[[Any],
         if not is_right(value):
             excerpt = repr(value)[:80]
             raise RunError(f"{path}: {key}: {excerpt} is not what a run writes there")
+
+
+def _is_source(value: Any) -> bool:
+    keys = ("path", "sha256")
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
 
 
 def _count(value: Any) -> bool:

@@ -214,11 +214,18 @@ def _of_training(study: Study, provenance: dict, networks: str) -> list[tuple[st
             f"{data['name']}, {data['train']:,} training and {data['test']:,} test images of {shape}, "
             f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}{told}",
         ),
+        *_starts(provenance.get("starts") or {}),
         (
             "Networks",
             f"{networks}, {study.steps:,} steps of {study.batch_size} images, on {provenance['device']}",
         ),
     ]
+
+
+def _starts(sources: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
+    """The files and runs whose kernels arms started from."""
+    told = [f"{arm}: {of['path']}, sha256 {of['sha256'][:16]}" for arm, of in sources.items()]
+    return [("Starts", "; ".join(told))] if told else []
 
 
 def _of_recording(study: Study, provenance: dict, networks: str) -> list[tuple[str, str]]:
@@ -277,6 +284,10 @@ def _method(study: Study, entries: str) -> list[str]:
         "Recorded from a training of one's own: the start is the first step that was logged; accuracy and loss "
         "are as the loop gave them, of that step."
     )
+    deeper = any(arm.deeper_kernels or arm.deeper == "mixed" for arm in study.arms)
+    own = (
+        "; where deeper layers start as fixed kernels, as its projection on them" if deeper else ""
+    )
     return [
         *([recorded] if study.recorded else []),
         f"Declared before the run: bank {entries}; primary measure {study.bank.metric}; final step "
@@ -304,7 +315,8 @@ def _method(study: Study, entries: str) -> list[str]:
         "Kinds: a kernel is of the kind of which some member, at any angle and scale, holds more than half of "
         "its energy (of a grating three quarters): low-pass, edge (a first derivative), line (a second), blob, "
         "checker, grating; else mixed. Chance by the same nulls; q is over arms and parts, kind by kind.",
-        "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm.",
+        "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm"
+        f"{own}.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
         "1% of the largest norm in the network).",
         "Growth: with W = W₀ + dW a sector's energy grows by the new part |dW|² (learned) and the cross term "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -10,12 +11,15 @@ import numpy as np
 from kernelstudy import initializers
 
 
-def init_(conv: Any, name: str, *, scale: float = 1.0, seed: int = 0, images: Any = None) -> Any:
+def init_(
+    conv: Any, name: str | Sequence[str], *, scale: float = 1.0, seed: int = 0, images: Any = None
+) -> Any:
     """Fill the weight of a convolution, in place, with hand-crafted kernels; returns the weight.
 
     Args:
         conv: a `torch.nn.Conv2d`, or its weight (out, in, kh, kw).
-        name: one of `kernelstudy.initializers.NAMES`, or of the random ones, as 'he_normal'.
+        name: one of `kernelstudy.initializers.NAMES`, or of the random ones, as 'he_normal'; or a list of
+            hand-crafted kernels' names, which follow each other over and over.
         scale: times the norm that He's initialiser has on average.
         seed: of what is random in it.
         images: (N, H, W, C), for 'patch_pca' and 'patch_gaussian'.

@@ -207,7 +207,8 @@ class Store:
                 for name, now in self.versions.items()
                 if facts["versions"].get(name) != now
             }
-            others = "on other images" if set(differing) == {"images"} else "by other versions"
+            alone = next(iter(differing)) if len(differing) == 1 else ""
+            others = _OTHERS.get(alone, "by other versions")
             raise _ForeignError(
                 f"{self.folder.parent} was begun {others} ({', '.join(differing.values())}): "
                 "allow_stale=true goes on with it all the same, or delete it to start again"
@@ -265,6 +266,10 @@ class Store:
                 if words in str(error):
                     raise OSError(number, words, str(self.folder)) from error
             raise
+
+
+# What a run rests on besides versions: files of the user's, whose contents are not in its id.
+_OTHERS = {"images": "on other images", "kernels": "from other kernels"}
 
 
 class _ForeignError(Exception):

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from kernelstudy.analysis import variables
 from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import responses
+from kernelstudy.training import deeper, responses
 from kernelstudy.training.checkpoints import Saved
 from kernelstudy.training.inputs import initial, mixed, nets_of, task_of
 from kernelstudy.training.journal import Journal
@@ -38,6 +38,7 @@ class Common(NamedTuple):
     devices: int  # how many
     one: State  # shapes of one network's state
     observer: Observer
+    starts: Mapping[str, np.ndarray]  # as in `train_population`
 
 
 class Inputs(NamedTuple):
@@ -160,7 +161,7 @@ def train_group(
         start = partial(_restored, saved, shapes, grid)
     else:
         networks = [(arm, seeds[row]) for arm, row in grid.networks]
-        start = partial(initial(study, data, common.seen, population), networks)
+        start = partial(initial(study, data, common.seen, population, common.starts), networks)
     advance = compiling(population.advance, shapes, inputs.net, *batch, one)
     scored = inputs.held_out["test_accuracy"]
     evaluate = compiling(population.evaluate, shapes, inputs.net, scored, one)
@@ -201,7 +202,10 @@ def _inputs(common: Common, seeds: list[int], grid: Grid) -> Inputs:
     if len(data.val_labels):
         images, labels = population.share(mixed(seen.val, data.val_labels))
         held_out["val_accuracy"] = task._replace(test_images=images, test_labels=labels)
-    return Inputs(population.place(nets_of(study, seen, grid.networks)), task, held_out)
+    networks = [(arm, seeds[row]) for arm, row in grid.networks]
+    net = nets_of(study, seen, grid.networks)
+    net = net._replace(deeper=deeper.held(study, networks, common.one.params))
+    return Inputs(population.place(net), task, held_out)
 
 
 def _batches(

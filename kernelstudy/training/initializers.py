@@ -1,6 +1,6 @@
 """First-layer initialisers: Flax's own, hand-crafted kernels, and those of image patches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,12 @@ def dct_bank(size: int, count: int) -> np.ndarray:
     order = sorted(np.ndindex(size, size), key=lambda uv: (sum(uv), uv))
     kernels = [handcrafted.kernel(f"dct_{u}_{v}", size) for u, v in order]
     return np.stack([kernels[index % size**2] for index in range(count)])
+
+
+def named_bank(names: Sequence[str], size: int, count: int) -> np.ndarray:
+    """The hand-crafted kernels of these names, over and over: (count, size, size)."""
+    kernels = [handcrafted.kernel(name, size) for name in names]
+    return np.stack([kernels[index % len(kernels)] for index in range(count)])
 
 
 _BANKS = {
@@ -144,7 +150,12 @@ _DRAWN = {
 NAMES = (*_FLAX, *_DRAWN, *_OF_IMAGES)
 
 
-def first_layer(name: str, scale: float = 1.0, images: np.ndarray | None = None) -> nnx.Initializer:
+def first_layer(
+    name: str,
+    scale: float = 1.0,
+    images: np.ndarray | None = None,
+    kernels: Sequence[str] = (),
+) -> nnx.Initializer:
     """The initialiser `name` times `scale`, for kernels (kh, kw, cin, cout).
 
     A hand-crafted bank gives channel i its kernel i, the same in every input channel, at the norm
@@ -152,14 +163,19 @@ def first_layer(name: str, scale: float = 1.0, images: np.ndarray | None = None)
 
     Args:
         images: (N, H, W, C), a sample of what the layer will see; for patch_pca and patch_gaussian.
+        kernels: of the name 'bank', which kernels (`kernelstudy.names(size)`), over and over.
 
     Raises:
-        ValueError: for an unknown name, or where images are needed and not given.
+        ValueError: for an unknown name, or where images or kernels are needed and not given.
     """
     if name in _FLAX:
         draw: Any = _FLAX[name]()
     elif name in _DRAWN:
         draw = _DRAWN[name]
+    elif name == "bank":
+        if not kernels:
+            raise ValueError("bank needs the names of hand-crafted kernels")
+        draw = partial(_of_bank, partial(named_bank, kernels), lambda _, bank: bank)
     elif name not in _OF_IMAGES:
         raise ValueError(f"{name!r} is not one of {', '.join(NAMES)}")
     elif images is None:

@@ -1,7 +1,8 @@
 """What the networks of a study start from and what they see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import numpy as np
 from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import initializers, responses
+from kernelstudy.training import deeper, initializers, responses
 from kernelstudy.training.optimizer import Rates, rates_of
 from kernelstudy.training.parallel import Population, compiling, for_once
 from kernelstudy.training.train import Net, State, Task, first_kernel_shape
@@ -21,18 +22,22 @@ _FIRST_LAYER = 1
 
 
 def initial(
-    study: Study, data: Images, seen: feed.Variants, population: Population
+    study: Study,
+    data: Images,
+    seen: feed.Variants,
+    population: Population,
+    starts: Mapping[str, np.ndarray],
 ) -> Callable[[list[tuple[int, int]]], State]:
     """A function of networks (arm, seed) that returns their initial values, stacked.
 
     They depend on the seed alone, so arms are paired. Each network is drawn for itself by the same
-    programs, so that no bit depends on how many there are.
+    programs, so that no bit depends on how many there are. `starts`: as in `train_population`.
     """
     shape = first_kernel_shape(study, data)
     key = jax.eval_shape(lambda: jax.random.key(0))
 
-    def of_kind(init: str, scale: float, row: int):
-        draw = initializers.first_layer(init, scale, seen.sample[row])
+    def of_kind(init: str, scale: float, kernels: tuple[str, ...], row: int):
+        draw = initializers.first_layer(init, scale, seen.sample[row], kernels)
 
         @partial(jax.jit, compiler_options=for_once())
         def kernel(key: jax.Array) -> jax.Array:
@@ -43,15 +48,26 @@ def initial(
         return compiling(kernel, key)
 
     rows = seen.row_of_arm.tolist()
-    kinds = [(arm.init, arm.scale, row) for arm, row in zip(study.arms, rows, strict=True)]
-    draws = {kind: of_kind(*kind) for kind in dict.fromkeys(kinds)}
+    kinds = [
+        (arm.init, arm.scale, tuple(arm.kernels), row)
+        for arm, row in zip(study.arms, rows, strict=True)
+    ]
+    drawn = [kind for kind, arm in zip(kinds, study.arms, strict=True) if not arm.reads]
+    draws = {kind: of_kind(*kind) for kind in dict.fromkeys(drawn)}
     init = compiling(population.init, key, jax.ShapeDtypeStruct(shape, jnp.float32))
 
+    def first_kernel(index: int, seed: int) -> Any:
+        arm = study.arms[index]
+        if arm.reads:
+            return np.float32(arm.scale) * starts[arm.name][study.seed_list.index(seed)]
+        return draws[kinds[index]].result()(jax.random.key(seed))
+
+    def begun(index: int, seed: int) -> State:
+        state = init.result()(jax.random.key(seed), first_kernel(index, seed))
+        return state._replace(params=deeper.started(study.arms[index], seed, state.params))
+
     def stacked(nets: list[tuple[int, int]]) -> State:
-        keys = {seed: jax.random.key(seed) for _, seed in nets}
-        states = [
-            init.result()(keys[seed], draws[kinds[arm]].result()(keys[seed])) for arm, seed in nets
-        ]
+        states = [begun(arm, seed) for arm, seed in nets]
         return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
 
     return stacked
@@ -60,11 +76,15 @@ def initial(
 def nets_of(study: Study, seen: feed.Variants, nets: list[tuple[int, int]]) -> Net:
     arms = study.arms
     rates = [rates_of(arms[a], study.optim) for a, _ in nets]
+    frozen: Any = [arms[a].frozen_share == 1 for a, _ in nets]
+    if any(0 < arm.frozen_share < 1 for arm in arms):
+        channels = np.arange(study.model.width)
+        frozen = np.stack([channels < arms[a].frozen_of(len(channels)) for a, _ in nets])
     return Net(
         seed_row=jnp.array([row for _, row in nets]),
         input_row=jnp.array([seen.row_of_arm[a] for a, _ in nets]),
         label_row=jnp.array([1 + row if arms[a].labels == "shuffled" else 0 for a, row in nets]),
-        frozen=jnp.array([arms[a].first_layer == "frozen" for a, _ in nets]),
+        frozen=jnp.array(frozen),
         rates=Rates(*(jnp.array(of, float) for of in zip(*rates, strict=True))),
     )
 

@@ -1,5 +1,7 @@
 """Train all arms x seeds of a study together and log them over time."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -35,6 +37,7 @@ def train_population(
     *,
     observer: Observer = SILENT,
     store: Store | None = None,
+    starts: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
@@ -48,6 +51,8 @@ def train_population(
         observer: told of every step and log point, and asked for signals.
         store: where the first process keeps checkpoints; None (in the others, too) keeps none. Where it
             holds one, training goes on from it, and the rest is, bit for bit, what it would have been.
+        starts: by the names of the arms that start from a file or a run, their first layer's kernels, before
+            `scale`: (seed, kh, kw, cin, cout) float32.
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -67,7 +72,7 @@ def train_population(
         ConfigError: `memory_gib` does not hold the networks of one seed.
         Stopped: a signal asked for it; a checkpoint has been made.
     """
-    common = _common(study, data, observer)
+    common = _common(study, data, observer, starts)
     saved = _restored(study, common.one, store)
     if saved:
         groups, journals = saved.position.groups, saved.journals
@@ -90,7 +95,9 @@ def train_population(
     return trajectory(study, data, common.seen, common.subjects, common.watched, logs)
 
 
-def _common(study: Study, data: Images, observer: Observer) -> Common:
+def _common(
+    study: Study, data: Images, observer: Observer, starts: Mapping[str, np.ndarray]
+) -> Common:
     """What all groups share; the observer is told what will be logged."""
     devices = choose_devices(study)
     train = make_train(study, data)
@@ -102,7 +109,9 @@ def _common(study: Study, data: Images, observer: Observer) -> Common:
     watched = study.seed_list[: responses.watched_seeds(study, size)]
     observer.on_start(responses.told(study, size))
     observer.on_size(_bytes_of_all(study, train, one) + size * len(watched))
-    return Common(study, data, seen, subjects, watched, population, len(devices), one, observer)
+    return Common(
+        study, data, seen, subjects, watched, population, len(devices), one, observer, starts
+    )
 
 
 def _bytes_of_all(study: Study, train: Train, one: State) -> int:

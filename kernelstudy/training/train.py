@@ -14,6 +14,7 @@ from kernelstudy.analysis.fields import middle_window
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
 from kernelstudy.training import ops, responses
+from kernelstudy.training.deeper import Held, from_numbers, to_numbers
 from kernelstudy.training.gemm import chunk_size
 from kernelstudy.training.model import CNN
 from kernelstudy.training.optimizer import Rates, make_optimizer, rates_of, width_factors
@@ -36,8 +37,10 @@ class Net(NamedTuple):
     seed_row: Array  # its row in the batch orders
     input_row: Array  # its variant of the images
     label_row: Array  # its row in the label sets
-    frozen: Array  # True: the first layer's kernel and bias stay as they are
+    # True: the first layer's kernels and biases stay as they are, all or, (width,), some
+    frozen: Array
     rates: Rates  # of its optimiser; not a part of `State`, for training does not change them
+    deeper: Held | None = None  # how its other convolutions are held
 
 
 class Task(NamedTuple):
@@ -103,9 +106,11 @@ def make_train(study: Study, data: Images) -> Train:
             labels = task.label_sets[net.label_row, label_rows[index]]
             loss, gradient, statistics = loss_and_gradient(params, statistics, images, labels)
             changes: Any
-            changes, memory = rule.update(gradient, memory, params)
+            numbers = to_numbers(net.deeper, params)
+            changes, memory = rule.update(to_numbers(net.deeper, gradient), memory, numbers)
+            changes = from_numbers(net.deeper, changes)
             first = changes["convs"][0]
-            changes["convs"][0] = jax.tree.map(lambda u: jnp.where(net.frozen, 0, u), first)
+            changes["convs"][0] = jax.tree.map(partial(_held, net.frozen), first)
             updated = State(optax.apply_updates(params, changes), memory, statistics)
             return updated, losses.at[index].set(loss)
 
@@ -142,6 +147,14 @@ def make_train(study: Study, data: Images) -> Train:
         *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched)),
         first_kernel=partial(_first_kernel, study, data),
     )
+
+
+def _held(frozen: Array, changes: Array) -> Array:
+    """Changes (..., channels) without those of frozen channels. A dense layer's kernel holds all places of a
+    map, with the channels last."""
+    if frozen.ndim:
+        frozen = jnp.tile(frozen, changes.shape[-1] // len(frozen))
+    return jnp.where(frozen, 0, changes)
 
 
 def _first_kernel(study: Study, data: Images, params: Any) -> Array:

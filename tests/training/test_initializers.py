@@ -16,7 +16,8 @@ SHAPE = (3, 3, 1, 16)
 
 
 def test_the_schema_knows_all_of_them():
-    assert set(config.INITS) == set(initializers.NAMES)
+    """But for those that jobs read."""
+    assert set(config.INITS) == {*initializers.NAMES, "bank", "file", "run"}
 
 
 @pytest.mark.parametrize("name", initializers.NAMES)
@@ -122,6 +123,19 @@ def test_kernels_of_patches(colours):
     draw = initializers.first_layer("patch_gaussian", 1, images)
     drawn = np.asarray(draw(jax.random.key(0), (3, 3, colours, 40_000), jnp.float32)).reshape(d, -1)
     np.testing.assert_allclose(np.cov(drawn), covariance * 2 / np.trace(covariance), atol=0.03)
+
+
+def test_named_kernels_follow_each_other_at_hes_norm():
+    names = ["dog", "log", "sobel_x"]
+    draw = initializers.first_layer("bank", 2.0, kernels=names)
+    found = np.asarray(draw(jax.random.key(0), (5, 5, 3, 8), jnp.float32))
+    for channel in range(8):
+        wanted = kernel(names[channel % 3], 5)
+        wanted = 2 * wanted / np.linalg.norm(wanted) * np.sqrt(2 / 3)
+        for colour in range(3):
+            np.testing.assert_allclose(found[:, :, colour, channel], wanted, atol=1e-6)
+    with pytest.raises(ValueError, match="bank needs the names"):
+        initializers.first_layer("bank")
 
 
 def test_patches_need_images():
