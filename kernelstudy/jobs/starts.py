@@ -46,7 +46,8 @@ def of_study(study: Study, image_shape: tuple[int, int, int]) -> dict[str, Start
         ConfigError: one cannot be read, or does not fit the first layer or the seeds.
     """
     size = study.model.kernel_size
-    shape = (size, size, image_shape[-1], study.model.width)
+    colours = 1 if study.model.first == "depthwise" else image_shape[-1]
+    shape = (size, size, colours, study.model.width)
     found = {}
     for key, arm in _reading(study):
         source = _read(key, arm)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ def initial(
     data: Images,
     seen: feed.Variants,
     population: Population,
-    starts: Mapping[str, np.ndarray],
+    starts: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Callable[[list[tuple[int, int]]], State]:
     """A function of networks (arm, seed) that returns their initial values, stacked.
 
