@@ -59,7 +59,7 @@ KINDS = [
 def test_both_tables_agree(kind):
     """Loss, gradients, running statistics and feature maps, in float64."""
     labels = np.arange(8) % 4
-    with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
+    with jax.enable_x64(True):
         graph, *state = nnx.split(network(**kind), nnx.Param, ...)
         params, rest = jax.tree.map(
             lambda v: v.astype(float) if jnp.issubdtype(v.dtype, jnp.floating) else v, tuple(state)
