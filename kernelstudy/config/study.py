@@ -140,6 +140,12 @@ class Arm:
 
 @dataclass
 class Model:
+    #: a network of one's own in place of the built-in one: the name of an entry point of the group
+    #: `kernelstudy.models` of an installed package, or what `kernelstudy.train` calls its function. Then the keys
+    #: below are as the network is, or say nothing
+    own: str | None = None
+    #: of a network of one's own, each with its shape; found, never given
+    parameters: list[str] = field(default_factory=list)
     kernel_size: int = 3
     width: int = 16  #: kernels of the first layer
     depth: int = 2
@@ -258,6 +264,8 @@ def _spaced(steps: int, points: int) -> np.ndarray:
 
 # Keys that came after the first runs: where they have these values they leave a run's id as it was.
 NEUTRAL = {
+    "model.own": None,
+    "model.parameters": [],
     "model.batch_norm": False,
     "model.stride": 1,
     "model.residual": False,

@@ -15,6 +15,7 @@ from kernelstudy.data.images import Images
 from kernelstudy.training import ops, responses
 from kernelstudy.training.gemm import chunk_size
 from kernelstudy.training.model import CNN
+from kernelstudy.training.network import Network, hold
 from kernelstudy.training.optimizer import Rates, make_optimizer, rates_of, width_factors
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
@@ -66,30 +67,29 @@ class Train(NamedTuple):
     advance(state, net, task, order, steps) -> State, losses (STEPS_A_CALL,)
     evaluate(state, net, task, examples) -> accuracy on the first `examples` test images
     watch(params, statistics, input_row, images (V, n, H, W, C)) -> `analysis.variables.of_layer`, by name
+    first_kernel(params) -> the first layer's kernel (kh, kw, cin, width) that is logged
     """
 
     init: Callable[[Array, Array], State]
     advance: Callable[[State, Net, Task, Order, Array], tuple[State, Array]]
     evaluate: Callable[[State, Net, Task, Array], Array]
     watch: Callable[[Any, Any, Array, Array], dict[str, Array]]
+    first_kernel: Callable[[Any], Array]
 
 
-def make_train(study: Study, data: Images) -> Train:
-    """The training of one network of `study` on `data`."""
-    table = ops.IMPLS[ops.default_impl() if study.impl == "auto" else study.impl]
-    on_cpu = table is ops.GEMM
+def make_train(study: Study, data: Images, network: Network | None = None) -> Train:
+    """The training of one network of `study` on `data`; `network`: None is the built-in one."""
+    on_cpu = ops.table(study.impl) is ops.GEMM
+    if network is None:
+        network = built_in(study, data, ops.table(study.impl))
     optimizer = make_optimizer(study)
     any_rates = rates_of(study.arms[0], study.optim)
 
-    any_kernel = jnp.zeros(first_kernel_shape(study, data))
-    graph = nnx.graphdef(nnx.eval_shape(lambda: _model(study, data, jax.random.key(0), any_kernel)))
-
     def init(key: Array, first_kernel: Array) -> State:
-        model = _model(study, data, key, first_kernel)
-        params, statistics = nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
+        params, statistics = network.build(key, first_kernel)
         return State(params, optimizer(any_rates).init(params), statistics)
 
-    loss_and_gradient = _make_gradient(study, graph, table)
+    loss_and_gradient = _make_gradient(network)
 
     def advance(state: State, net: Net, task: Task, order: Order, steps: Array):
         image_rows, label_rows = order.images[net.seed_row], order.labels[net.seed_row]
@@ -102,8 +102,7 @@ def make_train(study: Study, data: Images) -> Train:
             loss, gradient, statistics = loss_and_gradient(params, statistics, images, labels)
             changes: Any
             changes, memory = rule.update(gradient, memory, params)
-            first = changes["convs"][0]
-            changes["convs"][0] = jax.tree.map(lambda u: jnp.where(net.frozen, 0, u), first)
+            hold(changes, network, net.frozen)
             updated = State(optax.apply_updates(params, changes), memory, statistics)
             return updated, losses.at[index].set(loss)
 
@@ -112,7 +111,6 @@ def make_train(study: Study, data: Images) -> Train:
         return lax.fori_loop(0, steps, step, (state, losses))
 
     def evaluate(state: State, net: Net, task: Task, examples: Array) -> Array:
-        model = nnx.merge(graph, state.params, state.statistics)
         count = len(task.test_labels)
         chunk = min(count, 32 if on_cpu else study.batch_size)  # bounds memory, too
 
@@ -125,17 +123,49 @@ def make_train(study: Study, data: Images) -> Train:
             )[0]
             labels = lax.dynamic_slice(task.test_labels, (start,), (chunk,))
             counts = (rows >= index * chunk) & (rows < examples)
-            return correct + (counts & (model(images, table).argmax(-1) == labels)).sum()
+            logits, _ = network.logits(state.params, state.statistics, images, False)
+            return correct + (counts & (logits.argmax(-1) == labels)).sum()
 
         return lax.fori_loop(0, (examples + chunk - 1) // chunk, add, 0) / examples
 
     def watched(params: Any, statistics: Any, input_row: Array, images: Array) -> dict[str, Array]:
-        model, probes = nnx.merge(graph, params, statistics), responses.probe_count(data)
-        found = responses.watch(model, table, images[input_row], probes)
-        return found | responses.deeper_kernels(params)
+        return network.watch(params, statistics, images[input_row])
 
     return Train(
-        *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched))
+        *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched)),
+        network.first_kernel,
+    )
+
+
+def built_in(study: Study, data: Images, table: ops.Ops) -> Network:
+    """The network of `model.py`, by the operations of `table`."""
+    any_kernel = jnp.zeros(first_kernel_shape(study, data))
+    graph = nnx.graphdef(nnx.eval_shape(lambda: _model(study, data, jax.random.key(0), any_kernel)))
+
+    def build(key: Array, first_kernel: Array) -> tuple[Any, Any]:
+        model = _model(study, data, key, first_kernel)
+        return nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
+
+    def logits(params: Any, statistics: Any, images: Array, training: bool) -> tuple[Array, Any]:
+        if not training:
+            return nnx.merge(graph, params, statistics)(images, table), statistics
+        own = jax.tree.map(lambda leaf: leaf, statistics)  # which the model may change
+        model = nnx.merge(graph, params, own)
+        return model(images, table, training=True), nnx.state(model, nnx.BatchStat)
+
+    def watch(params: Any, statistics: Any, images: Array) -> dict[str, Array]:
+        model, probes = nnx.merge(graph, params, statistics), responses.probe_count(data)
+        found = responses.watch(model, table, images, probes)
+        return found | responses.deeper_kernels(params)
+
+    return Network(
+        build,
+        logits,
+        first_kernel=lambda params: params["convs"][0]["kernel"][...],
+        watch=watch,
+        first=("convs", 0),
+        frozen=("kernel",) if study.model.batch_norm else ("kernel", "bias"),
+        whole_batch=study.model.batch_norm or table is not ops.GEMM,
     )
 
 
@@ -159,22 +189,19 @@ def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
     )
 
 
-def _make_gradient(study: Study, graph: nnx.GraphDef[CNN], table: ops.Ops) -> Callable:
+def _make_gradient(network: Network) -> Callable:
     """A function (params, statistics, images, labels) -> loss, gradient, statistics."""
 
     def loss_sum(params: Any, statistics: Any, images: Array, labels: Array):
-        own = jax.tree.map(lambda leaf: leaf, statistics)  # which the model may change
-        model = nnx.merge(graph, params, own)
-        logits = model(images, table, training=True)
+        logits, statistics = network.logits(params, statistics, images, True)
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum()
-        return loss, nnx.state(model, nnx.BatchStat)
+        return loss, statistics
 
     def loss_and_gradient(params: Any, statistics: Any, images: Array, labels: Array):
         """Means over the batch, and the new statistics. On a CPU it is taken in chunks whose patches
         fit the cache; batch norm needs the whole batch at once."""
         batch = len(labels)
-        whole = study.model.batch_norm or table is not ops.GEMM
-        chunk = batch if whole else chunk_size(batch)
+        chunk = batch if network.whole_batch else chunk_size(batch)
         chunks = [a.reshape(batch // chunk, chunk, *a.shape[1:]) for a in (images, labels)]
         gradient_of = jax.value_and_grad(loss_sum, has_aux=True)
 
