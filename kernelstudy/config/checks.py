@@ -171,13 +171,16 @@ def _check_own(model: Model) -> None:
     """Of the built-in network's keys a network of one's own has only those that it is found to have."""
     if model.own is None:
         if model.parameters:
-            raise ConfigError("model.parameters: they are found, of a network of one's own, and never given")
+            raise ConfigError(
+                "model.parameters: they are found, of a network of one's own, and never given"
+            )
         return
     built_in = Model(model.own, model.parameters, model.kernel_size, model.width)
     for entry in fields(Model):
         if getattr(model, entry.name) != getattr(built_in, entry.name):
             raise ConfigError(
-                f"model.{entry.name}: is of the built-in network, and model.own={model.own} is none; leave it out"
+                f"model.{entry.name}: is of the built-in network, and model.own={model.own} is another: leave "
+                "it out"
             )
 
 

@@ -141,8 +141,8 @@ class Arm:
 @dataclass
 class Model:
     #: a network of one's own in place of the built-in one: the name of an entry point of the group
-    #: `kernelstudy.models` of an installed package, or what `kernelstudy.train` calls its function. Then the keys
-    #: below are as the network is, or say nothing
+    #: `kernelstudy.models` of an installed package, or what `kernelstudy.train` calls its function. Then
+    #: `model.kernel_size` and `model.width` are found, and the other keys are not of it
     own: str | None = None
     #: of a network of one's own, each with its shape; found, never given
     parameters: list[str] = field(default_factory=list)

@@ -207,7 +207,8 @@ class Store:
                 for name, now in self.versions.items()
                 if facts["versions"].get(name) != now
             }
-            others = "on other images" if set(differing) == {"images"} else "by other versions"
+            known = {"images": "on other images", "network": "with another network"}
+            others = known.get(" ".join(differing), "by other versions")
             raise _ForeignError(
                 f"{self.folder.parent} was begun {others} ({', '.join(differing.values())}): "
                 "allow_stale=true goes on with it all the same, or delete it to start again"

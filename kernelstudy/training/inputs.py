@@ -60,8 +60,8 @@ def initial(
             population.first_kernel(state.params), np.stack([first[net] for net in nets])
         ):
             raise ConfigError(
-                f"model: {study.model.own}'s first convolution does not start from what first_init draws: give it "
-                "kernel_init=first_init, and leave the kernel as it is"
+                f"model: {study.model.own}'s first convolution does not start from what first_init draws: give "
+                "it kernel_init=first_init, and leave the kernel as it is"
             )
         return state
 

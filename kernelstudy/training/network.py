@@ -21,7 +21,9 @@ class Network(NamedTuple):
     logits: Callable[[Any, Any, Array, bool], tuple[Array, Any]]
     first_kernel: Callable[[Any], Array]
     watch: Callable[[Any, Any, Array], dict[str, Array]]
-    first: tuple[Any, ...]  # path in params of the first layer, whose entries below frozen arms keep
+    first: tuple[
+        Any, ...
+    ]  # path in params of the first layer, whose entries below frozen arms keep
     frozen: tuple[str, ...]
     whole_batch: bool  # an image's logits depend on the other images of its batch
 

@@ -17,7 +17,8 @@ from kernelstudy.training.group import Common, Group, train_group
 from kernelstudy.training.journal import Journal
 from kernelstudy.training.observer import SILENT, Observer
 from kernelstudy.training.ops import GEMM, table
-from kernelstudy.training.own import Own, bytes_of_batch, network_of
+from kernelstudy.training.own import Own
+from kernelstudy.training.own_network import bytes_of_batch, network_of
 from kernelstudy.training.parallel import (
     bytes_a_network,
     make_population,

@@ -1,8 +1,8 @@
 """A function with its convolutions and pools in the forms that suit a CPU.
 
 XLA's own convolutions and maxima over windows are slow inside compiled loops there. `on_cpu` traces a function
-and evaluates what it traced, operation by operation, with those that have a faster form in that form; values and
-gradients are the same up to rounding. What is inside a scan, a branch or a rematerialised block stays as it is.
+and evaluates what it traced, operation by operation, with those that have a faster form in that form; values
+and gradients are the same up to rounding. What is inside a scan, a branch or a rematerialised block stays.
 """
 
 import math
@@ -84,7 +84,7 @@ def _form_of(eqn: JaxprEqn) -> Callable[..., Array] | None:
 
 
 def _conv_of(eqn: JaxprEqn) -> Callable[[Array, Array], Array] | None:
-    params, shape = eqn.params, eqn.invars[1].aval.shape
+    params, shape = eqn.params, eqn.invars[1].aval.shape  # pyright: ignore[reportAttributeAccessIssue]
     specs = params["dimension_numbers"]
     ones = (*params["lhs_dilation"], *params["rhs_dilation"])
     groups = params["feature_group_count"], params["batch_group_count"]

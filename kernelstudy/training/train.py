@@ -133,7 +133,7 @@ def make_train(study: Study, data: Images, network: Network | None = None) -> Tr
 
     return Train(
         *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched)),
-        network.first_kernel,
+        first_kernel=network.first_kernel,
     )
 
 
