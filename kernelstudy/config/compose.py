@@ -64,16 +64,15 @@ def from_words(words: list[str]) -> Study:
     if options := [word for word in words if word.startswith("-")]:
         raise ConfigError(f"{options[0]}: settings alone are taken here, key=value, of one run")
     register()
-    known = GlobalHydra.instance()
-    before = known.hydra
-    known.clear()
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
             return from_hydra(hydra.compose("config", in_order(words)))
     except Exception as error:  # anything of Hydra's
         raise ConfigError(explain(error, words)) from error
     finally:
-        known.hydra = before
+        GlobalHydra.instance().hydra = before
 
 
 def in_order(overrides: list[str]) -> list[str]:
