@@ -247,8 +247,8 @@ def _train(
         f"on {backend.devices}",
         flush=True,
     )
-    if own is not None and (told := own_networks.pace(study, own, data)):
-        print(f"note: {told}", flush=True)
+    if own is not None:
+        print(f"note: {own_networks.told(study, own, data)}", flush=True)
     if len(study.seed_list) < FEWEST:
         print(
             f"note: tests need {FEWEST} networks an arm; with {len(study.seed_list)} the report describes, "

@@ -81,18 +81,19 @@ def check(own: Own, data: Images) -> None:
     check_network(own, data.image_shape, data.classes)
 
 
-def pace(study: Study, own: Own, data: Images) -> str:
-    """What is to be known of its pace, '' where it is nothing."""
+def told(study: Study, own: Own, data: Images) -> str:
+    """What is to be known of it before it is trained, in a sentence."""
     from kernelstudy.training import ops
     from kernelstudy.training.own_network import slow_convolutions
 
+    text = f"{own.name} is a network of one's own; of its deeper layers nothing is logged"
     if ops.default_impl() != "gemm":
-        return ""
+        return text
     slow, convolutions = slow_convolutions(own, data.image_shape)
     slow = convolutions if study.impl == "lax" else slow
     if slow:
         return (
-            f"{slow} of {convolutions} convolutions of {own.name} are XLA's own, many times slower on a CPU: "
+            f"{text}; {slow} of {convolutions} of its convolutions are XLA's own, many times slower on a CPU: "
             "those in groups, dilated, or within scans and branches"
         )
-    return f"{own.name} is a network of one's own; on a CPU it is slower than the built-in one of its size"
+    return f"{text}; on a CPU it is slower than the built-in network of its size"
