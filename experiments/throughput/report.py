@@ -60,7 +60,7 @@ def write(out: Path, facts: dict) -> Path:
     took = ", ".join(f"{name} {value / 60:.1f} min" for name, value in seconds.items())
     text = [HEAD, f"Its parts took: {took}.\n", *floors(out, rates), *contenders(rates)]
     text += [*whole_job(out), *installed(out), *profile(out, rates)]
-    text += [*ablation(out), *scaling(out)]
+    text += [*ablation(out), *own(out), *scaling(out)]
     _figure(out, "rates", draw_rates(rates))
     text += ["## Roofline", "", "![Roofline](roofline.png)", "", ROOFLINE, ""]
     _figure(out, "roofline", draw_roofline(rates))
@@ -213,6 +213,22 @@ def ablation(out: Path) -> list[str]:
         work = path.stem.removeprefix("ablation_")
         text += [TITLES[work], "", markdown(rows.rename_axis(" ").reset_index()), ""]
     return text
+
+
+def own(out: Path) -> list[str]:
+    """Networks of one's own beside the built-in ones."""
+    text = []
+    for path in sorted(out.glob("own_*.csv")):
+        found = pd.read_csv(path, index_col=0)
+        rows = pd.DataFrame(
+            {
+                "net-images/s": found.median().map("{:,.0f}".format),
+                "times slower": found.rdiv(found[OURS], axis=0).median().map("{:.1f}".format),
+            }
+        )
+        work = path.stem.removeprefix("own_")
+        text += [TITLES[work], "", markdown(rows.rename_axis(" ").reset_index()), ""]
+    return ["## Networks of one's own", "", OWN_NETWORKS, "", *text] if text else []
 
 
 def scaling(out: Path) -> list[str]:
@@ -370,6 +386,11 @@ ABLATED = """Each row is the package with one thing replaced by the obvious alte
 with the whole. 'Networks by vmap' is what a GPU gets. The last row is no trick but a cost: every seed has
 its own order of the data, so no two seeds can share what is made of a batch. Of three rounds each:
 differences of a tenth and less are within the noise."""
+OWN_NETWORKS = """The network of a work written in plain Flax (`flax_module.py`) and trained by
+`kernelstudy.train(study, model=...)`, measured in turn with the built-in one, of five rounds each. Its
+convolutions and pools are replaced by forms that suit a CPU; what the built-in network fuses, and its layout
+throughout, it does not have. The last row is what XLA makes of the module as it is (`impl=lax`), within the
+same compiled loops."""
 ROOFLINE = """FLOP and bytes are XLA's own count of the compiled step (bytes: what operations read and
 write, in cache or in memory), so the intensity is that of the program, not of the problem. The slope is what
 copying 256 MiB a core reaches on all cores; a point above it is served by caches."""

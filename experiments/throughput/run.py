@@ -14,6 +14,7 @@ from measure import (
     ABLATION,
     CONTENDERS,
     OURS,
+    OWN,
     ROOT,
     first_step,
     from_the_shell,
@@ -131,6 +132,12 @@ def scaling(out: Path, *, tiny: bool) -> None:
     save(pd.DataFrame(rows), out / "jobs.csv", index=False)
 
 
+def own(out: Path, *, tiny: bool) -> None:
+    """A network of one's own beside the built-in one that computes the same."""
+    for work in ["mnist"] if tiny else ("mnist", "colour", "norm"):
+        save(turns(work, OWN, 1 if tiny else 5), out / f"own_{work}.csv")
+
+
 PARTS: dict[str, Callable[..., None]] = {
     "rates": rates,
     "start": start,
@@ -141,6 +148,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "ablation": ablation,
     "scaling": scaling,
     "profile": profile,
+    "own": own,
 }
 TABLE = list(PARTS)[:6]  # what has a floor: half an hour
 

@@ -114,9 +114,11 @@ def _check_deeper(key: str, arm: Arm, model: Model) -> None:
     one_of(f"{key}.deeper", arm.deeper, DEEPER)
     _check_kernels(f"{key}.deeper_kernels", arm.deeper_kernels, DEEPER_SIZE, "3 x ")
     which = "deeper_kernels" if arm.deeper == "learned" else "deeper"
-    if arm.holds_deeper and model.depth < 2:
+    if arm.holds_deeper and model.depth < 2 and model.own is None:
         raise ConfigError(
             f"{key}.{which}: there is no deeper layer, for model.depth is {model.depth}"
         )
+    if arm.holds_deeper and model.own is not None:
+        raise ConfigError(f"{key}.{which}: not of a network of one's own")
     if model.family != "plain" and (arm.deeper == "mixed" or arm.deeper_kernels):
         raise ConfigError(f"{key}.{which}: only with model.family=plain; others can be frozen")

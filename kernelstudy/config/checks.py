@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,7 @@ def _check_model(model: Model) -> None:
     one_of("model.parametrization", model.parametrization, PARAMETRIZATIONS)
     _check_first_layer(model)
     _check_family(model)
+    _check_own(model)
     for key in ("base_width", "base_deep_width"):
         at_least(f"model.{key}", getattr(model, key), 1)
     alike = model.depth > 1 and model.width == model.deep_width
@@ -200,6 +202,23 @@ def _check_family(model: Model) -> None:
             raise ConfigError(f"model.{key}: not with model.family={model.family}: {why}")
     if model.family == "convnext" and model.batch_norm:
         raise ConfigError("model.batch_norm: not with model.family=convnext, which has layer norms")
+
+
+def _check_own(model: Model) -> None:
+    """Of the built-in network's keys a network of one's own has only those that it is found to have."""
+    if model.own is None:
+        if model.parameters:
+            raise ConfigError(
+                "model.parameters: they are found, of a network of one's own, and never given"
+            )
+        return
+    built_in = Model(model.own, model.parameters, model.kernel_size, model.width)
+    for entry in fields(Model):
+        if getattr(model, entry.name) != getattr(built_in, entry.name):
+            raise ConfigError(
+                f"model.{entry.name}: is of the built-in network, and model.own={model.own} is another: leave "
+                "it out"
+            )
 
 
 def _check_seeds(seeds: Any) -> None:

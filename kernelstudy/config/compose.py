@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -51,6 +53,26 @@ def from_hydra(config: DictConfig) -> Study:
         arm.labels = str(arm.labels).lower()
     check(study)
     return study
+
+
+def from_words(words: list[str]) -> Study:
+    """The checked study of a `run` command's settings; within an application of Hydra's too.
+
+    Raises:
+        ConfigError: for anything that cannot be run, and for a sweep, which is several runs.
+    """
+    if options := [word for word in words if word.startswith("-")]:
+        raise ConfigError(f"{options[0]}: settings alone are taken here, key=value, of one run")
+    register()
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+            return from_hydra(hydra.compose("config", in_order(words)))
+    except Exception as error:  # anything of Hydra's
+        raise ConfigError(explain(error, words)) from error
+    finally:
+        GlobalHydra.instance().hydra = before
 
 
 def in_order(overrides: list[str]) -> list[str]:

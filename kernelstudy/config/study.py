@@ -143,6 +143,12 @@ class Arm:
 
 @dataclass
 class Model:
+    #: a network of one's own in place of the built-in one: the name of an entry point of the group
+    #: `kernelstudy.models` of an installed package, or what `kernelstudy.train` calls its function. Then
+    #: `model.kernel_size` and `model.width` are found, and the other keys are not of it
+    own: str | None = None
+    #: of a network of one's own, each with its shape; found, never given
+    parameters: list[str] = field(default_factory=list)
     kernel_size: int = 3
     width: int = 16  #: kernels of the first layer
     depth: int = 2
@@ -267,6 +273,8 @@ NEUTRAL = {
     "model.first": "conv",
     "model.first_stride": 1,
     "model.family": "plain",
+    "model.own": None,
+    "model.parameters": [],
     "model.batch_norm": False,
     "model.stride": 1,
     "model.residual": False,

@@ -32,6 +32,8 @@ from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.runs import directory, measures
 from kernelstudy.runs.measures import Findings
 
+MOST_NAMED = 40  # parameters of a network of one's own
+
 
 def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None = None) -> Path:
     """`make`, of which the answer is not asked for."""
@@ -265,6 +267,16 @@ def _images_of_recording(source: str) -> str:
     return f"{source}, given for the image statistics"
 
 
+def _own_network(study: Study) -> str:
+    """What is known of a network of one's own; its settings may come from anybody."""
+    parameters = [parameter[:120] for parameter in study.model.parameters]
+    more = f"; {len(parameters) - MOST_NAMED} more" if len(parameters) > MOST_NAMED else ""
+    return (
+        f"The network is one of one's own, {str(study.model.own)[:200]}, a Flax module; its parameters: "
+        f"{'; '.join(parameters[:MOST_NAMED])}{more}. Weight decay is of those of two axes and more."
+    )
+
+
 def _kinds(table: pd.DataFrame) -> pd.DataFrame:
     """`tables.kinds` with a row a layer and kind, a column a null model; kinds that nothing has left out."""
     keys = ["arm", "part", "kind"]
@@ -290,6 +302,7 @@ def _method(study: Study, entries: str) -> list[str]:
     )
     return [
         *([recorded] if study.recorded else []),
+        *([_own_network(study)] if study.model.own else []),
         f"Declared before the run: bank {entries}; primary measure {study.bank.metric}; final step "
         f"{study.steps:,}. All else is description.",
         "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "

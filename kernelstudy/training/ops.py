@@ -227,3 +227,8 @@ IMPLS = {"lax": LAX, "gemm": GEMM}
 def default_impl() -> str:
     """`gemm` where the default backend is a CPU, else `lax`."""
     return "gemm" if jax.default_backend() == "cpu" else "lax"
+
+
+def table(impl: str) -> Ops:
+    """The operations that `impl` means: `auto` is the backend's own."""
+    return IMPLS[default_impl() if impl == "auto" else impl]

@@ -172,16 +172,16 @@ def shapes_of_one(population: Population, study: Study, data: Images) -> State:
     return jax.eval_shape(population.init, jax.eval_shape(lambda: jax.random.key(0)), kernel)
 
 
-def bytes_a_network(state: Any, study: Study, data: Images) -> int:
+def bytes_a_network(state: Any, study: Study, data: Images, batch: int | None = None) -> int:
     """Memory that one more network, whose state has these shapes, takes on its device, about.
 
     Its parameters and the optimiser's, twice (a step's results lie beside what it starts from); and where
-    networks are mapped by vmap, what one batch needs.
+    networks are mapped by vmap, what one batch needs: `batch` bytes, where it is not the built-in network.
     """
     held = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     if jax.default_backend() == "cpu":
         return held
-    return held + bytes_of_batch(study, data.image_shape)
+    return held + (bytes_of_batch(study, data.image_shape) if batch is None else batch)
 
 
 def bytes_of_batch(study: Study, image_shape: tuple[int, int, int]) -> int:
