@@ -161,17 +161,10 @@ def train_and_write(
         **({"starts": {name: start.facts for name, start in starts.items()}} if starts else {}),
     }
     runs.check_reportable(directory, facts)
-    rests_on = {**software.versions(), "device": backend.kind}
-    if study.data.path is not None:  # its contents are not in the run's id
-        rests_on["images"] = data.facts["sha256"][:16]
-    if starts:
-        rests_on["kernels"] = " ".join(start.facts["sha256"][:16] for start in starts.values())
-    kernels = {name: start.kernels for name, start in starts.items()}
-    if own is not None:  # of its program the shapes alone are
-        from kernelstudy.training.own_network import digest
-
-        rests_on["network"] = digest(own, data.image_shape)
+    rests_on = {**_rests_on(study, data, starts, own), "device": backend.kind}
+    if own is not None:
         facts["network"] = {"name": own.name, "sha256": rests_on["network"]}
+    kernels = {name: start.kernels for name, start in starts.items()}
     store = _store(study, directory, rests_on, hold)
     began = time.perf_counter()
     try:
@@ -208,6 +201,22 @@ def train_and_write(
     if stop.number:
         raise Stopped(stop.number, "its report")
     return trajectory
+
+
+def _rests_on(
+    study: Study, data: "Images", starts: dict[str, Start], own: "Own | None"
+) -> dict[str, str]:
+    """What a run's checkpoints rest on: versions, and what its id does not hold."""
+    found = software.versions()
+    if study.data.path is not None:
+        found["images"] = data.facts["sha256"][:16]
+    if starts:
+        found["kernels"] = " ".join(start.facts["sha256"][:16] for start in starts.values())
+    if own is not None:  # of its program the id holds shapes alone
+        from kernelstudy.training.own_network import digest
+
+        found["network"] = digest(own, data.image_shape)
+    return found
 
 
 def _store(study: Study, directory: Path, rests_on: dict[str, Any], hold: Hold) -> "Store":

@@ -250,7 +250,7 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
         (["+exp=mnist", "arms.init=sobel"], r"'arms=\[\{init: sobel\}\]'"),
         (
             ["+exp=mnist", "model=3"],
-            "one of cnn, convnext, resnet, vgg; its settings are model.kernel_size",
+            "one of cnn, convnext, resnet, vgg; its settings are model\\.",
         ),
         (["exp=frobnicate"], r"\+exp=NAME; there are deep,"),
         (["mnist"], r": \+exp=mnist$"),
