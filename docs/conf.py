@@ -20,13 +20,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
-import config_keys  # noqa: E402
 import figures  # noqa: E402
-from facts import facts  # noqa: E402
 
 import kernelstudy  # noqa: E402
 
-CITATION = yaml.safe_load((HERE.parent / "CITATION.cff").read_text(encoding="utf-8"))
 PUBLIC = (
     "",
     ".analysis",
@@ -36,7 +33,8 @@ PUBLIC = (
     ".torch",
 )  # whose names are documented
 
-project, author = "kernelstudy", CITATION["authors"][0]["name"]
+citation = yaml.safe_load((HERE.parent / "CITATION.cff").read_text(encoding="utf-8"))
+project, author = "kernelstudy", citation["authors"][0]["name"]
 version = release = kernelstudy.__version__
 extensions = [
     "myst_nb",
@@ -50,17 +48,8 @@ include_patterns = ["docs/**", "results/**.md", "experiments/**README.md", "CHAN
 exclude_patterns = ["build", "results/runs", "docs/_*", "**/.*", ".*", "tests", "kernelstudy"]
 
 nb_execution_mode = "off"  # notebooks are committed with their outputs; a test runs them again
-myst_enable_extensions = ["colon_fence", "substitution"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
-myst_substitutions = {
-    **facts(),
-    "config_tables": config_keys.tables(),
-    "config_lists": config_keys.lists(),
-    "config_choices": config_keys.choices(),
-    **{f"cite_{key}": CITATION[key] for key in ("title", "version", "license", "abstract")},
-    "cite_authors": author,
-}
-
 autodoc_mock_imports = ["keras", "lightning", "transformers"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

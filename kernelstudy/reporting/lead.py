@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.analysis.kernels import support_of
+from kernelstudy.analysis.kinds import KINDS, live_kinds
 from kernelstudy.reporting.galleries import bare, tiled
 from kernelstudy.reporting.measure_words import METRIC_WORDS
 from kernelstudy.reporting.style import CHANCE, DIVERGING, colour_of, styled
@@ -22,11 +23,14 @@ PHONE = 4.2  # inches that are as wide as a phone, at least
 NARROW_ROW = 0.46  # inches of an arm's networks there
 HEAD, FOOT = 0.24, 0.14  # inches above and below the rows of an arm
 CAPTION = (
-    "Left: the kernels of an arm's first network before training, after it, and below each the hand-crafted "
-    "one nearest to it (random kernels have near ones, too). Purple is negative, orange positive. Right: "
-    "likeness to an edge detector (R²), the part of a kernel's variation that Sobel's kernel at its best angle "
-    "explains, from 0 to 1; a dot is a network's mean over its kernels."
+    "Left: the kernels of an arm's first network before training and after it. Centred: after it, each less "
+    "its mean and on its own scale, which is what likeness is judged by. Nearest: the hand-crafted kernel "
+    "nearest to it (random kernels have near ones, too). A triangle marks each kernel that counts as an "
+    "edge detector, its mean left in. Purple is negative, orange positive. Right: likeness to an edge "
+    "detector (R²), the part of a centred kernel that Sobel's kernel at its best angle explains, from 0 to "
+    "1. A dot is a network's mean over its kernels."
 )
+EDGE_LABEL = "counts as an edge detector"
 
 
 def before_and_after(
@@ -46,21 +50,28 @@ def before_and_after(
     """
     arms = [str(arm) for arm in analysis["arm"].values[:ARMS]]
     shown = min(kernels.shape[3], 9 if narrow else 16)
-    block = block_of(3)
+    block = block_of(4)
     height, width = block * len(arms), SIDE * shown
     if narrow:
         rows = [(NARROW_ROW * i + 0.32, 0.1) for i in range(len(arms))]
     else:
-        rows = [(block * i + HEAD + 1.5 * SIDE, SIDE) for i in range(len(arms))]
+        rows = [(block * i + HEAD + 2 * SIDE, 1.3 * SIDE) for i in range(len(arms))]
     with styled():
         figure, pictures, chance = panels(width, height, rows=len(arms) if narrow else 0)
         for i, arm in enumerate(arms):
             network = int(np.argmin(analysis["diverged"].sel(arm=arm).values))
             matches = nearest.sel(arm=arm).isel(seed=network).values[:shown]
             start, end = kernels[i, network, [0, -1], :shown]
-            pairs = (("start", scaled(start)), ("end", scaled(end)))
-            rows_of_arm = [*pairs, ("nearest", nearest_entries(end, matches, bank))]
+            edges = live_kinds(kernels[i, network, -1])[:shown] == KINDS.index("edge")
+            rows_of_arm = [
+                ("start", scaled(start)),
+                ("end", scaled(end)),
+                ("centred", centred(end)),
+                ("nearest", nearest_entries(end, matches, bank)),
+            ]
             strips(pictures, names.get(arm, arm), rows_of_arm, block * i)
+            _mark(pictures, edges, 1 / (1 + end.shape[-1]), block * (i + 1) - FOOT)
+        chance.plot([], [], "^", ms=5, color="black", label=EDGE_LABEL)
         _networks(chance, analysis, arms, metric, rows)
         if narrow:
             for (centre, _), arm in zip(rows, arms, strict=True):
@@ -99,7 +110,7 @@ def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes,
 def legend_of(figure: Figure, axes: Axes, *, narrow: bool) -> None:
     """The legend of a figure of `panels`, at its foot."""
     handles = axes.get_legend_handles_labels()
-    columns = 2 if narrow else 4
+    columns = 2 if narrow else len(handles[0])
     figure.legend(*handles, loc="lower right", ncols=columns, fontsize=7.5, columnspacing=1.0)
 
 
@@ -135,6 +146,19 @@ def strips(axes: Axes, title: str, rows: Sequence[tuple[str, np.ndarray]], top: 
 def scaled(kernels: np.ndarray) -> np.ndarray:
     """Kernels (n, k, k) on one scale, within -1 and 1."""
     return kernels / (np.nan_to_num(np.abs(kernels)).max() or 1)
+
+
+def centred(kernels: np.ndarray) -> np.ndarray:
+    """Kernels (n, k, k) less their means, each on its own scale, within -1 and 1."""
+    less = kernels - kernels.mean(axis=(1, 2), keepdims=True)
+    largest = np.abs(less).max(axis=(1, 2), keepdims=True)
+    return less / np.where(largest > 0, largest, 1)
+
+
+def _mark(axes: Axes, counts: np.ndarray, gap: float, top: float) -> None:
+    """A triangle below each kernel that `counts` (n,), `top` inches down; gap: between kernels, of `SIDE`."""
+    centres = SIDE * (np.flatnonzero(counts) + (1 - gap) / 2)
+    axes.plot(centres, np.full(len(centres), top + 0.05), "^", ms=4, color="black")
 
 
 def nearest_entries(

@@ -27,3 +27,14 @@ SECTOR_WORDS = {
     "b2": "B2 (xy)",
     "odd": "odd (gradient-like)",
 }
+_DATA_WORDS = {
+    "mnist5k": "digits",
+    "mnist": "digits",
+    "fashion_mnist": "garments",
+    "photo_patches": "photographs",
+}
+
+
+def data_words(name: str) -> str:
+    """What is in a data set, with its name: 'digits (mnist5k)'."""
+    return f"{_DATA_WORDS[name]} ({name})" if name in _DATA_WORDS else name

@@ -243,14 +243,16 @@ def _method(sweep: Sweep, chance_tests: pd.DataFrame, key_effects: pd.DataFrame)
         "The unit is the network (seed). Intervals are bootstrap-t over networks (below 6: Student's); p "
         "is the larger of the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, "
         "which does not. Where two values have different seeds: Welch's interval and a permutation test.",
-        "Two families are declared, each over the whole sweep, and q is Benjamini and Hochberg's within each: "
-        f"every condition, arm and part against chance (N0) and against its start (N1), {counts[0]} tests; "
-        f"every swept key's values against its first, arm by arm, {counts[1]} tests.",
-        "A key's effect: the difference between two of its values in the measure corrected for chance, "
-        "(measure − chance) / (1 − chance), for chance moves with the kernels' size; the other keys alike, "
-        "averaged over the combinations of those that were run with both. With the same seeds it is taken "
-        "seed by seed: seed s sees the same order of batches and, where shapes allow, starts with the same "
-        "values in all layers but the first. Without, means are compared (Welch's interval, permutation test).",
+        "Two families are declared, each over the whole sweep, and q is Benjamini and Hochberg's within "
+        "each. 'Against chance': every condition, arm and part against random kernels (N0) and against its "
+        f"start (N1), {counts[0]} tests. 'What each swept key does': every swept key's values against its "
+        f"first, arm by arm, {counts[1]} tests.",
+        "A key's effect is the difference between two of its values, the other keys alike, averaged over "
+        "the combinations of those that were run with both. The measure is corrected for chance, (measure − "
+        "chance) / (1 − chance), for chance moves with the kernels' size.",
+        "With the same seeds an effect is taken seed by seed: seed s sees the same order of batches and, "
+        "where shapes allow, starts with the same values in all layers but the first. Without, means are "
+        "compared (Welch's interval, permutation test).",
         "Tiers (table of conditions) are each run's own verdicts, by the ladder of chance that its report "
         "explains; where several runs share a condition there is none for all of them together.",
         "Measures are those of each run's own report where it is of the same trajectory (by checksum) and "
