@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from words import CHANCE, METRIC, SMALL, Results, against_learned, final, image_energies
 
 from kernelstudy.reporting import style
-from kernelstudy.reporting.marks import better_and_worse
+from kernelstudy.reporting.marks import versus_learned
 
 W, OF_UPDATE, NEW = style.colour_of(0), style.colour_of(4), style.colour_of(2)
 LIKENESS = "likeness to an edge detector (R²)"
@@ -89,7 +89,7 @@ def _why(axes: Axes, arms: pd.DataFrame | None) -> None:
         face = "white" if marker == "s" else OF_UPDATE
         label = f"what training added (W − W₀), {_SETS.get(data, data)}"
         axes.plot([], [], marker, ms=6, color=OF_UPDATE, mfc=face, label=label)
-    _rows(axes, list(INPUTS), "Where it comes from: small start, no decay")
+    _rows(axes, list(INPUTS), "Where it comes from (small start)")
     _legend(axes)
     return None
 
@@ -102,7 +102,7 @@ def _worth(axes: Axes, grid: pd.DataFrame | None) -> None:
         return _absent(axes, "learned_vs_handcrafted")
     width = 16 if 16 in set(grid["width"]) else int(grid["width"].iloc[0])
     sizes = sorted(grid.loc[grid["width"] == width, "size"].unique())
-    better_and_worse(axes)
+    versus_learned(axes)
     for number, (arm, label) in enumerate(LAYERS.items()):
         mine = grid[(grid["arm"] == arm) & (grid["width"] == width)]
         at = [sizes.index(size) + 0.09 * (number - 2) for size in mine["size"]]
@@ -112,9 +112,7 @@ def _worth(axes: Axes, grid: pd.DataFrame | None) -> None:
         mark = {"ms": 7, "color": colour, "mec": "white", "mew": 0.6, "label": label}
         axes.plot(at, mine["points"], "s^vDP"[number], **mark)
     axes.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
-    axes.set(
-        xlabel="training images (garments)", ylabel="points of accuracy, less a learned layer's"
-    )
+    axes.set_xlabel("training images (garments)")
     axes.set_title(f"What it is worth: {width} kernels, no decay")
     _legend(axes)
     return None

@@ -11,7 +11,7 @@ from words import STUDIES, Finding, Results, findings
 
 from kernelstudy.reporting import style
 from kernelstudy.reporting.markdown import escaped
-from kernelstudy.studies.plan_words import IN_WORDS, gist
+from kernelstudy.studies.plan_words import IN_WORDS, gist, tally
 from kernelstudy.system.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,13 +56,7 @@ def verdicts(results: Results) -> list[str]:
         table = results(f"{study}/tables/verdicts.csv")
         if table is None:
             continue
-        counts = table["verdict"].map(IN_WORDS).value_counts()
-        told.append(
-            f"[{study}]({study}/report.md): "
-            + ", ".join(
-                f"{counts[words]} {words}" for words in IN_WORDS.values() if words in counts
-            )
-        )
+        told.append(f"[{study}]({study}/report.md): {tally(table)}")
         rows += [
             f"| [{study}]({study}/report.md) | {escaped(gist(str(row.text)))} | {IN_WORDS[str(row.verdict)]} |"
             for row in table.itertuples()

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.reporting import style
-from kernelstudy.reporting.marks import better_and_worse
+from kernelstudy.reporting.marks import versus_learned
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, below, within
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired
@@ -154,7 +154,7 @@ def drawn(grid: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(9, 3.8))
         panels = figure.subplots(1, len(SIZES), sharey=True)
         for panel, size in zip(panels, SIZES, strict=True):
-            better_and_worse(panel)
+            panel.axhline(0, color="black", lw=0.9)
             for number, (arm, words) in enumerate(OTHERS.items()):
                 mine = grid[(grid["size"] == size) & (grid["arm"] == arm)]
                 at = [WIDTHS.index(w) + 0.17 * (number - 1.5) for w in mine["width"]]
@@ -170,7 +170,7 @@ def drawn(grid: pd.DataFrame) -> Figure:
                 )
             panel.set_xticks(range(len(WIDTHS)), [f"width {w}" for w in WIDTHS])
             panel.set(title=f"{size:,} training images", xlim=(-0.5, len(WIDTHS) - 0.5))
-        panels[0].set_ylabel("points of accuracy, less learned")
+        versus_learned(panels[0])
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis import t_interval
 from kernelstudy.reporting import style
-from kernelstudy.reporting.marks import better_and_worse
+from kernelstudy.reporting.marks import versus_learned
 from kernelstudy.studies.plan import by_seed
 
 MARKS = "os^vDP"
@@ -51,8 +51,8 @@ def differences(grid: pd.DataFrame, arms: Sequence[str]) -> Figure:
                 at = [_place(sizes, size, number, len(arms), 0.1) for size in mine["size"]]
                 values = list(mine[["points", "low", "high"]].itertuples(index=False))
                 _line(panel, at, values, number, arm)
-            better_and_worse(panel)
-        panels[0].set_ylabel("points of accuracy, less learned")
+            panel.axhline(0, color="black", lw=0.9)
+        versus_learned(panels[0])
         _legend(figure, panels, arms, first=1)  # the first is the line at 0
     return figure
 
@@ -80,7 +80,7 @@ def _line(panel, at: list[float], values: list, number: int, arm: str) -> None:
     middle, low, high = zip(*values, strict=True)
     panel.plot(at, middle, color=colour, lw=0.9, alpha=0.5)
     panel.vlines(at, low, high, color=colour, lw=2)
-    panel.plot(at, middle, MARKS[number], ms=5, color=colour, mec="white", mew=0.6)
+    panel.plot(at, middle, MARKS[number], ms=7, color=colour, mec="white", mew=0.5)
 
 
 def _legend(figure: Figure, panels, arms: Sequence[str], first: int = 0) -> None:

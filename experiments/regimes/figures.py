@@ -77,7 +77,7 @@ def kinds_by_arm(points: pd.DataFrame, arms: list[str], names: Mapping[str, str]
     first = last[last["data"] == sets[0]].set_index("arm")["memory"]
     order = sorted((a for a in arms if a in first.index), key=lambda arm: first[arm])
     with style.styled():
-        figure = Figure(figsize=(2.6 + 2.6 * len(sets), 1.2 + 0.27 * len(order)))
+        figure = Figure(figsize=(4.2 + 2.5 * len(sets), 1.2 + 0.27 * len(order)))
         panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
         for panel, data in zip(panels, sets, strict=True):
             rows = last[last["data"] == data].set_index("arm")
@@ -89,7 +89,9 @@ def kinds_by_arm(points: pd.DataFrame, arms: list[str], names: Mapping[str, str]
                 panel.barh(at, edges, color=EDGE, height=0.7)
                 panel.barh(at, low, left=edges, color=LOW_PASS, height=0.7)
                 panel.plot(start.loc[arm, "edge"], at, "|", ms=10, mew=1.6, color="black")
-            panel.set(title=words_of(data), xlim=(0, 16), ylim=(len(order) - 0.4, -0.6))
+            panel.set(
+                title=words_of(data).partition(" (")[0], xlim=(0, 16), ylim=(len(order) - 0.4, -0.6)
+            )
             panel.set_xlabel("kernels of 16")
             panel.grid(axis="y", visible=False)
         labels = [f"{names.get(arm, arm)}  ({first[arm]:.0%})" for arm in order]

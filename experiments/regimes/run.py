@@ -131,7 +131,7 @@ def answer_in_one(points: pd.DataFrame, chance: float) -> str:
     edges = by_memory(points, "edge", "edge detectors among 16 kernels")
     first = points[(points["step"] == 0) & points["arm"].isin(RANDOM)]["edge"]
     start = f"{first.min():.1f} to {first.max():.1f}" if len(first) else "none"
-    return f"{r2}; random kernels have {chance:.2f}. {edges}; before training {start}."
+    return f"{r2}. Random kernels have {chance:.2f}. {edges}. Before training: {start}."
 
 
 def by_memory(points: pd.DataFrame, column: str, words: str) -> str:

@@ -84,7 +84,7 @@ def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes,
     """A figure with axes for `strips` of so many inches and, at their right, axes for chance, in inches from
     the
     top, too; with `rows`, as wide as a phone, chance is below, with `NARROW_ROW` inches for each."""
-    left, below, apart, beside = 0.66, 0.8, 0.35, NARROW_ROW * rows
+    left, below, apart, beside = 0.66, 1.05 if rows else 0.95, 0.35, NARROW_ROW * rows
     if rows:
         size = max(left + width + 0.1, PHONE), height + beside + below + 0.25
         places = [
@@ -110,7 +110,7 @@ def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes,
 def legend_of(figure: Figure, axes: Axes, *, narrow: bool) -> None:
     """The legend of a figure of `panels`, at its foot."""
     handles = axes.get_legend_handles_labels()
-    columns = 2 if narrow else len(handles[0])
+    columns = 2 if narrow else 4 if len(handles[0]) < 5 else 3
     figure.legend(*handles, loc="lower right", ncols=columns, fontsize=7.5, columnspacing=1.0)
 
 

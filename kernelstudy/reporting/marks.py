@@ -46,17 +46,9 @@ def band(axes: Axes, x: Any, values: np.ndarray, colour: str, dashes: str = "-",
         axes.plot(x, known.mean(0), dashes, color=colour, lw=1.5, **kind)
 
 
-def better_and_worse(axes: Axes) -> None:
-    """A line at 0, of what differences are held against, and on both sides of it which side is which."""
+def versus_learned(axes: Axes) -> None:
+    """A line at 0 for differences from a learned first layer's accuracy, upwards, and which side is which."""
     axes.axhline(0, color="black", lw=0.9)
-    for words, up in (("↑ better", 3), ("↓ worse", -3)):
-        axes.annotate(
-            words,
-            (0, 0),
-            (3, up),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="bottom" if up > 0 else "top",
-            fontsize=7.5,
-            color="#555555",
-        )
+    axes.set_ylabel(
+        "points of accuracy, less a learned layer's\n← worse                    better →"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,8 +161,15 @@ def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str,
 
 
 def arm_words(plan: Plan) -> dict[str, str]:
-    """What people call the planned arms: arm -> words."""
-    return {arm.name: arm.words for arm in (Arm(**given) for given in plan.settings["arms"])}
+    """What people call the planned arms, and of random starts that are alike otherwise which: arm -> words."""
+    arms = [Arm(**given) for given in plan.settings["arms"]]
+    count = Counter(arm.words for arm in arms)
+    return {
+        arm.name: arm.words
+        if count[arm.words] == 1
+        else arm.words.replace("random start", f"random start ({arm.init})", 1)
+        for arm in arms
+    }
 
 
 def compose(

@@ -164,7 +164,12 @@ def _numbers(outcome: Outcome, numbers: Numbers) -> str:
 
 
 def counted(table: pd.DataFrame) -> str:
-    """How the hypotheses came out. table: `verdicts`."""
+    """How the hypotheses came out, in a sentence. table: `verdicts`."""
+    return f"Of {len(table)} hypotheses written down before the runs {tally(table)}."
+
+
+def tally(table: pd.DataFrame) -> str:
+    """'1 holds, 4 fail, 2 cannot be told'. table: `verdicts`."""
     of = Counter(table["verdict"])
     told = [
         f"{of[verdict]} {words}"
@@ -176,7 +181,7 @@ def counted(table: pd.DataFrame) -> str:
         )
         if of[verdict]
     ]
-    return f"Of {len(table)} hypotheses written down before the runs {', '.join(told)}."
+    return ", ".join(told)
 
 
 def glance(parts: list[Claim], table: pd.DataFrame) -> pd.DataFrame:
@@ -225,13 +230,13 @@ def extremes(table: pd.DataFrame, measure: str, names: Mapping[str, str]) -> str
         return f"{number:.1%}" if percent else f"{number:.2f}"
 
     told = [
-        f"on {place} it is highest with '{names.get(high, high)}' ({value(means[high])}) and lowest with "
-        f"'{names.get(low, low)}' ({value(means[low])})"
+        f"On {place} it is highest with '{names.get(high, high)}' ({value(means[high])}) and lowest with "
+        f"'{names.get(low, low)}' ({value(means[low])})."
         for place, means, high, low in ends
     ]
     chance = rows["chance"].dropna().unique()
-    random = f"; random kernels have {value(chance[0])}" if len(chance) == 1 else ""
-    return f"{words[0].upper()}{words[1:]}: {'; '.join(told)}{random}."
+    random = f" Random kernels have {value(chance[0])}." if len(chance) == 1 else ""
+    return f"{words[0].upper()}{words[1:]}: {' '.join(told)}{random}"
 
 
 def above_noise(ladder: pd.DataFrame, part: str) -> str:
