@@ -4,8 +4,10 @@
 The source directory is the repository, so that links between docs/ and results/ are the same in both.
 """
 
+import html
 import inspect
 import posixpath
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -19,8 +21,6 @@ from sphinx.util import logging
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
-
-import figures  # noqa: E402
 
 import kernelstudy  # noqa: E402
 
@@ -101,6 +101,27 @@ def _pages_of_folders(app: Sphinx, doctree: nodes.document) -> None:
                 node.attributes |= {"refdomain": "doc", "reftarget": page, "reftargetid": None}
 
 
+def _pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """HTML's `<picture>`, which code hosts show by the reader's choice of light or dark, as images of both."""
+    del app
+    for node in list(doctree.findall(nodes.raw)):
+        found = _PICTURE.fullmatch(node.astext().strip())
+        if found:
+            alt = html.unescape(found["alt"])
+            node.replace_self(
+                [
+                    nodes.image(uri=found[page], alt=alt, classes=[f"only-{page}"])
+                    for page in ("light", "dark")
+                ]
+            )
+
+
+_PICTURE = re.compile(
+    r'<picture>\s*<source media="[^"]*dark[^"]*" srcset="(?P<dark>[^"]*)">\s*'
+    r'<img alt="(?P<alt>[^"]*)" src="(?P<light>[^"]*)">\s*</picture>'
+)
+
+
 def _plain(
     app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]
 ) -> None:
@@ -116,7 +137,7 @@ def _is_plain_field(app: Sphinx, what: str, name: str, of: object, skip: bool, o
 
 
 def setup(app: Sphinx) -> None:
-    figures.draw()
+    app.connect("doctree-read", _pictures, priority=100)  # before Sphinx looks for images
     app.connect("doctree-read", _pages_of_folders)
     app.connect("autodoc-process-docstring", _plain)
     app.connect("autodoc-skip-member", _is_plain_field)

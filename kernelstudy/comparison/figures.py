@@ -34,7 +34,7 @@ STEP, ROW = 1.15, 1.75
 def answer(layers: list[LayerMeasures], banks: list[Bank], *, narrow: bool = False) -> Figure:
     """The kernels most like a hand-crafted one beside the best of as many random ones, and every kernel's R2
     beside isotropic kernels'; `narrow`: as wide as a phone."""
-    shown = 9 if narrow else LEAD_SHOWN
+    shown = 12 if narrow else LEAD_SHOWN
     rows = [_rows_of(layer, bank, shown) for layer, bank in zip(layers, banks, strict=True)]
     count = max(len(pictures) for of_layer in rows for _, pictures in of_layer)
     tops = np.cumsum([0, *(lead.block_of(len(of_layer)) for of_layer in rows)])
@@ -48,7 +48,7 @@ def answer(layers: list[LayerMeasures], banks: list[Bank], *, narrow: bool = Fal
             ends = tops[i] + lead.HEAD, tops[i + 1] - lead.FOOT
             if narrow:
                 ends = lead.NARROW_ROW * i + 0.16, lead.NARROW_ROW * (i + 1)
-                chance.text(0.01, ends[0] - 0.02, title, fontsize=7.5)
+                chance.text(0.01, ends[0] - 0.02, title, fontsize=8.5)
             _kernels_beside_chance(chance, layer, ends, colour_of(i))
         chance.plot([], [], "o", ms=5, color="grey", label="a kernel beyond chance, q < .05")
         chance.plot([], [], "o", ms=4, mfc="none", color="grey", label="a kernel that is not")

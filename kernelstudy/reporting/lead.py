@@ -18,10 +18,11 @@ from kernelstudy.reporting.measure_words import METRIC_WORDS
 from kernelstudy.reporting.style import CHANCE, DIVERGING, colour_of, styled
 
 ARMS = 6  # shown, the first
-SIDE = 0.29  # inches of a kernel
+SIDE = 0.25  # inches of a kernel
 PHONE = 4.2  # inches that are as wide as a phone, at least
 NARROW_ROW = 0.46  # inches of an arm's networks there
 HEAD, FOOT = 0.24, 0.14  # inches above and below the rows of an arm
+LABEL = 9  # points of words, which a page shows smaller
 CAPTION = (
     "Left: the kernels of an arm's first network before training and after it. Centred: after it, each less "
     "its mean and on its own scale, which is what likeness is judged by. Nearest: the hand-crafted kernel "
@@ -49,7 +50,7 @@ def before_and_after(
     words. `narrow`: as wide as a phone, chance below the kernels and not beside them.
     """
     arms = [str(arm) for arm in analysis["arm"].values[:ARMS]]
-    shown = min(kernels.shape[3], 9 if narrow else 16)
+    shown = min(kernels.shape[3], 12 if narrow else 16)
     block = block_of(4)
     height, width = block * len(arms), SIDE * shown
     if narrow:
@@ -75,7 +76,7 @@ def before_and_after(
         _networks(chance, analysis, arms, metric, rows)
         if narrow:
             for (centre, _), arm in zip(rows, arms, strict=True):
-                chance.text(0.01, centre - 0.17, names.get(arm, arm), fontsize=7.5)
+                chance.text(0.01, centre - 0.17, names.get(arm, arm), fontsize=8.5)
         legend_of(figure, chance, narrow=narrow)
     return figure
 
@@ -84,7 +85,7 @@ def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes,
     """A figure with axes for `strips` of so many inches and, at their right, axes for chance, in inches from
     the
     top, too; with `rows`, as wide as a phone, chance is below, with `NARROW_ROW` inches for each."""
-    left, below, apart, beside = 0.66, 1.05 if rows else 0.95, 0.35, NARROW_ROW * rows
+    left, below, apart, beside = 0.66, 1.15 if rows else 0.95, 0.35, NARROW_ROW * rows
     if rows:
         size = max(left + width + 0.1, PHONE), height + beside + below + 0.25
         places = [
@@ -111,7 +112,7 @@ def legend_of(figure: Figure, axes: Axes, *, narrow: bool) -> None:
     """The legend of a figure of `panels`, at its foot."""
     handles = axes.get_legend_handles_labels()
     columns = 2 if narrow else 4 if len(handles[0]) < 5 else 3
-    figure.legend(*handles, loc="lower right", ncols=columns, fontsize=7.5, columnspacing=1.0)
+    figure.legend(*handles, loc="lower right", ncols=columns, fontsize=LABEL, columnspacing=1.0)
 
 
 def block_of(rows: int) -> float:
@@ -139,8 +140,8 @@ def strips(axes: Axes, title: str, rows: Sequence[tuple[str, np.ndarray]], top: 
             left, up = SIDE * column, place + SIDE * row
             square = (left, left + SIDE * (1 - gap), up + SIDE * (1 - gap), up)
             axes.imshow(pictures[column], extent=square, aspect="auto")
-        axes.text(-0.06, place + SIDE * (row + 0.45), name, ha="right", va="center", fontsize=7.5)
-    axes.text(-0.55, top + 0.15, title, fontweight="bold", fontsize=8.5)
+        axes.text(-0.06, place + SIDE * (row + 0.45), name, ha="right", va="center", fontsize=LABEL)
+    axes.text(-0.55, top + 0.15, title, fontweight="bold", fontsize=LABEL + 0.5)
 
 
 def scaled(kernels: np.ndarray) -> np.ndarray:
