@@ -52,7 +52,7 @@ def answer(layers: list[LayerMeasures], banks: list[Bank], *, narrow: bool = Fal
             _kernels_beside_chance(chance, layer, ends, colour_of(i))
         chance.plot([], [], "o", ms=5, color="grey", label="a kernel beyond chance, q < .05")
         chance.plot([], [], "o", ms=4, mfc="none", color="grey", label="a kernel that is not")
-        chance.plot([], [], color="black", lw=2, label="mean")
+        chance.plot([], [], color="black", lw=2, label="mean, near-copies once")
         chance.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random kernels")
         chance.set(xlim=(-0.01, 1.01), xlabel="likeness to an edge detector (R²)")
         lead.legend_of(figure, chance, narrow=narrow)
@@ -126,7 +126,7 @@ def _kernels_beside_chance(
     r2 = table["r2_centered"].to_numpy()
     axes.plot(r2[~above], heights[~above], "o", ms=4, mfc="none", color=colour, alpha=0.7)
     axes.plot(r2[above], heights[above], "o", ms=5, color=colour, alpha=0.85)
-    mean = table["r2_centered"].mean()
+    mean = layer.ladder["value"].iloc[0] if len(layer.ladder) else table["r2_centered"].mean()
     axes.plot([mean] * 2, [middle - 0.8 * half, middle + 0.8 * half], color="black", lw=2)
 
 

@@ -14,7 +14,7 @@ from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.analysis.kernels import support_of
 from kernelstudy.analysis.kinds import KINDS, live_kinds
 from kernelstudy.reporting.galleries import bare, tiled
-from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.reporting.measure_words import likeness
 from kernelstudy.reporting.style import CHANCE, DIVERGING, colour_of, styled
 
 ARMS = 6  # shown, the first
@@ -112,7 +112,8 @@ def legend_of(figure: Figure, axes: Axes, *, narrow: bool) -> None:
     """The legend of a figure of `panels`, at its foot."""
     handles = axes.get_legend_handles_labels()
     columns = 2 if narrow else 4 if len(handles[0]) < 5 else 3
-    figure.legend(*handles, loc="lower right", ncols=columns, fontsize=LABEL, columnspacing=1.0)
+    size = LABEL - 1 if narrow else LABEL
+    figure.legend(*handles, loc="lower right", ncols=columns, fontsize=size, columnspacing=1.0)
 
 
 def block_of(rows: int) -> float:
@@ -199,5 +200,4 @@ def _networks(
     axes.plot([], [], "o", ms=4, color="grey", alpha=0.6, label="one network")
     axes.plot([], [], "D", ms=6, color="grey", label="mean, 95% interval")
     axes.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks")
-    words = "likeness to an edge detector (R²)" if metric.startswith("r2") else METRIC_WORDS[metric]
-    axes.set(xlim=(0, 1.02), xlabel=words)
+    axes.set(xlim=(0, 1.02), xlabel=likeness(metric))

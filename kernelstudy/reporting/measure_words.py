@@ -27,6 +27,13 @@ SECTOR_WORDS = {
     "b2": "B2 (xy)",
     "odd": "odd (gradient-like)",
 }
+
+
+def likeness(metric: str) -> str:
+    """What a primary measure says, in plain words where it is a likeness to first derivatives."""
+    return "likeness to an edge detector (R²)" if metric.startswith("r2") else METRIC_WORDS[metric]
+
+
 _DATA_WORDS = {
     "mnist5k": "digits",
     "mnist": "digits",

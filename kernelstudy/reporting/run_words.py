@@ -84,7 +84,9 @@ def at_a_glance(
                 "test accuracy": f"{accuracy:.1%}" if np.isfinite(accuracy) else "",
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    known = [name for name in table if name != "test accuracy" or (table[name] != "").any()]
+    return table[known]
 
 
 def sentence(

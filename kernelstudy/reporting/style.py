@@ -170,7 +170,7 @@ _NEAR = 9
 
 def _apart(colours: np.ndarray) -> np.ndarray:
     """Those of the colours (n, 3) that are near none before them."""
-    near = (np.abs(colours[:, None] - colours) <= _NEAR).all(axis=-1)
+    near = np.all(np.abs(colours[:, None] - colours) <= _NEAR, axis=-1)
     kept = np.zeros(len(colours), bool)
     for i, row in enumerate(near):
         kept[i] = not (row & kept).any()

@@ -80,7 +80,7 @@ def write(
     or different data bear one name.
 
     Returns:
-        The path of report.html, and the answer in a few sentences.
+        The path of report.html, and the answer in a sentence or two.
 
     Raises:
         RunError: none of the runs can be read, or they do not belong together.
@@ -103,7 +103,7 @@ def write(
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     content = _page(sweep, chance_tests, key_effects, tables, figures, provenance)
     content.csv = csv
-    return page.write(content, out), content.headline
+    return page.write(content, out), [content.sentence]
 
 
 def draw(sweep: Sweep, folder: Path) -> list[Figure]:
@@ -173,7 +173,7 @@ def _page(
     done = [member for member in sweep.members if not member.reason]
     learning = {name for member in done for name in member.settings.learning_arms}
     arms = list(dict.fromkeys(sweep.networks["arm"]))
-    words = {arm.name: arm.words for member in done for arm in member.settings.arms}
+    words = sweep_figures.arm_names(sweep)
     names = sorted({member.settings.name for member in done})
     steps = sorted(set(sweep.networks["steps"]))
     banks = sorted({", ".join(m.settings.bank.kernels) for m in done})

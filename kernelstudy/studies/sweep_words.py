@@ -10,7 +10,7 @@ import pandas as pd
 
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.verdict import TIERS, UNRESOLVED
-from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.reporting.measure_words import METRIC_WORDS, likeness
 from kernelstudy.studies.effects import PARTS
 from kernelstudy.studies.grid import Key
 from kernelstudy.studies.sweep import Sweep
@@ -140,7 +140,7 @@ def headline(
         up = int((clear["diff"] > 0).sum())
         ways = f": {up} up, {len(clear) - up} down" if len(clear) else ""
         lines.append(
-            f"{key.name} moves the {METRIC_WORDS[sweep.metric]} of what training added in {len(clear)} of "
+            f"{key.name} moves the {likeness(sweep.metric)} of what training added in {len(clear)} of "
             f"{len(rows_with_q)} comparisons with {key.label(0)}{ways} (corrected for chance; q ≤ {LEVEL:g} "
             "over all comparisons of swept values)."
         )
