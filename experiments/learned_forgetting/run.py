@@ -87,10 +87,7 @@ def answer(found: StudyRuns) -> Answer:
 def beside_learned(grid: pd.DataFrame) -> str:
     """Between which differences in points each layer lies. grid: `compared`."""
     told = points_of(grid, OTHERS)
-    return (
-        "Accuracy less that with a learned first layer, in points, over all sizes and widths: "
-        f"{told}"
-    )
+    return f"Accuracy less that with a learned first layer, in points, over all sizes and widths. {told}"
 
 
 def tested(nets: pd.DataFrame) -> list[Claim]:

@@ -133,7 +133,7 @@ def beside_learned(grid: pd.DataFrame) -> str:
     told = points_of(rows, {FROZEN: "Sobel and Prewitt", RANDOM: "random", PCA: "patch axes"})
     return (
         "Accuracy with a frozen first layer less that with a learned one, in points, over all sizes and "
-        f"widths: {told}"
+        f"widths. {told}"
     )
 
 

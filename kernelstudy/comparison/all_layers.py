@@ -354,14 +354,14 @@ def _against_depth(axes: Axes, table: pd.DataFrame, value: str, chance: str) -> 
 
 
 _METHOD = [
-    "A row a convolution. A depthwise filter is one kernel; of a layer of two to four inputs, colours, each "
-    "filter's dominant spatial profile is one, as where the layer is compared alone; of any other layer each "
+    "A row a convolution. A depthwise filter is one kernel. Of a layer of two to four inputs, colours, each "
+    "filter's dominant spatial profile is one, as where the layer is compared alone. Of any other layer each "
     f"slice of one input and one output channel. Of a layer with more than {MOST:,} kernels so many are drawn "
     "at random.",
     "R²: of a kernel less its mean with the steered derivative pair of its size (Sobel's at odd sizes), by "
-    "chance 2/(k² - 1) exactly; of other shapes with the first derivative along each axis of more than one "
+    "chance 2/(k² - 1) exactly. Of other shapes with the first derivative along each axis of more than one "
     "tap, m of them, by chance m/(d - 1) of d taps. Sectors, bank and a are of square kernels of two axes "
-    "alone. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were independent; q is "
+    "alone. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were independent. q is "
     "Benjamini and Hochberg's over layers. share_significant: kernels that are derivative-like at that level "
     "after correction over the layer.",
     f"Orthogonality is over {_PAIRS:,} kernels at most, a over {_FOR_A:,}; a is given where it is resolved.",

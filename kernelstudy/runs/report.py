@@ -282,8 +282,8 @@ def _method(study: Study, entries: str) -> list[str]:
         "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "
         "hold their level where a bounded measure is skewed (below 6 networks: Student's). p is the larger of "
         "the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, which does not.",
-        "q is p corrected for the number of tests (Benjamini and Hochberg). Two families are told apart: in "
-        "the ladder of chance, which decides, q is of one rung over all arms and parts of this report; in "
+        "q is p corrected for the number of tests (Benjamini and Hochberg). Two families are told apart. In "
+        "the ladder of chance, which decides, q is of one rung over all arms and parts of this report. In "
         "the table of tests and in the sentences on an arm it is over the measures and nulls of this arm, "
         "at one step.",
         "Three parts, each with its question. W: what does the layer look like? The update W − W₀: what did "
@@ -303,9 +303,9 @@ def _method(study: Study, entries: str) -> list[str]:
         "derivative-like, from their edge detectors alone: the interval of their a holds its a and no "
         "other's, and they differ no more than one operator's would. 'Unresolved' is an answer.",
         "Kinds: a kernel, its mean left in, is of the kind of which some member, at any angle and scale, "
-        "holds more than half of its energy (of a grating three quarters): low-pass, edge (a first "
-        "derivative), line (a second), blob, checker, grating; else mixed. Chance by the same nulls; q is "
-        "over arms and parts, kind by kind.",
+        "holds more than half of its energy (of a grating three quarters). Kinds are low-pass, edge (a "
+        "first derivative), line (a second), blob, checker and grating; else it is mixed. Chance by the "
+        "same nulls; q is over arms and parts, kind by kind.",
         "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
         "1% of the largest norm in the network).",

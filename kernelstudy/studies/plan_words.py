@@ -130,11 +130,11 @@ def sentences(parts: list[Claim], numbers: Numbers | None = None) -> list[str]:
         if not whole and holding:
             values = [p.outcome.estimate for p in holding]
             span = f"from {min(values):+.3g} to {max(values):+.3g}"
-            clauses.insert(0, f"the {len(holding)} that hold lie {span}")
+            clauses.insert(0, f"The {len(holding)} that hold lie {span}")
         if not whole and len(others) > len(written):
             clauses.append(f"{len(others) - len(written)} more are in the table")
         lines.append(
-            f"{where}: {claim}: holds in {len(holding)} of {len(group)}: {'; '.join(clauses)}."
+            f"{where}: {claim}: holds in {len(holding)} of {len(group)}. {'. '.join(clauses)}."
         )
     if absent:
         lines.append(f"Not run: {'; '.join(absent)}.")
@@ -205,8 +205,8 @@ def came_out(parts: list[Claim]) -> str:
         text = f"{claim}: so in {of[HOLDS]} of {known}" if known else f"{claim}: not run"
         text += f", not so in {of[FAILS]}" if of[FAILS] else ""
         text += f", cannot be told in {of[OPEN]}" if of[OPEN] else ""
-        told.append(text)
-    return "; ".join(told)
+        told.append(text[0].upper() + text[1:])
+    return ". ".join(told)
 
 
 def extremes(table: pd.DataFrame, measure: str, names: Mapping[str, str]) -> str:
@@ -268,7 +268,7 @@ def points_of(grid: pd.DataFrame, words: Mapping[str, str]) -> str:
             continue
         better, worse = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
         told.append(
-            f"{name} {rows['points'].min():+.1f} to {rows['points'].max():+.1f} (surely better in {better}, "
-            f"surely worse in {worse} of {len(rows)})"
+            f"{name[0].upper()}{name[1:]}: {rows['points'].min():+.1f} to {rows['points'].max():+.1f}, surely "
+            f"better in {better} and surely worse in {worse} of {len(rows)}"
         )
-    return "; ".join(told)
+    return ". ".join(told)

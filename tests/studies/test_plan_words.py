@@ -22,8 +22,8 @@ def claim(mean: float) -> Claim:
 def test_the_side_that_is_better_is_named_where_it_is_sure():
     lines = plan_words.sentences([claim(1.0), claim(-1.0), claim(0.0)], SIDES)
     assert "the number is points, the one less the other" in lines[0]
-    told = lines[1].split("; ")
-    assert "an arm at 1 holds" in told[0]
+    told = lines[1].split("). ")
+    assert "holds in 1 of 3. an arm at 1 holds" in told[0]
     assert told[0].count("the one is better") == 1
     assert "an arm at -1 fails" in told[1]
     assert told[1].count("the other is better") == 1
@@ -39,7 +39,7 @@ def test_claims_without_sides_are_told_as_they_were():
 
 def test_all_parts_of_a_claim_are_accounted_for():
     said = plan_words.came_out([claim(1.0), claim(-1.0), claim(-2.0), claim(0.0)])
-    assert said == f"{CLAIM}: so in 1 of 4, not so in 2, cannot be told in 1"
+    assert said == f"{CLAIM.capitalize()}: so in 1 of 4, not so in 2, cannot be told in 1"
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_surely_better_and_worse_are_counted():
         }
     )
     said = plan_words.points_of(grid, {"a": "frozen", "c": "absent"})
-    assert said == "frozen -1.0 to +1.0 (surely better in 1, surely worse in 1 of 3)"
+    assert said == "Frozen: -1.0 to +1.0, surely better in 1 and surely worse in 1 of 3"
