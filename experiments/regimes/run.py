@@ -90,7 +90,7 @@ def answer(found: StudyRuns) -> Answer:
         figures=[
             Drawn(
                 "collapse",
-                by_memory(seen.points, "value", "likeness to an edge detector (R²)"),
+                along_memory(seen.points),
                 "Likeness to an edge detector against memory, what the kernels keep of their start (from "
                 "all, on the left, to nothing). Every arm with a random start, true labels and natural "
                 "inputs: a line from step 0 on, a dot at the end. Grey: chance, and the middle 95% of "
@@ -147,6 +147,20 @@ def by_memory(points: pd.DataFrame, column: str, words: str) -> str:
             form = ".2f" if column == "value" else ".1f"
             told.append(f"{values.min():{form}} to {values.max():{form}} where training {where}")
     return f"{words[0].upper()}{words[1:]} at the end: {'; '.join(told) or 'not known'}"
+
+
+def along_memory(points: pd.DataFrame) -> str:
+    """How likeness goes along with memory over random starts at the end, data set by data set. points:
+    `Course.points`."""
+    last = points[(points["step"] == points["step"].max()) & points["arm"].isin(RANDOM)]
+    ranks = [
+        group[["memory", "value"]].rank().corr().iloc[0, 1] for _, group in last.groupby("data")
+    ]
+    told = "less of it, more likeness" if max(ranks) < 0 else "not one way on all data sets"
+    return (
+        "Over the ways to train, likeness to an edge detector and memory of the start have a rank correlation "
+        f"of {min(ranks):+.2f} to {max(ranks):+.2f} at the end: {told}"
+    )
 
 
 def tested(found: StudyRuns, seen: Course, data: str) -> list[Claim]:

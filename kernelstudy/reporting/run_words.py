@@ -115,6 +115,7 @@ def sentence(
             else ""
         )
         others = {
+            "Less so, but derivative-like, too": [a for a in turned if a != arm],
             "Not so": [
                 a for a in of_kernels if a not in turned and not _was_so_already(of_kernels[a])
             ],

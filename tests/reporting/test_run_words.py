@@ -113,3 +113,14 @@ def test_diverged_networks_are_counted():
     assert "2 of 7 in he_normal" in said
     assert "7 of 7 in sobel/frozen" in said
     assert lines["sobel/frozen"] == ["Every network diverged: nothing to measure."]
+
+
+def test_the_sentence_accounts_for_every_arm(learned, kinds):
+    """The arm with most edge detectors is told of, the others by what became of them."""
+    verdict = learned[1]["he_normal", "W"]
+    names = {"a": "way one", "b": "way two", "he_normal": "way three"}
+    verdicts = {(arm, "W"): verdict for arm in names}
+    said = run_words.sentence(verdicts, kinds, names, list(names))
+    assert said.startswith("Training made first-layer kernels derivative-like (way three): ")
+    assert "derivative-like, too: way one; way two." in said
+    assert all(len(part.split()) < 45 for part in said.split(". "))
