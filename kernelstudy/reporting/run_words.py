@@ -136,10 +136,16 @@ def sentence(
     updates = [
         arm for arm in of_kernels if (v := verdicts.get((arm, "update"))) and v.derivative_like
     ]
+    already = [arm for arm in of_kernels if _was_so_already(of_kernels[arm])]
+    told = "; ".join(names.get(a, a) for a in already)
+    added = "; ".join(names.get(a, a) for a in updates)
+    if already:
+        more = f" What it added to them is derivative-like ({added})." if updates else ""
+        return f"Training made no kernels derivative-like; so from the start: {told}.{more}"
     if updates:
         return (
-            "The kernels themselves look like chance; what training added to them does not: it is "
-            f"derivative-like ({'; '.join(names.get(a, a) for a in updates)})."
+            "The kernels themselves look like chance. What training added to them does not: it is "
+            f"derivative-like ({added})."
         )
     return (
         "Neither the kernels nor what training added to them is more derivative-like than chance."
