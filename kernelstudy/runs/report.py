@@ -165,7 +165,10 @@ def compose(findings: Findings) -> Page:
         glance=run_words.at_a_glance(analysis, verdicts, tables["kinds"], names, metric),
         title=f"{study.name}: do the learned kernels look hand-crafted?",
         facts=facts,
-        headline=run_words.headline(verdicts, study.learning_arms, tables["kinds"]),
+        headline=[
+            run_words.HOW_TO_READ,
+            *run_words.headline(verdicts, study.learning_arms, tables["kinds"]),
+        ],
         answer=run_words.sentences(analysis, tables["summary"], tables["tests"], verdicts, metric),
         notes=[note for note in notes if note],
         glance_note=run_words.GLANCE_NOTE,
@@ -306,28 +309,32 @@ def _method(study: Study, entries: str) -> list[str]:
         f"Declared before the run: bank {entries}; primary measure {study.bank.metric}; final step "
         f"{study.steps:,}. All else is description.",
         "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "
-        "hold their level where a bounded measure is skewed (below 6 networks: Student's); p is the larger of "
-        "the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, which does not; q is "
-        "Benjamini and Hochberg's, of a rung over all arms and parts of this report, in the table of tests "
-        "within each arm and step.",
+        "hold their level where a bounded measure is skewed (below 6 networks: Student's). p is the larger of "
+        "the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, which does not.",
+        "q is p corrected for the number of tests (Benjamini and Hochberg). Two families are told apart. In "
+        "the ladder of chance, which decides, q is of one rung over all arms and parts of this report. In "
+        "the table of tests and in the sentences on an arm it is over the measures and nulls of this arm, "
+        "at one step.",
         "Three parts, each with its question. W: what does the layer look like? The update W − W₀: what did "
         "training add, while the start is still there? Once it has decayed, the update holds −W₀. The new "
         "part, W less its projection on W₀, kernel by kernel: what did training make, whatever is left of "
         "the start? Memory is the share of W's energy that W₀ explains.",
-        "The ladder of chance, each rung with the networks' differences from it, in R² of kernels less their "
-        "mean: N0, kernels of isotropic noise; N1, the same networks at step 0 (in the table of tests the "
-        "update and the new part are held against their initial kernels); N2, the same kernels with their "
-        "taps permuted (with the mean removed its chance is that of N0; in whole kernels it is not); N3, the "
-        "same kernels with random signs on the images' principal patch axes and, the one that is exceeded "
-        "least counting, with random phases of their Fourier components, both by 0.05 or more, for networks "
-        "trained on images that hold second moments alone exceed them by up to 0.04; N4, the arm that differs "
-        "in shuffled labels alone. Above N0 and N1: structured. Also above N2: spatially structured, which "
-        "is what 'derivative-like' needs. Also above N3: beyond image energies. An operator is named where "
-        "kernels are derivative-like, from their edge detectors alone: the interval of their a holds its a "
-        "and no other's, and they differ no more than one operator's would. 'Unresolved' is an answer.",
-        "Kinds: a kernel is of the kind of which some member, at any angle and scale, holds more than half of "
-        "its energy (of a grating three quarters): low-pass, edge (a first derivative), line (a second), blob, "
-        "checker, grating; else mixed. Chance by the same nulls; q is over arms and parts, kind by kind.",
+        "The ladder of chance holds the networks against harder and harder nulls, in R² of kernels less "
+        "their mean. N0: kernels of isotropic noise. N1: the same networks at step 0 (in the table of tests "
+        "the update and the new part are held against their initial kernels). N2: the same kernels with "
+        "their taps permuted (with the mean removed its chance is that of N0; in whole kernels it is not).",
+        "N3: the same kernels with random signs on the images' principal patch axes, and with random phases "
+        "of their Fourier components; the one that is exceeded least counts. Both must be exceeded by 0.05 "
+        "or more, for networks trained on images that hold second moments alone exceed them by up to 0.04. "
+        "N4: the arm that differs in shuffled labels alone.",
+        "Above N0 and N1: structured. Also above N2: spatially structured, which is what 'derivative-like' "
+        "needs. Also above N3: beyond image energies. An operator is named where kernels are "
+        "derivative-like, from their edge detectors alone: the interval of their a holds its a and no "
+        "other's, and they differ no more than one operator's would. 'Unresolved' is an answer.",
+        "Kinds: a kernel, its mean left in, is of the kind of which some member, at any angle and scale, "
+        "holds more than half of its energy (of a grating three quarters). Kinds are low-pass, edge (a "
+        "first derivative), line (a second), blob, checker and grating; else it is mixed. Chance by the "
+        "same nulls; q is over arms and parts, kind by kind.",
         "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm"
         f"{own}.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
