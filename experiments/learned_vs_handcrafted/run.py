@@ -1,10 +1,9 @@
 """python experiments/learned_vs_handcrafted/run.py RUN [RUN ...] [--out DIR]: the report of this study.
 
-The dense first layer's networks (dense.py) are read from <runs>_dense, beside the directory of runs.
+The runs whose first layer is dense are read from <runs>_dense, beside the directory of runs.
 """
 
 import itertools
-import json
 import sys
 
 import numpy as np
@@ -14,7 +13,7 @@ from figures import accuracy, differences
 from kernelstudy.analysis.inference import benjamini_hochberg
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import Outcome, above, below, within
-from kernelstudy.studies.plan import StudyRuns, paired
+from kernelstudy.studies.plan import StudyRuns, paired, read_study
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn, Number
 from kernelstudy.studies.plan_words import arms, points_of
 
@@ -203,24 +202,22 @@ def with_dense(found: StudyRuns) -> tuple[pd.DataFrame, list[str]]:
     """`StudyRuns.networks` with those whose first layer is dense, and what to say of them."""
     run = next(iter(found.places.values()))
     place = run.parent.with_name(f"{run.parent.name}_dense")
-    tables, notes = [], []
-    for size in SIZES:
-        facts, table = place / f"{size}.json", place / f"{size}.csv"
-        if not facts.is_file():
-            notes.append(
-                f"The dense first layer at {size:,} images is not in this report (no such file)."
-            )
-            continue
-        made = json.loads(facts.read_text())
-        nets = pd.read_csv(table).assign(arm=DENSE, data=made["data"]["name"])
-        tables.append(nets)
-        notes.append(
-            f"The dense first layer at {size:,} images: {len(nets)} networks of "
-            f"{made['settings']['steps']} steps, {made['net_images']:,} net-images in "
-            f"{made['seconds']['train'] / 60:.0f} minutes (commit {str(made['git_commit'])[:12]}); made by "
-            "dense.py, it is no run of the package."
-        )
-    return pd.concat([found.networks, *tables], ignore_index=True), notes
+    if not place.is_dir():
+        return found.networks, [
+            "The dense first layer is not in this report: there are no runs of it."
+        ]
+    dense = read_study([place], found.plan)
+    if absent := [size for size in SIZES if size not in set(dense.made["size"])]:
+        of = ", ".join(f"{size:,}" for size in absent)
+        notes = [f"The dense first layer is not in this report at {of} images."]
+    else:
+        notes = []
+    notes += [
+        f"The dense first layer at {made.size:,} images: {made.networks} networks of {made.steps} steps, "
+        f"{made.net_images:,} net-images (commit {made.commit})."
+        for made in dense.made.itertuples()
+    ]
+    return pd.concat([found.networks, dense.networks.assign(arm=DENSE)], ignore_index=True), notes
 
 
 if __name__ == "__main__":
