@@ -11,6 +11,7 @@ import xarray as xr
 
 from kernelstudy.analysis.kernels import DELTA, Bank, usable_bank
 from kernelstudy.config import Study
+from kernelstudy.config.network_words import network_words
 from kernelstudy.reporting import (
     curves,
     deep_words,
@@ -270,8 +271,10 @@ def _images_of_recording(source: str) -> str:
     return f"{source}, given for the image statistics"
 
 
-def _own_network(study: Study) -> str:
-    """What is known of a network of one's own; its settings may come from anybody."""
+def _network(study: Study) -> str:
+    """What is known of the network; the settings of one's own may come from anybody."""
+    if not study.model.own:
+        return network_words(study.model)
     parameters = [parameter[:120] for parameter in study.model.parameters]
     more = f"; {len(parameters) - MOST_NAMED} more" if len(parameters) > MOST_NAMED else ""
     return (
@@ -305,7 +308,7 @@ def _method(study: Study, entries: str) -> list[str]:
     )
     return [
         *([recorded] if study.recorded else []),
-        *([_own_network(study)] if study.model.own else []),
+        *([] if study.recorded else [_network(study)]),
         f"Declared before the run: bank {entries}; primary measure {study.bank.metric}; final step "
         f"{study.steps:,}. All else is description.",
         "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kernelstudy import config, runs
 from kernelstudy.config import Arm, Bank, Model, Optim, Study, checks, compose, hints, usage
+from kernelstudy.config.network_words import network_words
 from kernelstudy.data.options import Data
 from kernelstudy.system.errors import ConfigError
 
@@ -408,3 +409,23 @@ def test_arms_that_are_none(word, tmp_path):
     assert told.returncode == 2
     assert told.stderr.startswith("kernelstudy: arms")
     assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            Model(),
+            "The network: a 3 x 3 convolution of 16 kernels, a 3 x 3 convolution to 32 channels, a 2 x 2 max-pool "
+            "after each, relu as activation, one dense layer to the classes.",
+        ),
+        (
+            Model(family="resnet", depth=4, batch_norm=True, kernel_size=7, first_stride=2),
+            "The network: a 7 x 7 convolution of 16 kernels with a stride of 2, 3 stages of one basic residual "
+            "block, of which all but the first halve the image (16, then 32 channels), relu as activation, batch "
+            "norm, the mean over pixels, one dense layer to the classes.",
+        ),
+    ],
+)
+def test_the_network_in_words(model, said):
+    assert network_words(model) == said
