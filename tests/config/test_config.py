@@ -416,14 +416,14 @@ def test_arms_that_are_none(word, tmp_path):
     [
         (
             Model(),
-            "The network: a 3 x 3 convolution of 16 kernels, a 3 x 3 convolution to 32 channels, a 2 x 2 max-pool "
-            "after each, relu as activation, one dense layer to the classes.",
+            "The network: a 3 x 3 convolution of 16 kernels, a 3 x 3 convolution to 32 channels, a 2 x 2 "
+            "max-pool after each, relu as activation, one dense layer to the classes.",
         ),
         (
             Model(family="resnet", depth=4, batch_norm=True, kernel_size=7, first_stride=2),
             "The network: a 7 x 7 convolution of 16 kernels with a stride of 2, 3 stages of one basic residual "
-            "block, of which all but the first halve the image (16, then 32 channels), relu as activation, batch "
-            "norm, the mean over pixels, one dense layer to the classes.",
+            "block, of which all but the first halve the image (16, then 32 channels), relu as activation, "
+            "batch norm, the mean over pixels, one dense layer to the classes.",
         ),
     ],
 )
