@@ -238,7 +238,7 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
         (["+exp=mnist", "arms=he_normal"], r"'arms=\[\{init: he_normal\}\]', not 'he_normal'"),
         (["+exp=mnist", "arms=[sobel/frozen]"], r"\[\{init: sobel, first_layer: frozen\}\]"),
         (["+exp=mnist", "arms.init=sobel"], r"'arms=\[\{init: sobel\}\]'"),
-        (["+exp=mnist", "model=3"], "model: names one of cnn; its settings are model.kernel_size"),
+        (["+exp=mnist", "model=3"], "model: names one of cnn; its settings are model.own"),
         (["exp=frobnicate"], r"\+exp=NAME; there are deep,"),
         (["mnist"], r": \+exp=mnist$"),
         (["+exp", "mnist"], r": \+exp=mnist$"),
