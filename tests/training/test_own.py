@@ -79,7 +79,7 @@ def images() -> Images:
     return Images(made[:80], labels[:80], made[80:], labels[80:], CLASSES, {}, made[:9], labels[:9])
 
 
-def trained(make, images, study=STUDY, **settings):
+def trained(make, images, study=STUDY, observer=None, **settings):
     found = own.find(make, own.name_of(make))
     model = Model(
         own=found.name,
@@ -88,7 +88,7 @@ def trained(make, images, study=STUDY, **settings):
         width=found.shape[3],
     )
     study = dataclasses.replace(study, model=model, **settings)
-    return population.train_population(study, images, own=found)
+    return population.train_population(study, images, own=found, observer=observer or Observer())
 
 
 def assert_equal(one, other):
@@ -131,7 +131,14 @@ def test_the_forms_for_a_cpu_change_nothing_but_the_last_bits(images, plain):
 
 @pytest.mark.slow
 def test_groups_and_devices_do_not_matter(images, plain):
-    one_by_one = trained(Plain, images, impl="lax", memory_gib=4e-5)
+    told = []
+
+    class Groups(Observer):
+        def on_group(self, index, count):
+            told.append((index, count))
+
+    one_by_one = trained(Plain, images, impl="lax", memory_gib=4e-5, observer=Groups())
+    assert told == [(0, 2), (1, 2)]
     assert_equal(one_by_one, plain)
     assert_equal(trained(Plain, images, impl="lax", devices=1), plain)
 
@@ -157,6 +164,35 @@ def test_state_is_flaxs_own(training):
     assert bool(jnp.any(norm.mean[...] != 0)) == training
     assert int(state["calls"][...]) == int(module.calls[...]) == 3
     assert int(state["dropout"]["rngs"]["count"][...]) == int(module.dropout.rngs.count[...])
+
+
+def test_networks_under_vmap_are_those_one_by_one():
+    """The form on GPU and TPU: streams of dropout and running statistics are each network's own."""
+    found = own.find(Stateful, "Stateful")
+    network = own_network.network_of(found, SHAPE, on_cpu=False)
+    keys = jax.vmap(jax.random.key)(jnp.arange(2))
+    kernels = jax.random.normal(jax.random.key(5), (2, *found.shape))
+    batch = jax.random.normal(jax.random.key(6), (2, 6, *SHAPE))
+
+    def two_steps(key, kernel, images):
+        params, state = network.build(key, kernel)
+        first, state = network.logits(params, state, images, True)
+        return first, *network.logits(params, state, images, True)
+
+    mapped = jax.jit(jax.vmap(two_steps))(keys, kernels, batch)
+    one_by_one = [two_steps(keys[i], kernels[i], batch[i]) for i in range(2)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_by_one)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), mapped, stacked
+    )
+    assert not np.array_equal(mapped[0], mapped[1])  # other units are dropped
+
+
+def test_memory_of_a_batch_grows_with_it():
+    found = own.find(Plain, "Plain")
+    small, large = (own_network.bytes_of_batch(found, SHAPE, batch) for batch in (32, 64))
+    assert 1.9 < large / small < 2.1
+    assert small > 4 * 32 * (12 * 10 * 4 + 6 * 5 * 6)  # what the convolutions answer
 
 
 def test_what_mixes_images_is_given_whole_batches():
@@ -198,14 +234,6 @@ def test_dropout_is_repeatable_and_resumes_to_the_same_bits(images, tmp_path):
     with pytest.raises(RunError, match=r"was begun with another network \(network 1, now 2\)"):
         run(place, network="2")
     assert_equal(run(place), whole)
-    without = trained(
-        type(
-            "Without", (Stateful,), {"__call__": lambda s, x: s.head(s.blocks[0](x).mean((1, 2)))}
-        ),
-        images,
-        study,
-    )
-    assert not np.array_equal(without["train_loss"], whole["train_loss"])
 
 
 def test_the_first_convolution_is_the_one_declared_first():
