@@ -390,7 +390,7 @@ OWN_NETWORKS = """The network of a work written in plain Flax (`flax_module.py`)
 `kernelstudy.train(study, model=...)`, measured in turn with the built-in one, of five rounds each. Its
 convolutions and pools are replaced by forms that suit a CPU; what the built-in network fuses, and its layout
 throughout, it does not have. The last row is what XLA makes of the module as it is (`impl=lax`), within the
-same compiled loops. The machine was shared with other work meanwhile: ratios within rounds tell, rates do not."""
+same compiled loops. The machine was shared with other work: ratios within rounds tell, rates do not."""
 ROOFLINE = """FLOP and bytes are XLA's own count of the compiled step (bytes: what operations read and
 write, in cache or in memory), so the intensity is that of the program, not of the problem. The slope is what
 copying 256 MiB a core reaches on all cores; a point above it is served by caches."""
