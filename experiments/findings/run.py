@@ -96,7 +96,7 @@ def main(words: list[str] | None = None) -> int:
     results = Results(given.results)
     style.save(figure(results), given.results, "findings")
     pages = {given.results / "README.md": block(results)}
-    pages[given.results.parent / "README.md"] = " ".join(answer(results))
+    pages[given.results.parent / "README.md"] = "\n".join(answer(results))
     for path, new in pages.items():
         if path.is_file():
             write_text(path, between_marks(path.read_text(encoding="utf-8"), new))
