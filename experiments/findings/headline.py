@@ -110,8 +110,8 @@ def _main_answer(
         "The start kept": [
             f"With He's start and no weight decay, on 4,000 digits, {kept('memory')['mean']:.0%} of the "
             "kernels' energy is still their start's, and they look random, or nearly so. Likeness to an "
-            f"edge detector (R² with Sobel at its best angle, each kernel's mean removed) is {value(kept(METRIC))}, that of "
-            f"random kernels {CHANCE:.2f}."
+            "edge detector (R² with Sobel at its best angle, each kernel's mean removed) is "
+            f"{value(kept(METRIC))}, that of random kernels {CHANCE:.2f}."
         ],
         "The start forgotten": forgotten,
     }
