@@ -94,8 +94,9 @@ def floors(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
     for work, found in rates.items():
         if peer := best_peer(found):
             ratio = float((found[OURS] / found[peer]).median())
-            label = f"{TITLES[work]}, ours / best PyTorch"
-            row(label, *FLOORS[work], ratio, f"best: {peer}")
+            alone = len(found.columns) <= 3
+            label = f"{TITLES[work]}, ours / {'PyTorch eager' if alone else 'best PyTorch'}"
+            row(label, *FLOORS[work], ratio, f"{'beside' if alone else 'best'}: {peer}")
         if work in OF_SGEMM:
             within = found[OURS] / found[SGEMM] * flop_an_image(WORKS[work])
             label = f"{work}: share of sgemm"
