@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from small import SMALL_STUDIES
 
 from kernelstudy.analysis import r2_distribution
 from kernelstudy.analysis.ladder import CENTRED
@@ -14,6 +15,7 @@ METRIC, UPDATE = "r2_sobel_centered", "delta_r2_sobel_centered"
 STUDIES = (
     *("regimes", "initialisation", "why", "why_forgetting"),
     *("learned_vs_handcrafted", "learned_forgetting"),
+    *("datasets", "kernel_size", "deeper_layers", "fixed_banks", "replication"),
 )
 SMALL, FORGOTTEN = "he_normal*0.1", "he_normal/wd=2"
 CHANCE = float(
@@ -51,6 +53,7 @@ def findings(results: Results) -> list[Finding]:
         *_why_forgetting(results),
         *_learned(results),
         *_learned_forgetting(results),
+        *(Finding(text, "", table) for study in SMALL_STUDIES for text, table in study(results)),
         _zoo(results),
     ]
 

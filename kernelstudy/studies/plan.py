@@ -28,8 +28,9 @@ from kernelstudy.studies.grid import flat
 from kernelstudy.studies.sweep import Member, Sweep, find_runs, read_sweep
 from kernelstudy.system.errors import RunError
 
-SWEEP = "sweep.yaml"  # in a study's folder: the keys that it sweeps, with their values
+SWEEP = "sweep.yaml"  # in a study's folder: the keys that it sweeps, with their values; or a list of such
 PLACE = ["data", "size", "width"]  # of a run among those of its study
+_IN_PLACE = ("data", "data.subset", "model.width")  # swept keys that `PLACE` has columns for
 
 
 class Plan(NamedTuple):
@@ -79,6 +80,7 @@ def plan_of(folder: Path, conf: Path) -> Plan:
             raise RunError(f"{page} has no part **{start}** before **{stop}**")
         return match[1]
 
+    grids = swept if isinstance(swept, list) else [swept]
     items = re.split(r"^(\d+)\. ", between("Hypotheses", "Planned"), flags=re.M)[1:]
     hypotheses = {
         int(n): _without_links(body) for n, body in zip(items[::2], items[1::2], strict=True)
@@ -88,8 +90,12 @@ def plan_of(folder: Path, conf: Path) -> Plan:
         question=_without_links(between("Question", "Declared")),
         hypotheses=hypotheses,
         settings=_as_hydra_reads(conf_text),
-        command=command_of(conf.stem, swept),
-        jobs=[dict(zip(swept, job, strict=True)) for job in itertools.product(*swept.values())],
+        command="\n".join(command_of(conf.stem, grid) for grid in grids),
+        jobs=[
+            dict(zip(grid, job, strict=True))
+            for grid in grids
+            for job in itertools.product(*grid.values())
+        ],
     )
 
 
@@ -121,8 +127,8 @@ def read_study(paths: list[Path], plan: Plan) -> StudyRuns:
     sweep = read_sweep(find_runs(paths))
     order = {member.path: _rank(plan, member) for member in sweep.members}
     done = sorted((m for m in sweep.members if not m.reason), key=lambda m: order[m.path])
-    place_of = {member.condition: _place(member) for member in done}
-    directories = {_place(member): member.path for member in done}
+    place_of = {member.condition: _place(plan, member) for member in done}
+    directories = {_place(plan, member): member.path for member in done}
     if len(directories) < len(done):
         raise RunError(
             f"{len(done)} runs are of {len(directories)} data sets, sizes and widths: give one run of each"
@@ -132,8 +138,8 @@ def read_study(paths: list[Path], plan: Plan) -> StudyRuns:
         networks[name] = [place_of[condition][i] for condition in networks["condition"]]
     ranks = networks["condition"].map({m.condition: order[m.path] for m in done})
     networks = networks.iloc[ranks.argsort(kind="stable")].reset_index(drop=True)
-    ladder = pd.concat([_ladder(member) for member in done], ignore_index=True)
-    made = pd.DataFrame([_run_row(member) for member in done])
+    ladder = pd.concat([_ladder(plan, member) for member in done], ignore_index=True)
+    made = pd.DataFrame([_run_row(plan, member) for member in done])
     notes = deviations(plan, sweep.members, networks)
     return StudyRuns(
         plan=plan,
@@ -152,12 +158,18 @@ def with_q(ladder: pd.DataFrame) -> pd.DataFrame:
     return ladder.assign(q=family.transform(lambda p: benjamini_hochberg(p.to_numpy())))
 
 
-def _place(member: Member) -> tuple[str, int, int]:
+def _place(plan: Plan, member: Member) -> tuple[str, int, int]:
+    """Data set, size and width; with the data set what else was swept: 'oriented, blur 2'."""
     study = member.settings
-    return study.data.name, member.provenance["data"]["train"], study.model.width
+    job = next((job for job in plan.jobs if _is(job, member)), {})
+    alike = [other for other in plan.jobs if list(other) == list(job)]
+    swept = [key for key in job if len({str(other[key]) for other in alike}) > 1]
+    words = [f"{key.rpartition('.')[2]} {job[key]}" for key in swept if key not in _IN_PLACE]
+    name = ", ".join([study.data.name, *(word.replace("_", " ") for word in words)])
+    return name, member.provenance["data"]["train"], study.model.width
 
 
-def _ladder(member: Member) -> pd.DataFrame:
+def _ladder(plan: Plan, member: Member) -> pd.DataFrame:
     """The verdicts' rungs, of the run's own report while that is current."""
     table = member.path / "tables" / "ladder.csv"
     if is_current(member.path, member.fingerprint) and table.is_file():
@@ -166,13 +178,13 @@ def _ladder(member: Member) -> pd.DataFrame:
     else:
         trajectory = runs.read_trajectory(member.path)
         ladder = tables.ladder(judge_arms(trajectory, member.settings.controls))
-    return ladder.assign(**dict(zip(PLACE, _place(member), strict=True)))
+    return ladder.assign(**dict(zip(PLACE, _place(plan, member), strict=True)))
 
 
-def _run_row(member: Member) -> dict[str, Any]:
+def _run_row(plan: Plan, member: Member) -> dict[str, Any]:
     provenance, study = member.provenance, member.settings
     return {
-        **dict(zip(PLACE, _place(member), strict=True)),
+        **dict(zip(PLACE, _place(plan, member), strict=True)),
         "networks": len(study.arms) * len(study.seed_list),
         "steps": study.steps,
         "net_images": provenance.get("net_images"),
@@ -200,7 +212,7 @@ def deviations(plan: Plan, members: list[Member], networks: pd.DataFrame) -> lis
         )
     planned = {**plan.settings, "seeds": plan.settings.get("seeds", Study.seeds)}
     for member in finished:
-        where = f"{member.path.name} ({', '.join(map(str, _place(member)))})"
+        where = f"{member.path.name} ({', '.join(map(str, _place(plan, member)))})"
         if not any(_is(job, member) for job in plan.jobs):
             sentences.append(f"{where} is not of the plan.")
         changed = [

@@ -47,6 +47,7 @@ class Answer:
     """What a study's script concludes. The first figure leads. `sentence`: the answer in one, in plain words;
     by
     default, with which arm `measure` ('W', 'update' or 'accuracy' of the networks) is highest and lowest.
+    `shown`: tables that stand on the page, by their titles.
     `readings`: how words of the plan that allow several readings were read; `limits`: what the study does not
     show, the most important first. `terms`: words that the page uses from its first sentence on, each explained
     in one; `numbers`: by claim, what its numbers are."""
@@ -61,6 +62,7 @@ class Answer:
     sentence: str = ""
     terms: list[str] = field(default_factory=list)
     numbers: dict[str, Number] = field(default_factory=dict)
+    shown: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def main(
@@ -153,6 +155,7 @@ def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str,
         figures=[Figure(d.name, d.title, d.caption) for d in answer.figures],
         facts=facts,
         closing=closing,
+        shown=answer.shown,
         provenance=provenance,
         reproduce=f"{plan.command}\n{provenance['command']}",
         terms=answer.terms,
@@ -186,6 +189,7 @@ def compose(
     method: list[str] | None = None,
     terms: list[str] | None = None,
     numbers: Numbers | None = None,
+    shown: dict[str, pd.DataFrame] | None = None,
 ) -> Page:
     """The page: five sentences, the first figure, a row a hypothesis; the parts behind it."""
     verdict_table, run_table = tables["verdicts"], tables["runs"]
@@ -219,6 +223,7 @@ def compose(
         notes=[],
         lead=lead,
         sections=[
+            *((title, "", []) for title in shown or {}),
             *([("More figures", "", more)] if more else []),
             *((title, "", []) for title in closing),
         ],
@@ -228,6 +233,7 @@ def compose(
         reproduce=reproduce,
         provenance=provenance,
         points=closing,
+        section_tables={title: [table] for title, table in (shown or {}).items()},
     )
 
 

@@ -239,6 +239,22 @@ def extremes(table: pd.DataFrame, measure: str, names: Mapping[str, str]) -> str
     return f"{words[0].upper()}{words[1:]}: {' '.join(told)}{random}"
 
 
+def remembered(networks: pd.DataFrame, arm: str, forgotten: float = 0.25) -> str:
+    """How much of an arm's start is left, place by place. networks: `StudyRuns.networks`; forgotten: the memory
+    below which the study of regimes calls a start so."""
+    mine = networks[(networks["arm"] == arm) & ~networks["diverged"].astype(bool)]
+    left = mine.groupby(PLACE, sort=False)["memory"].mean()
+    if not len(left):
+        return f"No network of {arm} was measured."
+    more = [str(key[0]) for key in left.index[left >= forgotten]]
+    kept = f"; in {', '.join(dict.fromkeys(more))} it is not below {forgotten}" if more else ""
+    return (
+        f"'Start forgotten', '{arm}': at the end {left.min():.0%} to {left.max():.0%} of the "
+        f"kernels' energy is still "
+        f"their start's{kept}."
+    )
+
+
 def above_noise(ladder: pd.DataFrame, part: str) -> str:
     """In how many arms and data sets `part` ('W' or 'update') lies above random kernels. ladder:
     `StudyRuns.ladder`."""

@@ -26,6 +26,11 @@ JOBS = {
     "regimes": 3,
     "why_forgetting": 2,
     "learned_forgetting": 6,
+    "datasets": 12,
+    "kernel_size": 8,
+    "deeper_layers": 3,
+    "replication": 2,
+    "fixed_banks": 3,
 }
 
 
@@ -112,7 +117,8 @@ def test_plans_are_read_from_what_was_committed(study, jobs):
     rates = [arm.get("learning_rate", 1.0) for arm in plan.settings["arms"]]
     assert all(isinstance(rate, float) for rate in rates)  # 3e-3 is text to PyYAML
     conf = (ROOT / "conf" / "exp" / f"{study}.yaml").read_text(encoding="utf-8")
-    assert conf.splitlines()[1] == f"# {plan.command}"
+    commands = plan.command.split("\n")  # one a grid of sweep.yaml
+    assert conf.splitlines()[1 : 1 + len(commands)] == [f"# {line}" for line in commands]
 
 
 def test_runs_that_differ_in_what_was_not_planned_are_told_of():

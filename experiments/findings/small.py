@@ -1,0 +1,140 @@
+"""The findings of the five small studies in sentences; every number comes from a table in results/."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from kernelstudy.analysis import bootstrap_t_interval
+
+LAZY, FORGETS, SHUFFLED = "he_normal", "he_normal/wd=2", "he_normal/shuffled"
+
+
+def with_interval(values: pd.Series, form: str = ".2f") -> str:
+    """'0.62 [0.59, 0.65]': the mean over networks with its bootstrap-t interval."""
+    known = values.dropna().to_numpy(float)
+    low, high = bootstrap_t_interval(known)
+    return f"{known.mean():{form}} [{low:{form}}, {high:{form}}]"
+
+
+def datasets(results) -> Iterator[tuple[str, str]]:
+    """A sentence and its table; nothing where the study is not there. So for all below."""
+    nets, correlations = (results(f"datasets/tables/{name}.csv") for name in ("a", "correlations"))
+    if nets is None or correlations is None:
+        return
+    kernels = nets[(nets["arm"] == FORGETS) & (nets["part"] == "W")]
+    turned = kernels[kernels["concentration"] > 0].groupby("seed")["aligned"].mean()
+    yield (
+        f"Over {nets['data'].nunique()} sets of images, where a decay of 2 makes the start forgotten, a of the "
+        f"kernels goes with a of the images' own patches by a rank correlation of "
+        f"{with_interval(correlations[FORGETS])} (what training adds without decay: "
+        f"{with_interval(correlations[LAZY])}), "
+        "and on images whose edges lie about one direction edge detectors lie along it by "
+        f"{with_interval(turned)} of 1.",
+        "datasets/tables/a.csv",
+    )
+
+
+def kernel_size(results) -> Iterator[tuple[str, str]]:
+    fits, gains = (results(f"kernel_size/tables/{name}.csv") for name in ("fits", "gains"))
+    if fits is None or gains is None:
+        return
+    mine = fits[(fits["arm"] == FORGETS) & (fits["function"] == "gabor")]
+    told = []
+    for size, at in mine.groupby("size"):
+        chance = at.groupby("null")["chance"].mean()
+        told.append(
+            f"{at['value'].mean():.0%} of kernels of {size} x {size} (random {chance['N0']:.0%}, "
+            f"random signs on the images' "
+            f"axes {chance['N3 signs']:.0%}, random phases {chance['N3 phases']:.0%})"
+        )
+    ends = []
+    for size in (gains["size"].min(), gains["size"].max()):
+        by_seed = (
+            gains[(gains["size"] == size) & (gains["arm"] == FORGETS)]
+            .groupby("seed")["points"]
+            .mean()
+        )
+        ends.append(f"{with_interval(by_seed, '+.1f')} points at {size} x {size}")
+    yield (
+        f"Where the start is forgotten a Gabor function holds 80% of the energy of "
+        f"{', '.join(told)}; learning the "
+        f"first layer instead of freezing it is worth {' and '.join(ends)}.",
+        "kernel_size/tables/fits.csv",
+    )
+
+
+def deeper_layers(results) -> Iterator[tuple[str, str]]:
+    channels, courses = (results(f"deeper_layers/tables/{n}.csv") for n in ("channels", "courses"))
+    if channels is None or courses is None:
+        return
+    plain = channels[~channels["data"].str.endswith("True") & (channels["layer"] > 1)]
+    told = [
+        f"{words} {with_interval(plain[plain['arm'] == arm].groupby('seed')['hidden'].mean())}"
+        for arm, words in (
+            (LAZY, "without decay"),
+            (FORGETS, "with"),
+            (SHUFFLED, "with shuffled labels"),
+        )
+    ]
+    agreed = courses[(courses["measure"] == "agreement") & (courses["layer"] > 1)]
+    agreed = agreed[~agreed["data"].str.endswith("True") & (agreed["step"] == agreed["step"].max())]
+    kappa = [
+        with_interval(agreed[agreed["arm"] == arm].groupby("unit")["value"].mean())
+        for arm in (LAZY, FORGETS)
+    ]
+    yield (
+        "Of the channels of the second and third layer this share had a label (edge, bar, corner, "
+        "blob) on the way "
+        f"that the last feature maps do not show: {', '.join(told)}. At the end two seeds agree on "
+        f"labels beyond "
+        f"chance by kappa {kappa[0]} without decay and {kappa[1]} with.",
+        "deeper_layers/tables/channels.csv",
+    )
+
+
+def fixed_banks(results) -> Iterator[tuple[str, str]]:
+    gains = results("fixed_banks/tables/gains.csv")
+    if gains is None:
+        return
+    for size, at in gains.groupby("size"):
+        told = []
+        for bank in (
+            "edges2",
+            "compass8",
+            "random (8, 4)",
+            "masters8",
+            "random (8, 8)",
+            "random (16, 9)",
+        ):
+            rows = at[at["bank"] == bank].set_index("regime")
+            cells = [
+                f"{rows['points'][r]:+.1f} [{rows['low'][r]:+.1f}, {rows['high'][r]:+.1f}]"
+                for r in ("lazy", "forgetting")
+                if r in rows.index
+            ]
+            if cells:
+                told.append(f"{bank} {' and '.join(cells)}")
+        yield (
+            f"With {int(str(size)):,} digits frozen banks change accuracy against a learned first "
+            f"layer, in points without "
+            f"decay and with: {'; '.join(told)}.",
+            "fixed_banks/tables/gains.csv",
+        )
+
+
+def replication(results) -> Iterator[tuple[str, str]]:
+    claims = results("replication/tables/claims.csv")
+    if claims is None:
+        return
+    told = []
+    for word in ("agrees", "partly", "disagrees", "cannot be told", "not tested"):
+        papers = claims[claims["verdict"] == word]["paper"]
+        if len(papers):
+            told.append(f"{word}: {', '.join(papers)}")
+    yield (
+        f"Of {len(claims)} published claims since 2022, in small networks: {'; '.join(told)}.",
+        "replication/tables/claims.csv",
+    )
+
+
+SMALL_STUDIES = (datasets, kernel_size, deeper_layers, fixed_banks, replication)
