@@ -51,7 +51,8 @@ def answer(found: StudyRuns) -> Answer:
             "'Above both' of N3: a part for each of the two kinds of N3.",
         ],
         limits=[
-            "A Gabor function of a low frequency is a Gaussian: low-pass kernels count as fitted, by either function.",
+            "A Gabor function of a low frequency is a Gaussian: low-pass kernels count as fitted, by either "
+            "function.",
             "Sixteen kernels a network, 500 steps of 16 images, one architecture, two sets of "
             "small grey images.",
             "Fitted is R² of 0.8: another level gives other shares, of learned kernels and of nulls alike.",

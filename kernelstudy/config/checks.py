@@ -135,7 +135,6 @@ def check_reported(study: Study) -> None:
         one_of("model.stride", study.model.stride, STRIDES)
     _check_first_layer(study.model)
     _check_family(study.model)
-    one_of("model.activation", study.model.activation, ACTIVATIONS)
     _check_bank(study.bank, study.model.kernel_size)
     if not study.arms:
         raise ConfigError("arms: there is none")

@@ -34,7 +34,7 @@ def network_words(model: Model) -> str:
         *after,
         *([halving[model.stride]] if model.family == "plain" else []),
         *(["shortcuts where channels agree"] if model.residual else []),
-        f"{model.activation} as activation",
+        f"{model.activation[:40]} as activation",  # of a run from elsewhere it may be any text
         *(["batch norm"] if model.batch_norm else []),
         *(["layer norm"] if model.family == "convnext" else []),
         *(["the mean over pixels"] if model.family in ("resnet", "convnext") else []),
