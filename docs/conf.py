@@ -4,8 +4,10 @@
 The source directory is the repository, so that links between docs/ and results/ are the same in both.
 """
 
+import html
 import inspect
 import posixpath
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -20,13 +22,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 
-import config_keys  # noqa: E402
-import figures  # noqa: E402
-from facts import facts  # noqa: E402
-
 import kernelstudy  # noqa: E402
 
-CITATION = yaml.safe_load((HERE.parent / "CITATION.cff").read_text(encoding="utf-8"))
 PUBLIC = (
     "",
     ".analysis",
@@ -36,7 +33,8 @@ PUBLIC = (
     ".torch",
 )  # whose names are documented
 
-project, author = "kernelstudy", CITATION["authors"][0]["name"]
+citation = yaml.safe_load((HERE.parent / "CITATION.cff").read_text(encoding="utf-8"))
+project, author = "kernelstudy", citation["authors"][0]["name"]
 version = release = kernelstudy.__version__
 extensions = [
     "myst_nb",
@@ -50,17 +48,8 @@ include_patterns = ["docs/**", "results/**.md", "experiments/**README.md", "CHAN
 exclude_patterns = ["build", "results/runs", "docs/_*", "**/.*", ".*", "tests", "kernelstudy"]
 
 nb_execution_mode = "off"  # notebooks are committed with their outputs; a test runs them again
-myst_enable_extensions = ["colon_fence", "substitution"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
-myst_substitutions = {
-    **facts(),
-    "config_tables": config_keys.tables(),
-    "config_lists": config_keys.lists(),
-    "config_choices": config_keys.choices(),
-    **{f"cite_{key}": CITATION[key] for key in ("title", "version", "license", "abstract")},
-    "cite_authors": author,
-}
-
 autodoc_mock_imports = ["keras", "lightning", "transformers"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -112,6 +101,27 @@ def _pages_of_folders(app: Sphinx, doctree: nodes.document) -> None:
                 node.attributes |= {"refdomain": "doc", "reftarget": page, "reftargetid": None}
 
 
+def _pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """HTML's `<picture>`, which code hosts show by the reader's choice of light or dark, as images of both."""
+    del app
+    for node in list(doctree.findall(nodes.raw)):
+        found = _PICTURE.fullmatch(node.astext().strip())
+        if found:
+            alt = html.unescape(found["alt"])
+            node.replace_self(
+                [
+                    nodes.image(uri=found[page], alt=alt, classes=[f"only-{page}"])
+                    for page in ("light", "dark")
+                ]
+            )
+
+
+_PICTURE = re.compile(
+    r'<picture>\s*<source media="[^"]*dark[^"]*" srcset="(?P<dark>[^"]*)">\s*'
+    r'<img alt="(?P<alt>[^"]*)" src="(?P<light>[^"]*)">\s*</picture>'
+)
+
+
 def _plain(
     app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]
 ) -> None:
@@ -127,7 +137,7 @@ def _is_plain_field(app: Sphinx, what: str, name: str, of: object, skip: bool, o
 
 
 def setup(app: Sphinx) -> None:
-    figures.draw()
+    app.connect("doctree-read", _pictures, priority=100)  # before Sphinx looks for images
     app.connect("doctree-read", _pages_of_folders)
     app.connect("autodoc-process-docstring", _plain)
     app.connect("autodoc-skip-member", _is_plain_field)

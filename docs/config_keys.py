@@ -76,7 +76,7 @@ def _table(
     prefix: str, kind: Any, defaults: Any, found: dict[str, str], skip: list[str] | None = None
 ) -> str:
     """The keys of one dataclass; takes their meanings out of `found`, and KeyError where one has none."""
-    rows = [":::{container} keys", "| key | type | default | meaning |", "|---|---|---|---|"]
+    rows = ['<div class="keys">', "", "| key | type | default | meaning |", "|---|---|---|---|"]
     hints = get_type_hints(kind)
     for entry in fields(kind):
         if entry.name not in (skip or ()):
@@ -87,7 +87,7 @@ def _table(
             # what may be of several types has that of its default, and the others in its meaning
             of = type(entry.default) if hints[entry.name] is Any else hints[entry.name]
             rows.append(f"| `{key}` | {_words(of)} | {default} | {meaning} |")
-    return "\n".join([*rows, ":::", ""])
+    return "\n".join([*rows, "", "</div>", ""])
 
 
 def _link(match: re.Match[str]) -> str:
@@ -115,7 +115,7 @@ def lists() -> str:
     parts = []
     for name in LISTS:
         values = ", ".join(f"`{value}`" for value in getattr(schema, name))
-        parts += [f"({name.lower()})=", f"**{name}**: {values}", ""]
+        parts += [f"### {name}", "", values, ""]
     return "\n".join(parts)
 
 

@@ -1,8 +1,10 @@
 """python docs/figures.py [DIR]: the pictures of the page on statistics, each for light and dark pages.
 
-The documentation's build calls it; everything is computed with the package, or read from results/.
+They are committed, for code hosts show the page as well; everything is computed with the package, or read from
+results/.
 """
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +16,14 @@ import pandas as pd
 import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from kernelstudy import analysis, bank, family
 from kernelstudy.config.study import Arm
 from kernelstudy.reporting.style import ARM_COLOURS, CHANCE, DIVERGING, styled
 
 ROOT = Path(__file__).resolve().parents[1]
-MADE = ROOT / "docs" / "_made"
+PICTURES = ROOT / "docs" / "pictures"
 DRAWS = (1, 16, 64, 256)  # random kernels of which the best is shown
 SEED = 0
 
@@ -167,7 +170,7 @@ FIGURES: tuple[Callable[[], Figure], ...] = (
 )
 
 
-def draw(folder: Path = MADE) -> None:
+def draw(folder: Path = PICTURES) -> None:
     """Write <figure>-light.png and <figure>-dark.png of each."""
     folder.mkdir(parents=True, exist_ok=True)
     for make in FIGURES:
@@ -178,8 +181,13 @@ def draw(folder: Path = MADE) -> None:
             )
             with styled(), mpl.rc_context({**colours, "grid.color": ink.grid}):
                 path = folder / f"{make.__name__}-{page}.png"
-                make().savefig(path, dpi=144, transparent=True)
+                drawn = io.BytesIO()
+                make().savefig(drawn, dpi=144, transparent=True)
+                few = Image.open(drawn).quantize(
+                    128, Image.Quantize.FASTOCTREE
+                )  # keeps what shows through
+                few.save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else MADE)
+    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES)

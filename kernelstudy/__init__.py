@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kernelstudy.conv.bands import spread
     from kernelstudy.handcrafted import bank, family, info, kernel, names, steer
     from kernelstudy.handcrafted.linear import as_matrix
+    from kernelstudy.jobs.script import train
     from kernelstudy.recording.recorder import Recorder
     from kernelstudy.report import report
     from kernelstudy.runs.opening import open_run
@@ -30,6 +31,7 @@ _PLACES = {
     "kernelstudy.conv": ("apply_bank", "convolve", "correlate"),
     "kernelstudy.conv.bands": ("spread",),
     "kernelstudy.compare": ("compare",),
+    "kernelstudy.jobs.script": ("train",),
     "kernelstudy.recording.recorder": ("Recorder",),
     "kernelstudy.report": ("report",),
     "kernelstudy.runs.opening": ("open_run",),
@@ -57,6 +59,7 @@ __all__ = [
     "spread",
     "steer",
     "torch",
+    "train",
 ]
 
 

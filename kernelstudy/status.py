@@ -89,6 +89,7 @@ def runs_of_command(overrides: list[str]) -> dict[Path, Study]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from kernelstudy.config import compose
+    from kernelstudy.jobs import own_networks
 
     compose.register()
     settings = [
@@ -99,6 +100,7 @@ def runs_of_command(overrides: list[str]) -> dict[Path, Study]:
         jobs = [job for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
         with hydra.initialize_config_dir(str(compose.conf_dir().absolute()), version_base="1.3"):
             studies = [compose.from_hydra(hydra.compose("config", list(job))) for job in jobs]
+        studies = [own_networks.resolve(study)[0] for study in studies]
     except Exception as error:  # anything of Hydra's
         raise ValueError(compose.explain(error, ["-m", *overrides])) from error
     return {runs.run_dir(study): study for study in studies}

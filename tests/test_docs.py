@@ -60,3 +60,52 @@ def test_every_key_has_one_meaning():
     assert {*made["meanings"]()} == {*known_keys()} - {*groups[1:]}
     shown = re.findall(r"^\| `([\w.]+)` \|", made["tables"](), re.MULTILINE)
     assert len(shown) == len(set(shown)) == len(made["meanings"]())
+
+
+def test_pages_hold_the_values_of_today():
+    """`python docs/values.py` writes them."""
+    made = runpy.run_path(str(DOCS / "values.py"))
+    pages = {page: page.read_text(encoding="utf-8") for page in made["pages"]()}
+    assert {"statistics.md", "cite.md", "config.md"} <= {page.name for page in pages}
+    values = {name: f"{value}!" for name, value in made["facts"]().items()}
+
+    def as_it_stands(name: str) -> str:  # of blocks, whose own test needs Sphinx
+        return "-"
+
+    for page, text in pages.items():
+        today = made["written"](text, made["facts"](), as_it_stands)
+        assert made["VALUE"].findall(text) == made["VALUE"].findall(today)
+        assert re.sub(r"(?s)(<!-- made: \w+ -->).*?(?=<!-- /made)", r"\1\n-\n", text) == today, page
+        changed = made["written"](
+            text, values, as_it_stands
+        )  # each value is one that the script writes
+        assert changed.count("!<!--") == len(made["VALUE"].findall(text))
+
+
+def test_blocks_of_pages_are_those_of_today():
+    pytest.importorskip("sphinx")
+    made = runpy.run_path(str(DOCS / "values.py"))
+    for page in made["pages"]():
+        for block in made["BLOCK"].finditer(page.read_text(encoding="utf-8")):
+            assert block[0] == f"{block[1]} -->\n{made['block'](block[1])}\n", page
+
+
+def test_no_page_shows_a_placeholder():
+    """Code hosts show pages as they stand."""
+    for page in DOCS.rglob("*.md"):
+        assert not re.search(r"{{ *\w+ *}}", page.read_text(encoding="utf-8")), page
+
+
+def test_no_page_names_a_hypothesis_by_its_number_alone():
+    """Its number, if any, is in brackets behind its words, or a heading's, before them."""
+    root = DOCS.parent
+    pages = [
+        *(root / "results").glob("*/report.md"),
+        root / "results" / "README.md",
+        root / "README.md",
+    ]
+    assert len(pages) > 10
+    alone = re.compile(r"(?<!\()\b[Hh]ypothes[ie]s \d(?!, ')|\b[DLW]\d (?:holds|does not|fails)")
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert not alone.search(text), f"{page}: {alone.search(text)}"

@@ -219,6 +219,11 @@ FAMILIES = (
     Model(kernel_size=5, depth=5, activation="identity", batch_norm=True, stride=2),
     Model(kernel_size=3, depth=3, activation="tanh", batch_norm=True, stride=2, residual=True),
     Model(kernel_size=11, depth=1, activation="silu", batch_norm=True),
+    Model(first="depthwise", first_stride=4),
+    Model(first="dense", first_stride=1, batch_norm=True),
+    Model(family="vgg", depth=3, batch_norm=True),
+    Model(family="resnet", depth=4, batch_norm=True, first_stride=2),
+    Model(family="convnext", depth=3, first="patchify", activation="gelu"),
 )
 OF_TINY = FAMILIES[5:6]
 SHAPES = ((16, 16, 1), (13, 14, 3))
@@ -239,11 +244,14 @@ def family(model: Model, shape: tuple[int, int, int]) -> Case:
             image_shape=shape,
             classes=10,
             kernel_size=model.kernel_size,
-            width=8,
-            deep_width=8,
+            width=6,  # a multiple of the colours
+            deep_width=6,
             depth=model.depth,
             activation=model.activation,
             first_init=nnx.initializers.he_normal(),
+            first=model.first,
+            first_stride=model.first_stride,
+            family=model.family,
             batch_norm=model.batch_norm,
             stride=model.stride,
             residual=model.residual,

@@ -96,7 +96,7 @@ def in_one(seen: Ways) -> str:
         f"labels: {deeper['hidden'][SHUFFLED]:.0%}) had a label on the way that the end does not show, and "
         f"{deeper['passing'][LAZY]:.0%} ({deeper['passing'][FORGETS]:.0%}) became another kind; "
         f"networks from two "
-        f"seeds agree on labels at the end by kappa of {kappa[LAZY]:.2f} ({kappa[FORGETS]:.2f})."
+        f"seeds agree on labels at the end by a kappa of {kappa[LAZY]:.2f} ({kappa[FORGETS]:.2f})."
     )
 
 

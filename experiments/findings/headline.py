@@ -15,57 +15,72 @@ from words import (
 
 
 def answer(results: Results) -> list[str]:
-    """The answer in a few sentences: what, in which regime, why, and whether it matters."""
-    said, arms = [], results("why/tables/arms.csv")
+    """Lines of Markdown: what, in which regime, why, and whether it matters, each with its sentences."""
+    parts: dict[str, list[str]] = {}
     summary, ladder, kinds = (
         results(f"mnist/tables/{name}.csv") for name in ("summary", "ladder", "kinds")
     )
-    grid = against_learned(results)
     if summary is not None and ladder is not None and kinds is not None:
-        said += _main_answer(summary, ladder, kinds)
+        parts |= _main_answer(summary, ladder, kinds)
+    why: list[str] = []
     course, hypotheses = (results(f"regimes/tables/{n}.csv") for n in ("course", "hypotheses"))
     if course is not None and hypotheses is not None:
-        said.append(_of_memory(course, hypotheses))
-    if arms is not None:
-        update = arms[arms["measure"] == "update"].set_index(["data", "arm"])["mean"]
-        ends = []
-        for data in dict.fromkeys(arms["data"]):
-            natural, shuffled, scrambled, iid = (
-                f"{update[data, f'{SMALL}{change}']:.2f}"
-                for change in ("", "/shuffled", "/phase_scrambled", "/iid")
-            )
-            ends.append(
-                f"{natural} on {data} (with shuffled labels {shuffled}, with scrambled phases {scrambled}, "
-                f"with independent pixels {iid})"
-            )
-        said.append(
-            "Pixels without spatial structure give chance; beyond that, labels and images matter "
-            "differently from set to set: from He's initialisation times 0.1, without decay, the R² of "
-            f"what training adds is {' and '.join(ends)}."
+        why.append(_of_memory(course, hypotheses))
+    if (arms := results("why/tables/arms.csv")) is not None:
+        why.append(_of_labels_and_images(arms))
+    parts["Why"] = why
+    if (grid := against_learned(results)) is not None:
+        parts["Whether it matters"] = _worth(grid)
+    return [
+        "What a first layer comes to look like depends on whether training forgets its start.",
+        "",
+        *(f"- **{lead}.** {' '.join(said)}" for lead, said in parts.items() if said),
+    ]
+
+
+def _of_labels_and_images(arms: pd.DataFrame) -> str:
+    """What the update looks like on each set, without true labels and without the images' structure."""
+    update = arms[arms["measure"] == "update"].set_index(["data", "arm"])["mean"]
+    ends = []
+    for data in dict.fromkeys(arms["data"]):
+        natural, shuffled, scrambled, iid = (
+            f"{update[data, f'{SMALL}{change}']:.2f}"
+            for change in ("", "/shuffled", "/phase_scrambled", "/iid")
         )
-    if grid is not None:
-        mine = grid[(grid["size"] == grid["size"].max()) & (grid["width"] == 16)].set_index("arm")
-        wanted = ["sobel_prewitt/frozen", "he_normal/frozen", "patch_pca/frozen"]
-        if set(wanted) <= set(mine.index):
-            sobel, of_random, axes = (value(mine.loc[arm], True) for arm in wanted)
-            said.append(
-                f"Whether it matters: on Fashion-MNIST ({int(mine['size'].iloc[0]):,} images, width 16, "
-                "800 steps of 64, less than an epoch, no decay) accuracy changes, in points against a "
-                f"learned first layer, with frozen Sobel and Prewitt kernels by {sobel}, with frozen "
-                f"random ones by {of_random}, with the images' principal patch axes by {axes}."
-            )
-            few = grid[(grid["size"] == grid["size"].min()) & (grid["width"] == 16)].set_index(
-                "arm"
-            )
-            of_few = value(few.loc["sobel_prewitt/frozen"], True)
-            said.append(
-                f"With {int(few['size'].iloc[0]):,} images frozen Sobel and Prewitt kernels change it by "
-                f"{of_few}."
-            )
-    return said
+        ends.append(
+            f"{natural} on {data} (with shuffled labels {shuffled}, with scrambled phases {scrambled}, "
+            f"with independent pixels {iid})"
+        )
+    return (
+        "Pixels without spatial structure give chance; beyond that, labels and images matter "
+        "differently from set to set. From He's initialisation times 0.1, without decay, the R² of "
+        f"what training adds is {'. It is '.join(ends)}."
+    )
 
 
-def _main_answer(summary: pd.DataFrame, ladder: pd.DataFrame, kinds: pd.DataFrame) -> list[str]:
+def _worth(grid: pd.DataFrame) -> list[str]:
+    """What frozen first layers cost, with the most images and with the fewest."""
+    mine, few = (
+        grid[(grid["size"] == size) & (grid["width"] == 16)].set_index("arm")
+        for size in (grid["size"].max(), grid["size"].min())
+    )
+    wanted = ["sobel_prewitt/frozen", "he_normal/frozen", "patch_pca/frozen"]
+    if not set(wanted) <= set(mine.index):
+        return []
+    sobel, of_random, axes = (value(mine.loc[arm], True) for arm in wanted)
+    return [
+        f"On Fashion-MNIST ({int(mine['size'].iloc[0]):,} images, width 16, 800 steps of 64, less than an "
+        "epoch, no decay) a frozen first layer changes accuracy, in points against a learned one (above 0: "
+        f"better), by {sobel} with Sobel and Prewitt kernels, by {of_random} with random ones, by {axes} with "
+        "the images' principal patch axes.",
+        f"With {int(few['size'].iloc[0]):,} images frozen Sobel and Prewitt kernels change it by "
+        f"{value(few.loc['sobel_prewitt/frozen'], True)}.",
+    ]
+
+
+def _main_answer(
+    summary: pd.DataFrame, ladder: pd.DataFrame, kinds: pd.DataFrame
+) -> dict[str, list[str]]:
     """The main experiment: start kept, start forgotten, true and shuffled labels."""
     kept, forgot = (
         lambda measure, arm=arm: final(summary, arm, measure) for arm in ("he_normal", FORGOTTEN)
@@ -74,27 +89,32 @@ def _main_answer(summary: pd.DataFrame, ladder: pd.DataFrame, kinds: pd.DataFram
     rows = rows.set_index("kind")
     edge, low = rows.loc["edge"], rows.loc["low-pass"]
     accuracies = [of("test_accuracy")["mean"] for of in (forgot, kept)]
-    found = [
-        "What a first layer comes to look like depends on how it is trained. With He's start and no "
-        f"weight decay, on 4,000 digits, {kept('memory')['mean']:.0%} of the kernels' energy is still "
-        "their start's, and they look random, or nearly so: R² with Sobel at its best angle, each "
-        f"kernel's mean removed, is {value(kept(METRIC))}, that of random kernels {CHANCE:.2f}.",
-        f"With a strong decay (2) {forgot('memory')['mean']:.0%} of it is left, half of the kernels become "
-        f"low-pass ({low['value']:.1f} of 16; random {low['chance']:.1f}) and edge detectors rise from "
-        f"{edge['chance']:.1f} to {edge['value']:.1f}: R² is {value(forgot(METRIC))} (of whole kernels "
+    forgotten = [
+        f"With a strong decay (2) {forgot('memory')['mean']:.0%} of it is left. Half of the kernels become "
+        f"low-pass ({low['value']:.1f} of 16; random {low['chance']:.1f}), and edge detectors, of which a "
+        f"first derivative holds more than half of the energy, rise from {edge['chance']:.1f} to "
+        f"{edge['value']:.1f}. R² is {value(forgot(METRIC))} (of whole kernels "
         f"{forgot('r2_sobel')['mean']:.2f}), at an accuracy of {accuracies[0]:.1%} instead of "
-        f"{accuracies[1]:.1%}. They match no single textbook operator, and random kernels with their "
-        f"energies on the images' principal axes have {image_energies(ladder, FORGOTTEN):.2f}: likeness "
-        "beyond second-order structure is not shown.",
+        f"{accuracies[1]:.1%}. They match no single textbook operator. Random kernels with their energies on "
+        f"the images' principal axes have {image_energies(ladder, FORGOTTEN):.2f}, so that likeness beyond "
+        "second-order structure is not shown."
     ]
     shuffled = FORGOTTEN.replace("/", "/shuffled/", 1)
     if shuffled in set(summary["arm"]):
         memory = final(summary, shuffled, "memory")["mean"]
-        found.append(
-            f"With shuffled labels and that decay, which leave {memory:.0%} of the start, it is "
+        forgotten.append(
+            f"With shuffled labels and that decay, which leave {memory:.0%} of the start, R² is "
             f"{value(final(summary, shuffled, METRIC))}."
         )
-    return found
+    return {
+        "The start kept": [
+            f"With He's start and no weight decay, on 4,000 digits, {kept('memory')['mean']:.0%} of the "
+            "kernels' energy is still their start's, and they look random, or nearly so. Likeness to an "
+            "edge detector (R² with Sobel at its best angle, each kernel's mean removed) is "
+            f"{value(kept(METRIC))}, that of random kernels {CHANCE:.2f}."
+        ],
+        "The start forgotten": forgotten,
+    }
 
 
 def _of_memory(course: pd.DataFrame, hypotheses: pd.DataFrame) -> str:
@@ -104,8 +124,8 @@ def _of_memory(course: pd.DataFrame, hypotheses: pd.DataFrame) -> str:
     last = course[course["step"] == course["step"].max()]
     small = last[(last["arm"] == "he_normal*0.01") & (last["data"] == "mnist5k")].iloc[0]
     return (
-        "Forgetting the start goes along with likeness, but does not explain it: one curve of what is "
-        f"left predicts {held} of {len(curve)} ways to train, and a start of a hundredth, which leaves "
-        f"{small['memory']:.0%} on digits without decay, ends with {small['edge']:.1f} edge "
-        "detectors of 16."
+        "Forgetting the start goes along with likeness, but does not explain it. One curve of what is "
+        f"left predicts the likeness of {held} of {len(curve)} ways to train within 0.1. And a start of a "
+        f"hundredth, which leaves {small['memory']:.0%} on digits without decay, ends with {small['edge']:.1f} "
+        "edge detectors of 16."
     )

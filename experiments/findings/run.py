@@ -10,6 +10,8 @@ from headline import answer
 from words import STUDIES, Finding, Results, findings
 
 from kernelstudy.reporting import style
+from kernelstudy.reporting.markdown import escaped
+from kernelstudy.studies.plan_words import IN_WORDS, gist, tally
 from kernelstudy.system.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +29,7 @@ LIMITS = (
 def block(results: Results) -> str:
     """What stands between the marks of results/README.md."""
     lines = [f"{number}. {_line(found)}" for number, found in enumerate(findings(results), 1)]
-    judged = [f"- {line}" for line in verdicts(results)]
+    judged = verdicts(results)
     return "\n".join(
         [
             "## Findings",
@@ -48,14 +50,31 @@ def block(results: Results) -> str:
 
 
 def verdicts(results: Results) -> list[str]:
-    """A line a study: how each of its hypotheses fared."""
-    lines = []
+    """How many hypotheses of each study came out how; folded, each in its words."""
+    told, rows = [], []
     for study in STUDIES:
         table = results(f"{study}/tables/verdicts.csv")
-        if table is not None:
-            each = ", ".join(f"{row.hypothesis} {row.verdict}" for row in table.itertuples())
-            lines.append(f"[{study}]({study}/report.md): hypotheses {each}.")
-    return lines
+        if table is None:
+            continue
+        told.append(f"[{study}]({study}/report.md): {tally(table)}")
+        rows += [
+            f"| [{study}]({study}/report.md) | {escaped(gist(str(row.text)))} | {IN_WORDS[str(row.verdict)]} |"
+            for row in table.itertuples()
+        ]
+    if not rows:
+        return []
+    return [
+        "Hypotheses were written down before the runs; one fails if any of its parts does, on any arm or data "
+        f"set. {'; '.join(told)}.",
+        "",
+        "<details><summary>Every hypothesis in short, and its verdict</summary>",
+        "",
+        "| study | hypothesis | verdict |",
+        "|---|---|---|",
+        *rows,
+        "",
+        "</details>",
+    ]
 
 
 def _line(found: Finding) -> str:
@@ -77,7 +96,7 @@ def main(words: list[str] | None = None) -> int:
     results = Results(given.results)
     style.save(figure(results), given.results, "findings")
     pages = {given.results / "README.md": block(results)}
-    pages[given.results.parent / "README.md"] = " ".join(answer(results))
+    pages[given.results.parent / "README.md"] = "\n".join(answer(results))
     for path, new in pages.items():
         if path.is_file():
             write_text(path, between_marks(path.read_text(encoding="utf-8"), new))

@@ -322,7 +322,7 @@ def _frozen(study: str, group: pd.DataFrame, training: str) -> Finding:
             said.append(f"{name} {', '.join(mine)}")
     return Finding(
         f"With {group['size'].iloc[0]:,} garments and {training}, accuracy differs from that of a learned "
-        f"first layer by, in points: {'; '.join(said)}.",
+        f"first layer by, in points (above 0: better): {'; '.join(said)}.",
         "",
         f"{study}/tables/differences.csv",
     )

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from kernelstudy.reporting import marks, style
 from kernelstudy.reporting.curves import steps_to
-from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.reporting.measure_words import METRIC_WORDS, data_words
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired
 
 W, UPDATE = style.colour_of(0), style.colour_of(4)
@@ -43,12 +43,12 @@ def overview(found: StudyRuns, groups: dict[str, list[str]], base: str) -> Figur
                 if arm != base and len(accuracy):
                     points = 100 * paired(nets, "accuracy", arm, base, data=data)
                     marks.mean_of_differences(of_accuracy, points, at, colour)
-            of_w.plot([], [], "D", ms=5, color=colour, label=f"{data}, end")
+            of_w.plot([], [], "D", ms=5, color=colour, label=f"{data_words(data)}, end")
         of_w.plot([], [], "|", ms=9, mew=2, color="black", label="start")
         of_w.fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
         for panel, title in zip(
             panels,
-            ("kernels W: start → end", "update W − W₀", f"accuracy − {base}'s, points"),
+            ("kernels W: start → end", "update W − W₀", f"accuracy less {base}'s, points"),
             strict=True,
         ):
             panel.set_title(title)
@@ -59,7 +59,9 @@ def overview(found: StudyRuns, groups: dict[str, list[str]], base: str) -> Figur
                 panel.axhline(place - 0.5, color="#bbbbbb", lw=0.8)
         figure.legend(*of_w.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         figure.suptitle(
-            f"{METRIC_WORDS[metric]}, and accuracy, by initialisation", x=0.01, ha="left"
+            f"{METRIC_WORDS[metric]}, and accuracy (right of the line: better), by initialisation",
+            x=0.01,
+            ha="left",
         )
     return figure
 
@@ -100,7 +102,7 @@ def over_time(found: StudyRuns, groups: dict[str, list[str]]) -> Figure:
         for colour, label in ((W, "kernels W"), (UPDATE, "update W − W₀")):
             panels[0, 0].plot([], [], color=colour, label=label)
         for number, data in enumerate(of):
-            panels[0, 0].plot([], [], "--" if number else "-", color="grey", label=data)
+            panels[0, 0].plot([], [], "--" if number else "-", color="grey", label=data_words(data))
         panels[0, 0].fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
         figure.legend(
             *panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.reporting import style
+from kernelstudy.reporting.marks import versus_learned
 from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, below, within
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired
-from kernelstudy.studies.plan_report import Answer, Claim, Drawn
+from kernelstudy.studies.plan_report import Answer, Claim, Drawn, Number
 from kernelstudy.studies.plan_words import points_of
 
 SIZES, WIDTHS, FULL = (1000, 60000), (4, 16, 64), 60000
@@ -25,6 +26,32 @@ OTHERS = {
     STARTED: "Sobel and Prewitt, then trained",
 }
 
+OF_LEARNED = "points of accuracy, less those of learned kernels"
+NUMBERS = {
+    **{
+        f"a frozen random layer costs {which} than 1.5 points": Number(
+            "points of accuracy, learned less frozen",
+            "the learned one is better",
+            "the frozen one is better",
+        )
+        for which in ("less", "more")
+    },
+    "frozen hand-crafted kernels are within 1 point of learned ones": Number(
+        OF_LEARNED, "hand-crafted ones are better", "learned ones are better"
+    ),
+    "frozen patch axes are within 1 point of learned kernels": Number(
+        OF_LEARNED, "patch axes are better", "learned ones are better"
+    ),
+    "started from the bank and trained is within 0.5 points of he_normal": Number(
+        "points of accuracy, started from the bank less started at random",
+        "the bank is the better start",
+        "the random start is better",
+    ),
+    "memory of the start is below 0.25": Number(
+        "memory, the share of the kernels' energy that their start explains"
+    ),
+}
+
 
 def answer(found: StudyRuns) -> Answer:
     grid = compared(found.networks)
@@ -33,13 +60,18 @@ def answer(found: StudyRuns) -> Answer:
         parts=tested(found.networks),
         tables={"differences": grid},
         sentence=f"{beside_learned(grid)}.",
+        terms=[
+            "Differences are in points of accuracy (percentage points), less that of the learned first layer: "
+            "above 0 the other one is better. Surely: the 95% interval lies on that side."
+        ],
+        numbers=NUMBERS,
         figures=[
             Drawn(
                 "differences",
                 beside_learned(grid),
                 "Accuracy less that of the learned first layer, paired by seed. Percentage points of all "
                 "10,000 test images at step 800, with their 95% interval over "
-                "networks; below 0: worse than learned.",
+                "networks; above 0: better than learned, below: worse.",
                 drawn(grid),
             )
         ],
@@ -55,7 +87,7 @@ def answer(found: StudyRuns) -> Answer:
 def beside_learned(grid: pd.DataFrame) -> str:
     """Between which differences in points each layer lies. grid: `compared`."""
     told = points_of(grid, OTHERS)
-    return f"Beside a learned first layer, in points of accuracy, over all sizes and widths: {told}"
+    return f"Accuracy less that with a learned first layer, in points, over all sizes and widths. {told}"
 
 
 def tested(nets: pd.DataFrame) -> list[Claim]:
@@ -119,7 +151,7 @@ def drawn(grid: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(9, 3.8))
         panels = figure.subplots(1, len(SIZES), sharey=True)
         for panel, size in zip(panels, SIZES, strict=True):
-            panel.axhline(0, color="black", lw=1)
+            panel.axhline(0, color="black", lw=0.9)
             for number, (arm, words) in enumerate(OTHERS.items()):
                 mine = grid[(grid["size"] == size) & (grid["arm"] == arm)]
                 at = [WIDTHS.index(w) + 0.17 * (number - 1.5) for w in mine["width"]]
@@ -135,7 +167,7 @@ def drawn(grid: pd.DataFrame) -> Figure:
                 )
             panel.set_xticks(range(len(WIDTHS)), [f"width {w}" for w in WIDTHS])
             panel.set(title=f"{size:,} training images", xlim=(-0.5, len(WIDTHS) - 0.5))
-        panels[0].set_ylabel("points of accuracy, less learned")
+        versus_learned(panels[0])
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 

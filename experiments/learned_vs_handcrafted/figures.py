@@ -7,9 +7,18 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis import t_interval
 from kernelstudy.reporting import style
+from kernelstudy.reporting.marks import versus_learned
 from kernelstudy.studies.plan import by_seed
 
 MARKS = "os^vDP"
+NAMES = {
+    "he_normal": "learned",
+    "he_normal/frozen": "random, frozen",
+    "sobel_prewitt/frozen": "Sobel and Prewitt, frozen",
+    "patch_pca/frozen": "patch axes, frozen",
+    "sobel_prewitt": "Sobel and Prewitt, then learned",
+    "dense": "dense layer",
+}
 
 
 def accuracy(nets: pd.DataFrame, arms: Sequence[str]) -> Figure:
@@ -37,13 +46,13 @@ def differences(grid: pd.DataFrame, arms: Sequence[str]) -> Figure:
     with style.styled():
         figure, panels = _panels(widths, sizes)
         for panel, width in zip(panels, widths, strict=True):
-            panel.axhline(0, color="black", lw=0.9)
             for number, arm in enumerate(arms):
                 mine = grid[(grid["width"] == width) & (grid["arm"] == arm)]
                 at = [_place(sizes, size, number, len(arms), 0.1) for size in mine["size"]]
                 values = list(mine[["points", "low", "high"]].itertuples(index=False))
                 _line(panel, at, values, number, arm)
-        panels[0].set_ylabel("accuracy − learned, points")
+            panel.axhline(0, color="black", lw=0.9)
+        versus_learned(panels[0])
         _legend(figure, panels, arms, first=1)  # the first is the line at 0
     return figure
 
@@ -71,14 +80,13 @@ def _line(panel, at: list[float], values: list, number: int, arm: str) -> None:
     middle, low, high = zip(*values, strict=True)
     panel.plot(at, middle, color=colour, lw=0.9, alpha=0.5)
     panel.vlines(at, low, high, color=colour, lw=2)
-    panel.plot(at, middle, MARKS[number], ms=5, color=colour, mec="white", mew=0.6)
+    panel.plot(at, middle, MARKS[number], ms=7, color=colour, mec="white", mew=0.5)
 
 
 def _legend(figure: Figure, panels, arms: Sequence[str], first: int = 0) -> None:
-    names = {"he_normal": "learned (he_normal)", "sobel_prewitt": "sobel_prewitt, then learned"}
     for number, arm in list(enumerate(arms))[first:]:
-        label = names.get(arm, arm.replace("/", ", "))
+        label = NAMES.get(arm, arm)
         panels[0].plot([], [], MARKS[number], color=style.colour_of(number), label=label)
     handles = panels[0].get_legend_handles_labels()
-    columns = 6 if len(panels) > 2 else 3
+    columns = 3
     figure.legend(*handles, loc="outside lower center", ncols=columns, fontsize=7.5)

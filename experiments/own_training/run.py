@@ -168,7 +168,7 @@ def answered(measures: pd.DataFrame, ladder: pd.DataFrame) -> str:
     higher = int((r2["PyTorch, recorded"] > r2["kernelstudy"]).sum())
     return (
         f"The 95% interval of the difference holds zero for {int(holds.sum())} of {len(holds)} measures "
-        f"(hypothesis 1 asks for {len(holds) - 1}){f', but not for {outside}' if outside else ''}. "
+        f"(at least {len(holds) - 1} were expected to){f', but not for {outside}' if outside else ''}. "
         f"{int(same)} of {len(ladder)} rungs of the ladder have the same answer in both reports. R² is the "
         f"higher one in PyTorch in {higher} of {len(r2)} rows: a difference smaller than these intervals "
         "is not excluded."

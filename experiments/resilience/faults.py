@@ -151,9 +151,9 @@ def takeover(
     process.send_signal(signal.SIGCONT)
     _, told = process.communicate(timeout=900)
     said = told.strip().splitlines()
-    # a line on where it is may come first, for half a minute and more has passed
-    plain = all(line.startswith("kernelstudy: ") for line in said) and len(said) in (1, 2)
-    stopped = process.returncode == 1 and plain and "taken over" in said[-1]
+    # lines on where it is may come first, one for about half a minute
+    plain = all(line.startswith("kernelstudy: ") for line in said)
+    stopped = process.returncode == 1 and plain and "taken over" in "".join(said[-1:])
     identical = same(directory(place), reference)
     return found._replace(
         status=process.returncode,

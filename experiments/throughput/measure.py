@@ -44,6 +44,11 @@ ABLATION = {
     "one device": "ours devices=1",
     "all networks see the same batches": "ours shared_order=1",
 }
+OWN = {
+    OURS: ["ours"],
+    "the same network as a Flax module": ["ours own=1"],
+    "the same, with XLA's convolutions and pools": ["ours own=1 impl=lax nets=2 steps=4"],
+}
 
 
 class Worker:

@@ -4,6 +4,7 @@ import contextlib
 import os
 from typing import Any, NamedTuple
 
+import flax_module
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,18 @@ from works import BATCH, CLASSES, EXAMPLES, WORKS, Work
 from kernelstudy.config import Arm, Bank, Model, Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
-from kernelstudy.training import gemm, inputs, ops, parallel, population, train, winograd
+from kernelstudy.training import (
+    gemm,
+    inputs,
+    ops,
+    own,
+    own_network,
+    parallel,
+    population,
+    train,
+    winograd,
+)
+from kernelstudy.training.network import Network
 
 
 class Prepared(NamedTuple):
@@ -64,7 +76,8 @@ def prepared(work: str, options: dict[str, str]) -> Prepared:
     labels = rng.integers(CLASSES, size=EXAMPLES).astype(np.int32)
     data = Images(images, labels, images[:64], labels[:64], CLASSES, {})
     devices = population.choose_devices(study)
-    trained = parallel.make_population(train.make_train(study, data), devices)
+    network = _flax(chosen, study) if "own" in options else None
+    trained = parallel.make_population(train.make_train(study, data, network), devices)
     seeds = study.seed_list
     pairs = [(0, row) for row in range(nets)]
     pairs += pairs[-1:] * (-nets % len(devices))
@@ -81,6 +94,13 @@ def prepared(work: str, options: dict[str, str]) -> Prepared:
     one = parallel.shapes_of_one(trained, study, data)
     bytes_each = parallel.bytes_a_network(one, study, data)
     return Prepared(trained.advance, state, (net, task, order), bytes_each)
+
+
+def _flax(work: Work, study: Study) -> Network:
+    """The same network as a Flax module of one's own."""
+    found = own.find(flax_module.maker(work), "Net")
+    on_cpu = ops.table(study.impl) is ops.GEMM
+    return own_network.network_of(found, work.shape, on_cpu=on_cpu)
 
 
 def model_of(work: Work) -> Model:

@@ -6,6 +6,7 @@ bfloat16, the latter by autocast).
 
 from contextlib import AbstractContextManager
 
+import families
 import torch
 from torch import nn
 from works import BATCH, CLASSES, WORKS, Work
@@ -32,6 +33,8 @@ class Layer(nn.Module):
 
 
 def network(work: Work, layout: torch.memory_format) -> nn.Module:
+    if work.family != "plain":
+        return families.network(work).to(memory_format=layout)
     h, w, channels = work.shape
     layers: list[nn.Module] = []
     for layer in range(work.depth):

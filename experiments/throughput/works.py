@@ -16,6 +16,9 @@ class Work(NamedTuple):
     batch_norm: bool = False
     stride: int = 1
     residual: bool = False
+    family: str = "plain"
+    first: str = "conv"
+    activation: str = "relu"
 
 
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
@@ -28,12 +31,17 @@ WORKS = {
     "residual": Work(COLOUR, 5, 32, depth=4, batch_norm=True, residual=True),
     "stride": Work(GREY, 3, 16, stride=2),
     "stride_norm": Work(GREY, 3, 16, batch_norm=True, stride=2),
+    "vgg": Work(COLOUR, 3, 16, depth=4, batch_norm=True, family="vgg"),
+    "resnet": Work(COLOUR, 3, 16, depth=4, batch_norm=True, family="resnet"),
+    "convnext": Work(
+        COLOUR, 3, 16, depth=3, family="convnext", first="patchify", activation="gelu"
+    ),
 }
 
 
 def flop_an_image(work: Work) -> float:
-    """Of training on one image by direct convolution: forward, kernel gradient, and input gradient
-    where one is needed (not in the first layer). Norms and activations are not counted."""
+    """Of training a plain network on one image by direct convolution: forward, kernel gradient, and input
+    gradient where one is needed (not in the first layer). Norms and activations are not counted."""
     h, w, channels = work.shape
     total = 0.0
     for layer in range(work.depth):

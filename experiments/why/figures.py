@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from kernelstudy.reporting import marks, style
 from kernelstudy.reporting.curves import steps_to
+from kernelstudy.reporting.measure_words import data_words
 from kernelstudy.studies.inputs_figure import LABELLED, Name
 
 
@@ -28,8 +29,8 @@ def derivative_share(shares: dict, inputs: Sequence[str], name: Name) -> Figure:
                     marks.band(panel, steps, odd, colour)
                     if labels == "true":  # the same prediction for both
                         panel.plot(steps, predicted, "--", color="black", lw=1.3)
-                panel.set_title(f"{data}, {kind.replace('_', '-')}")
-            panels[row, 0].set_ylabel("odd share of the update")
+                panel.set_title(f"{data_words(data)}, {kind.replace('_', '-')}")
+            panels[row, 0].set_ylabel("gradient-like (odd) share of the update")
         panels[0, 0].set_ylim(0, 1.02)
         steps_to(panels, last)
         for labels, colour in LABELLED.items():
@@ -61,7 +62,7 @@ def profile(profiles: pd.DataFrame, inputs: Sequence[str], name: Name) -> Figure
                             panel.axvspan(
                                 line.axis - 0.5, line.axis + 0.5, color="#D55E00", alpha=0.1, lw=0
                             )
-                panel.set_title(f"{data}, {kind.replace('_', '-')}")
+                panel.set_title(f"{data_words(data)}, {kind.replace('_', '-')}")
             panels[row, 0].set_ylabel("share of energy")
         panels[0, 0].set(yscale="log", ylim=(1e-3, 1.3))
         panels[0, 0].set_xticks(range(1, 10))

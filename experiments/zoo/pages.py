@@ -5,8 +5,9 @@ from pathlib import Path
 import figures
 import numpy as np
 import pandas as pd
+from all_layer_words import with_places
 from depthwise import LEVELS
-from report import distinct, report, with_places
+from report import distinct, report
 
 from kernelstudy.reporting import style
 from kernelstudy.system.files import write_text

@@ -61,6 +61,12 @@ def receptive_fields(
     return found
 
 
+def middle_window(side: int, size: int) -> int:
+    """The first of the `size` pixels along a side where a convolution has the kernel of the unit in the middle
+    of its pooled map."""
+    return min(max(0, 2 * (side // 4) - (size - 1) // 2), side - size)
+
+
 def are_fields(value: Any) -> bool:
     """Whether it is a list of (size, jump, start), as plain data."""
     return isinstance(value, list) and all(

@@ -81,10 +81,14 @@ def count_kinds(kernels: ArrayLike) -> np.ndarray:
     of them mixed. NaN for a network that is not finite."""
     kernels = as_square(kernels)
     finite = np.asarray(np.isfinite(kernels).all(axis=(-3, -2, -1)))
-    kernels = np.where(finite[..., None, None, None], kernels, 0)
-    index = np.where(live_kernels(kernels), kind_of(kernels).index, -1)
+    index = live_kinds(np.where(finite[..., None, None, None], kernels, 0))
     counts = np.stack([(index == kind).sum(-1) for kind in range(len(KINDS) + 1)], axis=-1)
     return np.where(finite[..., None], counts, np.nan)
+
+
+def live_kinds(kernels: ArrayLike) -> np.ndarray:
+    """`Kind.index` of the kernels of each network (..., channel, k, k): (..., channel), -1 if dead."""
+    return np.where(live_kernels(kernels), kind_of(kernels).index, -1)
 
 
 @lru_cache(maxsize=8)

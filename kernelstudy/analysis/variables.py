@@ -80,6 +80,8 @@ SUBJECTS = {
     "stimulus_direction": Variable(("stimulus",), "fiu"),
     "stimulus_polarity": Variable(("stimulus",), "fiu"),
 }
+# Weights of a dense first layer, of the middle unit of each map.
+DENSE = {"dense_weight": Variable((*WATCHED, "row", "column", "colour", "channel_1"), "f")}
 
 
 # Long name and unit of every variable, of those of layer {i} with their number.
@@ -104,6 +106,7 @@ _WORDS = {
     "top_example_{i}": ("examples with the largest activations of layer {i}", ""),
     "top_place_{i}": ("row and column of the largest activations of layer {i}", "pixel"),
     "kernel_{i}": ("kernels of layer {i}", "1"),
+    "dense_weight": ("weights of the first layer's middle units over the image", "1"),
     "probe_image": ("images whose feature maps are kept", "1"),
     "probe_label": ("class of each probe", ""),
     "probe_part": ("whether a probe is a training or a test image", ""),
@@ -148,7 +151,7 @@ def with_dims(
     arrays: dict[str, Any], layers: int
 ) -> dict[str, tuple[tuple[str, ...], Any, dict[str, str]]]:
     """Arrays by name, each with its dims, values and `words_of`, as `xarray.Dataset` takes them."""
-    table = all_of(layers) | PATCHES | VALIDATION | CHANGED
+    table = all_of(layers) | PATCHES | VALIDATION | CHANGED | DENSE
     found = {}
     for name, values in arrays.items():
         variable = table[name]
@@ -160,7 +163,7 @@ def with_dims(
 
 def all_of(layers: int) -> dict[str, Variable]:
     """Every variable of a trajectory of which so many layers were watched, less those that
-    not every run has: `PATCHES`, `VALIDATION` and `CHANGED`."""
+    not every run has: `PATCHES`, `VALIDATION`, `CHANGED` and `DENSE`."""
     found = dict(ALWAYS)
     for number in range(1, layers + 1):
         found |= of_layer(number)

@@ -73,18 +73,18 @@ class LayerSurvey:
         known = self.table[self.table["r2"].notna()]
         above = known[known["verdict"].str.startswith("more")]
         lines = [
-            f"{len(above)} of {len(known)} layers are more derivative-like than isotropic kernels on average "
-            f"(q < .05 over layers)."
+            f"{len(above)} of {len(known)} layers {'is' if len(above) == 1 else 'are'} more like edge "
+            "detectors, on average over kernels, than random kernels are (q < .05 over layers)."
         ]
         if len(known):
             best = known.iloc[int(known["r2"].to_numpy().argmax())]
             lines.append(
-                f"The most so: {best['layer']}, depth {best['depth']}, mean R² {best['r2']:.2f} where "
-                f"chance gives {best['r2_chance']:.2f}."
+                f"The most like edge detectors: {best['layer']}, depth {best['depth']}, mean R² "
+                f"{best['r2']:.2f} where chance gives {best['r2_chance']:.2f}."
             )
         if len(self.table) > len(known):
             lines.append(
-                f"{len(self.table) - len(known)} layers are not measured; layers.csv says why."
+                f"Not measured: {len(self.table) - len(known)} of {len(self.table)}; layers.csv says why."
             )
         return [
             *lines,
@@ -106,6 +106,8 @@ class LayerSurvey:
         files.write_text(folder / "tables" / "layers.csv", self.table.to_csv(index=False))
         files.write_text(folder / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
         style.save(self.figure, folder / "figures", "depth", dark=True)
+        small = _figure(self.table, self.name, narrow=True)
+        style.save(small, folder / "figures", "depth_narrow", dark=True, vector=False)
         content = page.Page(
             title=f"{self.name}: which layers look hand-crafted?",
             facts=self.facts,
@@ -121,6 +123,8 @@ class LayerSurvey:
                 "Likeness to hand-crafted kernels against depth. Above: mean R² with the steered "
                 "derivative pair; below: mean of each kernel's best |cos| over "
                 "the bank. Grey: isotropic kernels of the same size and number.",
+                narrow=True,
+                pictures=True,
             ),
             sections=[],
             tables=[("Every layer", self.table)],
@@ -310,13 +314,14 @@ def _facts(name: str, network: Network, table: pd.DataFrame) -> list[tuple[str, 
     return [(key, printable(value)) for key, value in facts]
 
 
-def _figure(table: pd.DataFrame, name: str) -> Figure:
+def _figure(table: pd.DataFrame, name: str, *, narrow: bool = False) -> Figure:
+    """`narrow`: as wide as a phone."""
     known = table[table["r2"].notna()]
     with style.styled():
-        figure = Figure(figsize=(8.6, 5.2))
+        figure = Figure(figsize=(4.2, 5.0) if narrow else (8.6, 5.2))
         above, below = figure.subplots(2, 1, sharex=True)
         _against_depth(above, known, "r2", "r2_chance")
-        above.set(ylabel="mean R² with\nthe derivative pair", ylim=(0, 1))
+        above.set(ylabel="likeness to an edge\ndetector (mean R²)", ylim=(0, 1))
         above.set_title(name, loc="left")
         _against_depth(below, known, "best_abs_cos", "best_chance")
         below.fill_between(
@@ -327,7 +332,10 @@ def _figure(table: pd.DataFrame, name: str) -> Figure:
             alpha=0.3,
             lw=0,
         )
-        below.set(ylabel="mean best |cos|\nover the bank", xlabel="depth (place among the layers)")
+        below.set(
+            ylabel="best |cos| with a hand-\ncrafted kernel (mean)",
+            xlabel="depth (place among the layers)",
+        )
         below.set_ylim(0, 1)
         below.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(*above.get_legend_handles_labels(), loc="outside lower left", ncols=3)
@@ -346,14 +354,14 @@ def _against_depth(axes: Axes, table: pd.DataFrame, value: str, chance: str) -> 
 
 
 _METHOD = [
-    "A row a convolution. A depthwise filter is one kernel; of a layer of two to four inputs, colours, each "
-    "filter's dominant spatial profile is one, as where the layer is compared alone; of any other layer each "
+    "A row a convolution. A depthwise filter is one kernel. Of a layer of two to four inputs, colours, each "
+    "filter's dominant spatial profile is one, as where the layer is compared alone. Of any other layer each "
     f"slice of one input and one output channel. Of a layer with more than {MOST:,} kernels so many are drawn "
     "at random.",
     "R²: of a kernel less its mean with the steered derivative pair of its size (Sobel's at odd sizes), by "
-    "chance 2/(k² - 1) exactly; of other shapes with the first derivative along each axis of more than one "
+    "chance 2/(k² - 1) exactly. Of other shapes with the first derivative along each axis of more than one "
     "tap, m of them, by chance m/(d - 1) of d taps. Sectors, bank and a are of square kernels of two axes "
-    "alone. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were independent; q is "
+    "alone. p: of the mean over kernels, two-sided, by the normal limit, as if kernels were independent. q is "
     "Benjamini and Hochberg's over layers. share_significant: kernels that are derivative-like at that level "
     "after correction over the layer.",
     f"Orthogonality is over {_PAIRS:,} kernels at most, a over {_FOR_A:,}; a is given where it is resolved.",

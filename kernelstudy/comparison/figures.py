@@ -34,7 +34,7 @@ STEP, ROW = 1.15, 1.75
 def answer(layers: list[LayerMeasures], banks: list[Bank], *, narrow: bool = False) -> Figure:
     """The kernels most like a hand-crafted one beside the best of as many random ones, and every kernel's R2
     beside isotropic kernels'; `narrow`: as wide as a phone."""
-    shown = 9 if narrow else LEAD_SHOWN
+    shown = 12 if narrow else LEAD_SHOWN
     rows = [_rows_of(layer, bank, shown) for layer, bank in zip(layers, banks, strict=True)]
     count = max(len(pictures) for of_layer in rows for _, pictures in of_layer)
     tops = np.cumsum([0, *(lead.block_of(len(of_layer)) for of_layer in rows)])
@@ -48,11 +48,11 @@ def answer(layers: list[LayerMeasures], banks: list[Bank], *, narrow: bool = Fal
             ends = tops[i] + lead.HEAD, tops[i + 1] - lead.FOOT
             if narrow:
                 ends = lead.NARROW_ROW * i + 0.16, lead.NARROW_ROW * (i + 1)
-                chance.text(0.01, ends[0] - 0.02, title, fontsize=7.5)
+                chance.text(0.01, ends[0] - 0.02, title, fontsize=8.5)
             _kernels_beside_chance(chance, layer, ends, colour_of(i))
         chance.plot([], [], "o", ms=5, color="grey", label="a kernel beyond chance, q < .05")
         chance.plot([], [], "o", ms=4, mfc="none", color="grey", label="a kernel that is not")
-        chance.plot([], [], color="black", lw=2, label="mean")
+        chance.plot([], [], color="black", lw=2, label="mean, near-copies once")
         chance.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random kernels")
         chance.set(xlim=(-0.01, 1.01), xlabel="likeness to an edge detector (R²)")
         lead.legend_of(figure, chance, narrow=narrow)
@@ -126,7 +126,7 @@ def _kernels_beside_chance(
     r2 = table["r2_centered"].to_numpy()
     axes.plot(r2[~above], heights[~above], "o", ms=4, mfc="none", color=colour, alpha=0.7)
     axes.plot(r2[above], heights[above], "o", ms=5, color=colour, alpha=0.85)
-    mean = table["r2_centered"].mean()
+    mean = layer.ladder["value"].iloc[0] if len(layer.ladder) else table["r2_centered"].mean()
     axes.plot([mean] * 2, [middle - 0.8 * half, middle + 0.8 * half], color="black", lw=2)
 
 

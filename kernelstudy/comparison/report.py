@@ -332,13 +332,13 @@ _METHOD = [
     "The same measures as a run's report, of one finished layer. Of one network its kernels are the "
     "observations: what is said holds for this network, not for others trained like it.",
     "Per kernel: R² with the steered derivative pair (Sobel's at odd sizes), of the whole kernel and of the "
-    "kernel less its mean, the latter's p from the exact law under "
-    "isotropy and from the kernel's own permuted taps; best |cos| over the bank with the p of that maximum; q "
-    "is Benjamini and Hochberg's over the layer's live kernels.",
+    "kernel less its mean. The latter has two p: from the exact law under isotropy, and from the kernel's "
+    "own permuted taps. Best |cos| over the bank has the p of that maximum. Each p has a q, Benjamini and "
+    "Hochberg's over the layer's live kernels.",
     "Per layer: the mean over kernels among layers that each null draws, p = (1 + b)/(1 + B). N0: isotropic "
     "kernels. N2: permuted taps. N3, where image statistics are given: the same kernels with random signs on "
     "the images' principal patch axes, and with random phases of their Fourier components, whichever is "
-    "exceeded least; its p is of an excess over 0.05. All in R² of kernels less their mean. Near-copies, of "
+    "exceeded least. Its p is of an excess over 0.05. All in R² of kernels less their mean. Near-copies, of "
     "|cos| above 0.95, count once: they are not independent.",
     "a: the top eigenvector of the summed gradient matrices of all live kernels; its interval inverts the "
     "sign-flip test over kernels. A network's overall scale and a batch norm folded into its filters change no "

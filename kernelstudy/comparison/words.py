@@ -55,11 +55,11 @@ def what_one_cannot_tell(layer: LayerMeasures) -> str:
             f"less than {2 / 2**layer.networks:.2g}."
         )
     known = layer.subject.start is not None
-    start = "" if known else ", and what training added, for the start is not known"
+    start = "" if known else " Nor what training added, for the start is not known."
     return (
         "What one network cannot tell: whether another seed, trained the same way, would learn the same "
-        f"(n = 1, so there is no inference over networks){start}. p and q here say "
-        "that these kernels are not what the null would draw, no more; an operator is named only over several "
+        f"(n = 1, so there is no inference over networks).{start} p and q here say "
+        "that these kernels are not what the null would draw, no more. An operator is named only over several "
         "networks."
     )
 

@@ -24,7 +24,7 @@ def check_arms(arms: list[Arm], model: Model) -> None:
         one_of(f"{key}.inputs", arm.inputs, INPUTS)
         _check_start(key, arm, model)
         _check_frozen(key, arm, model.width)
-        _check_deeper(key, arm, model.depth)
+        _check_deeper(key, arm, model)
     names = [arm.name for arm in arms]
     for arm in arms:
         if names.count(arm.name) > 1:
@@ -110,9 +110,15 @@ def _check_frozen(key: str, arm: Arm, width: int) -> None:
         )
 
 
-def _check_deeper(key: str, arm: Arm, depth: int) -> None:
+def _check_deeper(key: str, arm: Arm, model: Model) -> None:
     one_of(f"{key}.deeper", arm.deeper, DEEPER)
     _check_kernels(f"{key}.deeper_kernels", arm.deeper_kernels, DEEPER_SIZE, "3 x ")
-    if arm.holds_deeper and depth < 2:
-        which = "deeper_kernels" if arm.deeper == "learned" else "deeper"
-        raise ConfigError(f"{key}.{which}: there is no deeper layer, for model.depth is {depth}")
+    which = "deeper_kernels" if arm.deeper == "learned" else "deeper"
+    if arm.holds_deeper and model.depth < 2 and model.own is None:
+        raise ConfigError(
+            f"{key}.{which}: there is no deeper layer, for model.depth is {model.depth}"
+        )
+    if arm.holds_deeper and model.own is not None:
+        raise ConfigError(f"{key}.{which}: not of a network of one's own")
+    if model.family != "plain" and (arm.deeper == "mixed" or arm.deeper_kernels):
+        raise ConfigError(f"{key}.{which}: only with model.family=plain; others can be frozen")

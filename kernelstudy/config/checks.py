@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ from kernelstudy.config import arm_checks
 from kernelstudy.config.study import (
     ACTIVATIONS,
     DEPTHS,
+    FAMILIES,
+    FIRST_LAYERS,
+    FIRST_STRIDES,
     KERNEL_SIZES,
     METRICS,
     OPTIMIZERS,
     PARAMETRIZATIONS,
     PRECISIONS,
+    RANDOM_INITS,
     SCHEDULES,
     STRIDES,
     Arm,
@@ -28,6 +33,9 @@ from kernelstudy.data.checks import check_data
 from kernelstudy.handcrafted import names as bank_names
 from kernelstudy.system.errors import ConfigError, short
 from kernelstudy.system.values import at_least, fraction, one_of, positive
+
+# Initialisers that draw a dense first layer in seconds.
+_OF_ANY_SIZE = tuple(n for n in RANDOM_INITS if n not in ("orthogonal", "delta_orthogonal"))
 
 
 def check(study: Study) -> None:
@@ -46,6 +54,11 @@ def check(study: Study) -> None:
             raise ConfigError(
                 f"arms[{index}].first_layer: nothing to freeze, for model.depth is "
                 f"{study.model.depth}; it must be at least 1"
+            )
+        if study.model.first == "dense" and arm.init not in _OF_ANY_SIZE:
+            raise ConfigError(
+                f"arms[{index}].init: {arm.init} is not for model.first=dense, whose weights are as large as "
+                f"the images; it takes {', '.join(_OF_ANY_SIZE)}"
             )
     at_least("probe_seeds", study.probe_seeds, 0)
     positive("probe_mib", study.probe_mib)
@@ -120,6 +133,8 @@ def check_reported(study: Study) -> None:
         at_least("model.stride", study.model.stride, 1)
     else:
         one_of("model.stride", study.model.stride, STRIDES)
+    _check_first_layer(study.model)
+    _check_family(study.model)
     _check_bank(study.bank, study.model.kernel_size)
     if not study.arms:
         raise ConfigError("arms: there is none")
@@ -149,6 +164,9 @@ def _check_model(model: Model) -> None:
     one_of("model.activation", model.activation, ACTIVATIONS)
     one_of("model.stride", model.stride, STRIDES)
     one_of("model.parametrization", model.parametrization, PARAMETRIZATIONS)
+    _check_first_layer(model)
+    _check_family(model)
+    _check_own(model)
     for key in ("base_width", "base_deep_width"):
         at_least(f"model.{key}", getattr(model, key), 1)
     alike = model.depth > 1 and model.width == model.deep_width
@@ -157,6 +175,52 @@ def _check_model(model: Model) -> None:
             "model.residual: no layer has as many channels in as out; it needs model.depth=3 or more, "
             "or model.deep_width equal to model.width"
         )
+
+
+def _check_first_layer(model: Model) -> None:
+    one_of("model.first", model.first, FIRST_LAYERS)
+    one_of("model.first_stride", model.first_stride, FIRST_STRIDES)
+    if model.first_stride > 1 and model.first in ("patchify", "dense"):
+        reason = {"patchify": "patches do not overlap: model.kernel_size is their stride"}
+        raise ConfigError(
+            f"model.first_stride: {reason.get(model.first, 'a dense layer has none')}"
+        )
+    if model.first != "conv" and model.parametrization == "mup":
+        raise ConfigError(
+            f"model.parametrization: mup is not defined for model.first={model.first}"
+        )
+
+
+def _check_family(model: Model) -> None:
+    one_of("model.family", model.family, FAMILIES)
+    if model.family == "plain":
+        return
+    for key, plain, why in (
+        ("stride", 1, "its stages halve in their own way"),
+        ("residual", False, "its stages are what they are"),
+        ("parametrization", "standard", "mup is of the plain network"),
+    ):
+        if getattr(model, key) != plain:
+            raise ConfigError(f"model.{key}: not with model.family={model.family}: {why}")
+    if model.family == "convnext" and model.batch_norm:
+        raise ConfigError("model.batch_norm: not with model.family=convnext, which has layer norms")
+
+
+def _check_own(model: Model) -> None:
+    """Of the built-in network's keys a network of one's own has only those that it is found to have."""
+    if model.own is None:
+        if model.parameters:
+            raise ConfigError(
+                "model.parameters: they are found, of a network of one's own, and never given"
+            )
+        return
+    built_in = Model(model.own, model.parameters, model.kernel_size, model.width)
+    for entry in fields(Model):
+        if getattr(model, entry.name) != getattr(built_in, entry.name):
+            raise ConfigError(
+                f"model.{entry.name}: is of the built-in network, and model.own={model.own} is another: leave "
+                "it out"
+            )
 
 
 def _check_seeds(seeds: Any) -> None:
@@ -194,6 +258,12 @@ def check_against_data(
         raise ConfigError(
             f"model.kernel_size: {study.model.kernel_size} is larger than the images of "
             f"{study.data.name}, {image_shape[0]} x {image_shape[1]}"
+        )
+    colours = image_shape[-1]
+    if study.model.first == "depthwise" and study.model.width % colours:
+        raise ConfigError(
+            f"model.width: {study.model.width} must be a multiple of the images' {colours} colours with "
+            "model.first=depthwise"
         )
     for index, arm in enumerate(study.arms):
         if arm.init == "delta_orthogonal" and study.model.width < image_shape[-1]:

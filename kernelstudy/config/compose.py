@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -42,11 +44,6 @@ def from_hydra(config: DictConfig) -> Study:
                 )
             if OmegaConf.is_missing(arm, "init"):
                 raise ConfigError(f"arms[{index}].init: must be given, one of {listed(INITS)}")
-            for key in ("kernels", "deeper_kernels"):
-                if isinstance(name := arm.get(key), str):
-                    raise ConfigError(
-                        f"arms[{index}].{key}: a list is wanted, [{name}], not {short(name)}"
-                    )
         plain = OmegaConf.to_container(config, resolve=True)
         study = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Study), plain))
     except OmegaConfBaseException as error:
@@ -56,6 +53,26 @@ def from_hydra(config: DictConfig) -> Study:
         arm.labels = str(arm.labels).lower()
     check(study)
     return study
+
+
+def from_words(words: list[str]) -> Study:
+    """The checked study of a `run` command's settings; within an application of Hydra's too.
+
+    Raises:
+        ConfigError: for anything that cannot be run, and for a sweep, which is several runs.
+    """
+    if options := [word for word in words if word.startswith("-")]:
+        raise ConfigError(f"{options[0]}: settings alone are taken here, key=value, of one run")
+    register()
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(conf_dir().absolute()), version_base="1.3"):
+            return from_hydra(hydra.compose("config", in_order(words)))
+    except Exception as error:  # anything of Hydra's
+        raise ConfigError(explain(error, words)) from error
+    finally:
+        GlobalHydra.instance().hydra = before
 
 
 def in_order(overrides: list[str]) -> list[str]:
@@ -114,6 +131,8 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str:
             key = unindexed if unindexed.count(".") < 2 else key
         allowed = hint or f"; allowed are {listed(siblings or known_keys())}"
         return f"{where}{key}: no such key{allowed}"
+    if "is not a ListConfig" in text:
+        return f"{where}{key}: a list is wanted, in brackets"
     if option := re.search(
         r"Could not find '([^']+)/([^'/]*)' Available options in '[^']+': (.*)", text
     ):

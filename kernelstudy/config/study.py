@@ -61,6 +61,9 @@ METRICS = ("best_abs_cos", "r2_sobel", "r2_sobel_centered", "r2_prewitt", "odd")
 KERNEL_SIZES = (3, 5, 7, 9, 11)
 DEPTHS = (1, 2, 3, 4, 5)
 STRIDES = (1, 2)
+FIRST_LAYERS = ("conv", "depthwise", "patchify", "dense")
+FIRST_STRIDES = (1, 2, 4)
+FAMILIES = ("plain", "vgg", "resnet", "convnext")
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 
 
@@ -140,10 +143,19 @@ class Arm:
 
 @dataclass
 class Model:
+    #: a network of one's own in place of the built-in one: the name of an entry point of the group
+    #: `kernelstudy.models` of an installed package, or what `kernelstudy.train` calls its function. Then
+    #: `model.kernel_size` and `model.width` are found, and the other keys are not of it
+    own: str | None = None
+    #: of a network of one's own, each with its shape; found, never given
+    parameters: list[str] = field(default_factory=list)
     kernel_size: int = 3
     width: int = 16  #: kernels of the first layer
     depth: int = 2
     deep_width: int = 32  #: channels of each deeper convolution
+    first: str = "conv"
+    first_stride: int = 1
+    family: str = "plain"
     activation: str = "relu"
     batch_norm: bool = False
     stride: int = 1
@@ -258,6 +270,11 @@ def _spaced(steps: int, points: int) -> np.ndarray:
 
 # Keys that came after the first runs: where they have these values they leave a run's id as it was.
 NEUTRAL = {
+    "model.first": "conv",
+    "model.first_stride": 1,
+    "model.family": "plain",
+    "model.own": None,
+    "model.parameters": [],
     "model.batch_norm": False,
     "model.stride": 1,
     "model.residual": False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kernelstudy import runs
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.config import Study, checks
-from kernelstudy.jobs import launchers, starts, training_run
+from kernelstudy.jobs import launchers, own_networks, starts, training_run
 from kernelstudy.runs import lock
 from kernelstudy.system import files, signals
 from kernelstudy.system.errors import ConfigError, RunError, printable
@@ -21,11 +21,19 @@ from kernelstudy.system.signals import Stop, Stopped
 if TYPE_CHECKING:
     import xarray as xr
 
+    from kernelstudy.training.own import Make, Own
 
-def run(study: Study) -> Path:
+
+def run(study: Study, *, make: "Make | None" = None, command: list[str] | None = None) -> Path:
     """Train, measure and report `study`, but for what an earlier process has done.
 
     Of several processes (`distributed`) the first writes the run; the others only train.
+
+    Args:
+        study: the settings.
+        make: makes the network of one's own that is trained; None: the built-in one, or that of an entry point
+            which `model.own` names.
+        command: what makes this run, for its provenance; None: the command line.
 
     Returns:
         The run directory.
@@ -39,6 +47,7 @@ def run(study: Study) -> Path:
         OSError: the run's directory cannot be written; told before anything is loaded.
     """
     checks.check(study)
+    study, own = own_networks.resolve(study, make)
     directory = runs.run_dir(study)
     if not study.distributed:  # where only the first process writes
         files.check_writable(directory)
@@ -57,6 +66,7 @@ def run(study: Study) -> Path:
                 _refuse_stale(study, directory)
                 _refuse_other_images(study, directory)
                 _refuse_other_kernels(study, directory)
+                _refuse_other_network(study, directory, own)
                 runs.tidy(directory)
                 # A sweep does only what is missing.
                 if launchers.in_sweep() and _is_measured(study, directory):
@@ -68,7 +78,7 @@ def run(study: Study) -> Path:
                     _measure(study, directory)
         else:
             _allow_networks(study)
-            _train(study, directory, stop)
+            _train(study, directory, stop, own, command)
     return directory
 
 
@@ -145,14 +155,30 @@ def _refuse_other_kernels(study: Study, directory: Path) -> None:
     if study.allow_stale or not any(arm.reads for arm in study.arms):
         return
     _, provenance = runs.read_facts(directory)
-    then = provenance["starts"]
+    before = provenance.get("starts") or {}
     for name, facts in starts.facts_of(study).items():
-        if then[name]["sha256"] != facts["sha256"]:
+        if (then := before.get(name, {}).get("sha256", "")) != facts["sha256"]:
             raise RunError(
                 f"{directory}: {name} started from other kernels than {facts['path']} holds now (sha256 "
-                f"{then[name]['sha256'][:16]}, now {facts['sha256'][:16]}): give this run another name, or "
+                f"{then[:16]}, now {facts['sha256'][:16]}): give this run another name, or "
                 "delete that one to train again"
             )
+
+
+def _refuse_other_network(study: Study, directory: Path, own: "Own | None") -> None:
+    """RunError where a finished run is of another network of one's own that has this one's name and shapes."""
+    if own is None or study.allow_stale:
+        return
+    from kernelstudy.training.own_network import digest
+
+    _, provenance = runs.read_facts(directory)
+    facts = provenance.get("network")
+    then = facts.get("sha256") if isinstance(facts, dict) else None
+    if then != (now := digest(own, tuple(provenance["data"]["image_shape"]))):
+        raise RunError(
+            f"{directory} was trained with another network {own.name} of the same shapes (sha256 {then}, now "
+            f"{now}): give this run another name, or delete that one to train again"
+        )
 
 
 def _is_measured(study: Study, directory: Path) -> bool:
@@ -197,7 +223,9 @@ def _measure(study: Study, directory: Path, trajectory: "xr.Dataset | None" = No
     print(_result_line(study, directory), flush=True)
 
 
-def _train(study: Study, directory: Path, stop: Stop) -> None:
+def _train(
+    study: Study, directory: Path, stop: Stop, own: "Own | None", command: list[str] | None
+) -> None:
     """Train `study` into `directory` and report; a process that does not lead only helps to train."""
     from kernelstudy.data import DataError
     from kernelstudy.data.images import load
@@ -222,12 +250,14 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
     from kernelstudy.training.backend import start
 
     backend = start(study.devices, distributed=study.distributed)
+    if own is not None:
+        own_networks.check(own, data)
     if not backend.leads:
         from kernelstudy.training.population import train_population
 
         kernels = {name: start.kernels for name, start in given.items()}
         observer = training_run.SignalObserver(stop)
-        train_population(study, data, observer=observer, starts=kernels)
+        train_population(study, data, observer=observer, starts=kernels, own=own)
         return
     print(f"data: {data.describe()}", flush=True)
     _, networks = _networks(study)
@@ -236,6 +266,8 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
         f"on {backend.devices}",
         flush=True,
     )
+    if own is not None:
+        print(f"note: {own_networks.told(study, own, data)}", flush=True)
     if len(study.seed_list) < FEWEST:
         print(
             f"note: tests need {FEWEST} networks an arm; with {len(study.seed_list)} the report describes, "
@@ -249,7 +281,16 @@ def _train(study: Study, directory: Path, stop: Stop) -> None:
             try:
                 startup_seconds = time.perf_counter() - began
                 trajectory = training_run.train_and_write(
-                    study, data, given, directory, stop, backend, startup_seconds, hold
+                    study,
+                    data,
+                    given,
+                    directory,
+                    stop,
+                    backend,
+                    startup_seconds,
+                    hold,
+                    own,
+                    command,
                 )
             except (ConfigError, RunError):
                 if is_new:

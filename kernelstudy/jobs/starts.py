@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kernelstudy.config import Arm, ConfigError, Study
-from kernelstudy.system.errors import listed
+from kernelstudy.system.errors import listed, printable
 
 if TYPE_CHECKING:
     from kernelstudy.comparison.run_directory import RunKernels
@@ -46,7 +46,8 @@ def of_study(study: Study, image_shape: tuple[int, int, int]) -> dict[str, Start
         ConfigError: one cannot be read, or does not fit the first layer or the seeds.
     """
     size = study.model.kernel_size
-    shape = (size, size, image_shape[-1], study.model.width)
+    colours = 1 if study.model.first == "depthwise" else image_shape[-1]
+    shape = (size, size, colours, study.model.width)
     found = {}
     for key, arm in _reading(study):
         source = _read(key, arm)
@@ -107,7 +108,7 @@ def _read(key: str, arm: Arm) -> _Source:
         raise ConfigError(f"{key}: {arm.path} holds kernels that are not finite float32 numbers")
     digest = hashlib.sha256(str((source.kernels.shape, source.seeds)).encode())
     digest.update(np.ascontiguousarray(source.kernels, "<f4").data)
-    facts = {"path": str(arm.path), **source.facts, "sha256": digest.hexdigest()}
+    facts = {"path": printable(str(arm.path)), **source.facts, "sha256": digest.hexdigest()}
     return source._replace(facts=facts)
 
 

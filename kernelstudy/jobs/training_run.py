@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kernelstudy.reporting.tensorboard import Write
     from kernelstudy.training.backend import Started
     from kernelstudy.training.checkpoints import Store
+    from kernelstudy.training.own import Own
 
 # What of training is measured before its time is told: seconds, at least and at most, and steps.
 MEASURED_FOR, MEASURED_OVER = (5.0, 60.0), 48
@@ -130,6 +131,8 @@ def train_and_write(
     backend: "Started",
     startup_seconds: float,
     hold: Hold,
+    own: "Own | None" = None,
+    command: list[str] | None = None,
 ) -> "xr.Dataset":
     """Train `study` and write its run directory, up to DONE; the trajectory.
 
@@ -138,6 +141,8 @@ def train_and_write(
         backend: the devices.
         startup_seconds: seconds that it took to load the data and to start the devices.
         hold: on `directory`.
+        own: the network that is trained in place of the built-in one.
+        command: what makes this run; None: the command line.
 
     Raises:
         Stopped: a signal asked for it.
@@ -147,7 +152,7 @@ def train_and_write(
     from kernelstudy.training.population import train_population
 
     runs.start(directory, study)
-    argv = ["python", "-m", "kernelstudy.run", *_words()]
+    argv = command or ["python", "-m", "kernelstudy.run", *_words()]
     facts = {
         "argv": argv,
         "command": shlex.join(argv),
@@ -156,11 +161,9 @@ def train_and_write(
         **({"starts": {name: start.facts for name, start in starts.items()}} if starts else {}),
     }
     runs.check_reportable(directory, facts)
-    rests_on = {**software.versions(), "device": backend.kind}
-    if study.data.path is not None:  # its contents are not in the run's id
-        rests_on["images"] = data.facts["sha256"][:16]
-    if starts:
-        rests_on["kernels"] = " ".join(start.facts["sha256"][:16] for start in starts.values())
+    rests_on = {**_rests_on(study, data, starts, own), "device": backend.kind}
+    if own is not None:
+        facts["network"] = {"name": own.name, "sha256": rests_on["network"]}
     kernels = {name: start.kernels for name, start in starts.items()}
     store = _store(study, directory, rests_on, hold)
     began = time.perf_counter()
@@ -175,7 +178,7 @@ def train_and_write(
                 label = launchers.label(directory)
                 stack.enter_context(telling(lambda: label + observer.where))
             trajectory = train_population(
-                study, data, observer=observer, store=store, starts=kernels
+                study, data, observer=observer, store=store, starts=kernels, own=own
             )
         seconds = observer.seconds + time.perf_counter() - began
         runs.finish(
@@ -198,6 +201,22 @@ def train_and_write(
     if stop.number:
         raise Stopped(stop.number, "its report")
     return trajectory
+
+
+def _rests_on(
+    study: Study, data: "Images", starts: dict[str, Start], own: "Own | None"
+) -> dict[str, str]:
+    """What a run's checkpoints rest on: versions, and what its id does not hold."""
+    found = software.versions()
+    if study.data.path is not None:
+        found["images"] = data.facts["sha256"][:16]
+    if starts:
+        found["kernels"] = " ".join(start.facts["sha256"][:16] for start in starts.values())
+    if own is not None:  # of its program the id holds shapes alone
+        from kernelstudy.training.own_network import digest
+
+        found["network"] = digest(own, data.image_shape)
+    return found
 
 
 def _store(study: Study, directory: Path, rests_on: dict[str, Any], hold: Hold) -> "Store":

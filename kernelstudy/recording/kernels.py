@@ -13,7 +13,7 @@ from kernelstudy.comparison.opening import kernels_of_array
 from kernelstudy.config import KERNEL_SIZES
 from kernelstudy.system.errors import InputError
 from kernelstudy.weights import modules
-from kernelstudy.weights.choice import choose
+from kernelstudy.weights.choice import choose, without_numbers
 from kernelstudy.weights.layer import Layer, Network, WeightsError, with_layout
 
 
@@ -62,7 +62,7 @@ def find_source(model: Any, name: str | None, layout: str, *, values: bool = Tru
     else:
         network = _network(model, layout)
         if not values:  # copies of a layer cannot be told from others
-            network = _without_numbers(network)
+            network = without_numbers(network)
         found = _of_model(model, network, *choose(network, name))
     kh, kw, *_ = found.layer.shape_hwio() or (0, 0)
     if kh != kw or kh not in KERNEL_SIZES:
@@ -77,15 +77,6 @@ def find_source(model: Any, name: str | None, layout: str, *, values: bool = Tru
 def _network(model: Any, layout: str) -> Network:
     network = modules.read(model)
     return replace(network, layers=tuple(with_layout(each, layout) for each in network.layers))
-
-
-def _without_numbers(network: Network) -> Network:
-    rng = np.random.default_rng(0)
-    layers = (
-        replace(each, load=lambda shape=each.shape: rng.standard_normal(shape))
-        for each in network.layers
-    )
-    return replace(network, layers=tuple(layers))
 
 
 def _of_array(array: Any, layout: str) -> Source:

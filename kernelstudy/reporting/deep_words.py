@@ -92,8 +92,8 @@ def add_to(
     labelling = (
         "What channels detect",
         "A channel is called unselective unless it prefers an orientation, a corner or a blob more than "
-        f"{labels.RATE:.0%} of the untrained channels of its layer do, {starts} "
-        f"({thresholds}). So {1 - labels.RATE:.0%} of theirs have a label before any training, and only what "
+        f"{labels.RATE:.0%} of the untrained channels of its layer do. Those are taken {starts}: {thresholds}. "
+        f"So {1 - labels.RATE:.0%} of theirs have a label before any training, and only what "
         "an arm gains over its own start is learned.",
         [
             Figure(
@@ -143,8 +143,8 @@ def settling_sentences(deep: Deeper) -> list[str]:
     numbers = [int(n) for n in deep.layers["layer"].values]
     for arm in deep.layers["arm"].values.astype(str):
         for name, rule in (
-            ("settled", f"CKA with the final state stays above {SETTLED}"),
-            ("settled_way", f"{OF_ITS_WAY:.0%} of a layer's own way is done"),
+            ("settled", f"settled by CKA (that with the final state stays above {SETTLED})"),
+            ("settled_way", f"settled by its own way ({OF_ITS_WAY:.0%} of it is done)"),
         ):
             steps = deep.layers[name].sel(arm=arm).transpose("probe_seed", "layer").values
             known = steps[np.isfinite(steps).all(axis=1)]
@@ -154,7 +154,8 @@ def settling_sentences(deep: Deeper) -> list[str]:
                 f"layer {n} at step {np.median(s):,.0f} ({s.min():,.0f} to {s.max():,.0f})"
                 for n, s in zip(numbers, known.T, strict=True)
             )
-            lines.append(f"{arm}: {rule}: {when}; {_order(known)}.")
+            order = _order(known)
+            lines.append(f"{arm}, {rule}: {when}. {order[0].upper()}{order[1:]}.")
             if len(numbers) > 1:
                 answers[name].append(order_of_layers(known)[2])
     return [*_answer(answers), *lines]
@@ -169,8 +170,8 @@ def _answer(answers: dict[str, list[str]]) -> list[str]:
         for arm_answers in answers.values()
     ]
     return [
-        f"Bottom-up or not? Of {len(answers['settled'])} arms, by CKA with the final state: {counts[0]}; "
-        f"by the part of its own way that a layer has done: {counts[1]}."
+        f"Bottom-up or not? Of {len(answers['settled'])} arms, by CKA with the final state: {counts[0]}. "
+        f"By the part of its own way that a layer has done: {counts[1]}."
     ]
 
 
@@ -199,16 +200,12 @@ def label_sentences(deep: Deeper) -> list[str]:
             if pairs.sizes["pair"]:
                 observed, chance = (float(pairs[k].mean()) for k in ("observed", "chance"))
                 kappa = labels.Agreement(observed, chance).kappa
-                agreement = (
-                    f"; seeds agree on {observed:.0%} of matched channels, by chance {chance:.0%}"
-                )
+                agreement = f", and seeds agree on {observed:.0%} of matched channels, by chance {chance:.0%}"
                 agreement += f" (kappa {kappa:.2f})" if np.isfinite(kappa) else ""
             shares = f"{odd[0].mean():.0%} at the start, {odd[1].mean():.0%}{_within(low, high)} at the end"
-            parts.append(f"layer {n} {shares}{agreement}")
+            parts.append(f"Layer {n}: {shares}{agreement}.")
         lines.append(
-            f"{arm}: channels with a label (untrained: {share:.0%} by the rule): "
-            + "; ".join(parts)
-            + "."
+            f"{arm}: channels with a label (untrained: {share:.0%} by the rule). {' '.join(parts)}"
         )
     return lines
 

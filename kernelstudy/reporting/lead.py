@@ -12,21 +12,26 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.analysis.kernels import support_of
+from kernelstudy.analysis.kinds import KINDS, live_kinds
 from kernelstudy.reporting.galleries import bare, tiled
-from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.reporting.measure_words import likeness
 from kernelstudy.reporting.style import CHANCE, DIVERGING, colour_of, styled
 
 ARMS = 6  # shown, the first
-SIDE = 0.29  # inches of a kernel
+SIDE = 0.25  # inches of a kernel
 PHONE = 4.2  # inches that are as wide as a phone, at least
 NARROW_ROW = 0.46  # inches of an arm's networks there
 HEAD, FOOT = 0.24, 0.14  # inches above and below the rows of an arm
+LABEL = 9  # points of words, which a page shows smaller
 CAPTION = (
-    "Left: the kernels of an arm's first network before training, after it, and below each the hand-crafted "
-    "one nearest to it (random kernels have near ones, too). Purple is negative, orange positive. Right: "
-    "likeness to an edge detector (R²), the part of a kernel's variation that Sobel's kernel at its best angle "
-    "explains, from 0 to 1; a dot is a network's mean over its kernels."
+    "Left: the kernels of an arm's first network before training and after it. Centred: after it, each less "
+    "its mean and on its own scale, which is what likeness is judged by. Nearest: the hand-crafted kernel "
+    "nearest to it (random kernels have near ones, too). A triangle marks each kernel that counts as an "
+    "edge detector, its mean left in. Purple is negative, orange positive. Right: likeness to an edge "
+    "detector (R²), the part of a centred kernel that Sobel's kernel at its best angle explains, from 0 to "
+    "1. A dot is a network's mean over its kernels."
 )
+EDGE_LABEL = "counts as an edge detector"
 
 
 def before_and_after(
@@ -45,26 +50,33 @@ def before_and_after(
     words. `narrow`: as wide as a phone, chance below the kernels and not beside them.
     """
     arms = [str(arm) for arm in analysis["arm"].values[:ARMS]]
-    shown = min(kernels.shape[3], 9 if narrow else 16)
-    block = block_of(3)
+    shown = min(kernels.shape[3], 12 if narrow else 16)
+    block = block_of(4)
     height, width = block * len(arms), SIDE * shown
     if narrow:
         rows = [(NARROW_ROW * i + 0.32, 0.1) for i in range(len(arms))]
     else:
-        rows = [(block * i + HEAD + 1.5 * SIDE, SIDE) for i in range(len(arms))]
+        rows = [(block * i + HEAD + 2 * SIDE, 1.3 * SIDE) for i in range(len(arms))]
     with styled():
         figure, pictures, chance = panels(width, height, rows=len(arms) if narrow else 0)
         for i, arm in enumerate(arms):
             network = int(np.argmin(analysis["diverged"].sel(arm=arm).values))
             matches = nearest.sel(arm=arm).isel(seed=network).values[:shown]
             start, end = kernels[i, network, [0, -1], :shown]
-            pairs = (("start", scaled(start)), ("end", scaled(end)))
-            rows_of_arm = [*pairs, ("nearest", nearest_entries(end, matches, bank))]
+            edges = live_kinds(kernels[i, network, -1])[:shown] == KINDS.index("edge")
+            rows_of_arm = [
+                ("start", scaled(start)),
+                ("end", scaled(end)),
+                ("centred", centred(end)),
+                ("nearest", nearest_entries(end, matches, bank)),
+            ]
             strips(pictures, names.get(arm, arm), rows_of_arm, block * i)
+            _mark(pictures, edges, 1 / (1 + end.shape[-1]), block * (i + 1) - FOOT)
+        chance.plot([], [], "^", ms=5, color="black", label=EDGE_LABEL)
         _networks(chance, analysis, arms, metric, rows)
         if narrow:
             for (centre, _), arm in zip(rows, arms, strict=True):
-                chance.text(0.01, centre - 0.17, names.get(arm, arm), fontsize=7.5)
+                chance.text(0.01, centre - 0.17, names.get(arm, arm), fontsize=8.5)
         legend_of(figure, chance, narrow=narrow)
     return figure
 
@@ -73,7 +85,7 @@ def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes,
     """A figure with axes for `strips` of so many inches and, at their right, axes for chance, in inches from
     the
     top, too; with `rows`, as wide as a phone, chance is below, with `NARROW_ROW` inches for each."""
-    left, below, apart, beside = 0.66, 0.8, 0.35, NARROW_ROW * rows
+    left, below, apart, beside = 0.66, 1.15 if rows else 0.95, 0.35, NARROW_ROW * rows
     if rows:
         size = max(left + width + 0.1, PHONE), height + beside + below + 0.25
         places = [
@@ -99,8 +111,9 @@ def panels(width: float, height: float, *, rows: int = 0) -> tuple[Figure, Axes,
 def legend_of(figure: Figure, axes: Axes, *, narrow: bool) -> None:
     """The legend of a figure of `panels`, at its foot."""
     handles = axes.get_legend_handles_labels()
-    columns = 2 if narrow else 4
-    figure.legend(*handles, loc="lower right", ncols=columns, fontsize=7.5, columnspacing=1.0)
+    columns = 2 if narrow else 4 if len(handles[0]) < 5 else 3
+    size = LABEL - 1 if narrow else LABEL
+    figure.legend(*handles, loc="lower right", ncols=columns, fontsize=size, columnspacing=1.0)
 
 
 def block_of(rows: int) -> float:
@@ -128,13 +141,26 @@ def strips(axes: Axes, title: str, rows: Sequence[tuple[str, np.ndarray]], top: 
             left, up = SIDE * column, place + SIDE * row
             square = (left, left + SIDE * (1 - gap), up + SIDE * (1 - gap), up)
             axes.imshow(pictures[column], extent=square, aspect="auto")
-        axes.text(-0.06, place + SIDE * (row + 0.45), name, ha="right", va="center", fontsize=7.5)
-    axes.text(-0.55, top + 0.15, title, fontweight="bold", fontsize=8.5)
+        axes.text(-0.06, place + SIDE * (row + 0.45), name, ha="right", va="center", fontsize=LABEL)
+    axes.text(-0.55, top + 0.15, title, fontweight="bold", fontsize=LABEL + 0.5)
 
 
 def scaled(kernels: np.ndarray) -> np.ndarray:
     """Kernels (n, k, k) on one scale, within -1 and 1."""
     return kernels / (np.nan_to_num(np.abs(kernels)).max() or 1)
+
+
+def centred(kernels: np.ndarray) -> np.ndarray:
+    """Kernels (n, k, k) less their means, each on its own scale, within -1 and 1."""
+    less = kernels - kernels.mean(axis=(1, 2), keepdims=True)
+    largest = np.abs(less).max(axis=(1, 2), keepdims=True)
+    return less / np.where(largest > 0, largest, 1)
+
+
+def _mark(axes: Axes, counts: np.ndarray, gap: float, top: float) -> None:
+    """A triangle below each kernel that `counts` (n,), `top` inches down; gap: between kernels, of `SIDE`."""
+    centres = SIDE * (np.flatnonzero(counts) + (1 - gap) / 2)
+    axes.plot(centres, np.full(len(centres), top + 0.05), "^", ms=4, color="black")
 
 
 def nearest_entries(
@@ -174,5 +200,4 @@ def _networks(
     axes.plot([], [], "o", ms=4, color="grey", alpha=0.6, label="one network")
     axes.plot([], [], "D", ms=6, color="grey", label="mean, 95% interval")
     axes.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks")
-    words = "likeness to an edge detector (R²)" if metric.startswith("r2") else METRIC_WORDS[metric]
-    axes.set(xlim=(0, 1.02), xlabel=words)
+    axes.set(xlim=(0, 1.02), xlabel=likeness(metric))

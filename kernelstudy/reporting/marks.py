@@ -44,3 +44,11 @@ def band(axes: Axes, x: Any, values: np.ndarray, colour: str, dashes: str = "-",
         low, high = bootstrap_t_interval(known, support=SHARE)
         axes.fill_between(x, low, high, color=colour, alpha=0.22, lw=0)
         axes.plot(x, known.mean(0), dashes, color=colour, lw=1.5, **kind)
+
+
+def versus_learned(axes: Axes) -> None:
+    """A line at 0 for differences from a learned first layer's accuracy, upwards, and which side is which."""
+    axes.axhline(0, color="black", lw=0.9)
+    axes.set_ylabel(
+        "points of accuracy, less a learned layer's\n← worse                    better →"
+    )

@@ -27,3 +27,21 @@ SECTOR_WORDS = {
     "b2": "B2 (xy)",
     "odd": "odd (gradient-like)",
 }
+
+
+def likeness(metric: str) -> str:
+    """What a primary measure says, in plain words where it is a likeness to first derivatives."""
+    return "likeness to an edge detector (R²)" if metric.startswith("r2") else METRIC_WORDS[metric]
+
+
+_DATA_WORDS = {
+    "mnist5k": "digits",
+    "mnist": "digits",
+    "fashion_mnist": "garments",
+    "photo_patches": "photographs",
+}
+
+
+def data_words(name: str) -> str:
+    """What is in a data set, with its name: 'digits (mnist5k)'."""
+    return f"{_DATA_WORDS[name]} ({name})" if name in _DATA_WORDS else name

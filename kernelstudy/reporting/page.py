@@ -78,7 +78,9 @@ class Page:
         None  # a row an arm, in plain words; a column `name` goes small below the first
     )
     glance_note: str = ""  # what its words mean
-    lines: list[str] = field(default_factory=list)  # what follows the sentence, in plain words
+    lines: list[str] = field(
+        default_factory=list
+    )  # what follows it and the picture, in plain words
     facts_title: str = "What was run"
     numbers_title: str = (
         "Every arm in numbers: intervals, p and q"  # of headline and answer, folded

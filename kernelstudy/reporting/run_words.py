@@ -30,6 +30,11 @@ GLANCE_NOTE = (
     "kernels do; an 'edge detector' is a kernel most of whose energy is such a response. How far each "
     "claim holds, with its p, is in the ladder of chance, under Tables."
 )
+HOW_TO_READ = (
+    "Brackets hold 95% intervals over networks. p is of one test; the q beside it is p corrected over all "
+    "tests of the same arm at this step. The ladder of chance, under Tables, has q's of its own, over all "
+    "arms and parts, and decides the verdicts."
+)
 _SURE = {
     "chance": "by tests not above them",
     "structured": "by tests above them and their own start",
@@ -79,7 +84,9 @@ def at_a_glance(
                 "test accuracy": f"{accuracy:.1%}" if np.isfinite(accuracy) else "",
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    known = [name for name in table if name != "test accuracy" or (table[name] != "").any()]
+    return table[known]
 
 
 def sentence(
@@ -96,16 +103,19 @@ def sentence(
         arm = max(turned, key=lambda name: _edges(kinds, name)[0])
         verdict, (edges, total, by_chance) = of_kernels[arm], _edges(kinds, arm)
         operator = verdict.operator if _names_operator(verdict) else "no single textbook operator"
-        resemble = f"; they resemble {operator}" if verdict.a is not None else ""
-        same = "random kernels with their energies on the images' principal axes"
+        resemble = f" They resemble {operator}." if verdict.a is not None else ""
+        same = (
+            "more edge-like than random kernels with their energies on the images' principal axes"
+        )
         images = (
-            f", and are more edge-like than {same}"
+            f" They are {same}."
             if verdict.tier == TIERS[-1]
-            else f", and are not shown to be more edge-like than {same}"
+            else f" They are not shown to be {same}."
             if any(rung.null == "N3" for rung in verdict.rungs)
             else ""
         )
         others = {
+            "Less so, but derivative-like, too": [a for a in turned if a != arm],
             "Not so": [
                 a for a in of_kernels if a not in turned and not _was_so_already(of_kernels[a])
             ],
@@ -120,16 +130,22 @@ def sentence(
         )
         return (
             f"Training made first-layer kernels derivative-like ({names.get(arm, arm)}): {edges:.0f} of "
-            f"{total:.0f} are edge detectors, where random kernels have {by_chance:.0f}"
-            f"{resemble}{images}.{rest}"
+            f"{total:.0f} are edge detectors, where random kernels have {by_chance:.0f}."
+            f"{resemble}{images}{rest}"
         )
     updates = [
         arm for arm in of_kernels if (v := verdicts.get((arm, "update"))) and v.derivative_like
     ]
+    already = [arm for arm in of_kernels if _was_so_already(of_kernels[arm])]
+    told = "; ".join(names.get(a, a) for a in already)
+    added = "; ".join(names.get(a, a) for a in updates)
+    if already:
+        more = f" What it added to them is derivative-like ({added})." if updates else ""
+        return f"Training made no kernels derivative-like; so from the start: {told}.{more}"
     if updates:
         return (
-            "The kernels themselves look like chance; what training added to them does not: it is "
-            f"derivative-like ({'; '.join(names.get(a, a) for a in updates)})."
+            "The kernels themselves look like chance. What training added to them does not: it is "
+            f"derivative-like ({added})."
         )
     return (
         "Neither the kernels nor what training added to them is more derivative-like than chance."
@@ -393,14 +409,14 @@ def _operator(analysis: xr.Dataset, verdicts: Verdicts, arm: str) -> str:
         verdict = verdicts[arm, part]
         interval = f" [{_a(low)}, {_a(high)}]" if bool(last[f"{prefix}a_pop_resolved"]) else ""
         operator = verdict.operator if _names_operator(verdict) else f"unresolved: {verdict.reason}"
-        parts.append(f"a of {name} = {_a(a)}{interval} ({operator})")
+        parts.append(f"a of {name} = {_a(a)}{interval} ({operator}).")
     if not parts:
         return "Which operator: there are no gradients."
     of_images = float(analysis["a_pca"])
-    images = f"The images' own patches have a = {of_images:.2f}; " if np.isfinite(of_images) else ""
+    images = f" The images' own patches have a = {of_images:.2f}." if np.isfinite(of_images) else ""
     return (
-        f"Which operator, at step {int(last['step']):,} (a of [1, a, 1] x [-1, 0, 1]; it changes as "
-        f"training goes on): {'; '.join(parts)}. {images}Prewitt is 1, Sobel 2."
+        "Which operator: a of [1, a, 1] x [-1, 0, 1] is 1 in Prewitt's, 2 in Sobel's, and changes as "
+        f"training goes on. At step {int(last['step']):,}: {' '.join(parts)}{images}"
     )
 
 

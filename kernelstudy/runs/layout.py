@@ -43,8 +43,10 @@ def check_dataset(trajectory: xr.Dataset, path: Path) -> None:
     required_variables = variables.all_of(len(layers))
     recorded = bool(trajectory.attrs.get(RECORDED, False))
     optional = variables.VALIDATION | (variables.PATCHES if recorded else {})
-    if recorded:  # kernels of deeper layers are not logged
+    if recorded or FIELDS in trajectory.attrs:  # kernels of deeper layers may not be logged
         optional |= {f"kernel_{i}": required_variables.pop(f"kernel_{i}") for i in layers[1:]}
+    if layers:
+        optional |= variables.DENSE
     required_variables |= {k: v for k, v in optional.items() if k in trajectory.variables}
     if set(variables.CHANGED) & set(trajectory.variables):
         required_variables |= variables.CHANGED
@@ -112,7 +114,7 @@ def _check_subjects(
     trajectory: xr.Dataset, refuse: Callable[[str], RunError], *, recorded: bool
 ) -> None:
     """The images that layers were watched on."""
-    if recorded and not _has_fields(trajectory):
+    if (recorded or FIELDS in trajectory.attrs) and not _has_fields(trajectory):
         raise refuse("the receptive fields of its layers are missing")
     sizes, seeds = trajectory.sizes, trajectory["probe_seed"].values.tolist()
     if seeds != trajectory["seed"].values.tolist()[: len(seeds)] or sizes["statistic"] != 2:
@@ -166,6 +168,9 @@ def check_provenance(provenance: dict[str, Any], path: Path) -> None:
             "data.left_out": lambda v: (
                 v is None or (isinstance(v, dict) and _count(v.get("count")))
             ),
+            "starts": lambda v: (
+                v is None or (isinstance(v, dict) and all(map(_is_source, v.values())))
+            ),
             "packages": lambda v: (
                 v is None
                 or (isinstance(v, dict) and all(isinstance(version, str) for version in v.values()))
@@ -182,6 +187,11 @@ def _check(content: dict[str, Any], path: Path, rules: dict[str, Callable[[Any],
         if not is_right(value):
             excerpt = repr(value)[:80]
             raise RunError(f"{path}: {key}: {excerpt} is not what a run writes there")
+
+
+def _is_source(value: Any) -> bool:
+    keys = ("path", "sha256")
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
 
 
 def _count(value: Any) -> bool:

@@ -11,9 +11,11 @@ import xarray as xr
 
 from kernelstudy.analysis.kernels import DELTA, Bank, usable_bank
 from kernelstudy.config import Study
+from kernelstudy.config.network_words import network_words
 from kernelstudy.reporting import (
     curves,
     deep_words,
+    dense,
     explorer,
     figure_titles,
     galleries,
@@ -30,6 +32,8 @@ from kernelstudy.reporting.drawing import Save, drawing
 from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.runs import directory, measures
 from kernelstudy.runs.measures import Findings
+
+MOST_NAMED = 40  # parameters of a network of one's own
 
 
 def build(run: Path, *, out: Path | None = None, trajectory: xr.Dataset | None = None) -> Path:
@@ -61,6 +65,8 @@ def make(
         if deep is not None:
             stride = study.model.stride
             deep_words.draw(findings.trajectory, deep, stride, out / "figures", save)
+        if "dense_weight" in findings.trajectory:
+            dense.draw(findings.trajectory, out / "figures", save)
         kernels_gif(findings.trajectory, findings.kernels, out / "figures")
         content = _content(findings, bank, run)
     return page.write(content, out), content.sentence
@@ -80,6 +86,8 @@ def _content(findings: Findings, bank: Bank, run: Path) -> Page:
         deep_words.add_to(
             content, findings.trajectory, deep, names_of(study), recorded=study.recorded
         )
+    if "dense_weight" in findings.trajectory:
+        dense.add_to(content, findings.trajectory, names_of(study))
     content.explorer = explorer.payload(
         findings.trajectory,
         findings.kernels,
@@ -158,7 +166,10 @@ def compose(findings: Findings) -> Page:
         glance=run_words.at_a_glance(analysis, verdicts, tables["kinds"], names, metric),
         title=f"{study.name}: do the learned kernels look hand-crafted?",
         facts=facts,
-        headline=run_words.headline(verdicts, study.learning_arms, tables["kinds"]),
+        headline=[
+            run_words.HOW_TO_READ,
+            *run_words.headline(verdicts, study.learning_arms, tables["kinds"]),
+        ],
         answer=run_words.sentences(analysis, tables["summary"], tables["tests"], verdicts, metric),
         notes=[note for note in notes if note],
         glance_note=run_words.GLANCE_NOTE,
@@ -209,11 +220,18 @@ def _of_training(study: Study, provenance: dict, networks: str) -> list[tuple[st
             f"{data['name']}, {data['train']:,} training and {data['test']:,} test images of {shape}, "
             f"{data['classes']} classes, sha256 {data['sha256'][:16]}: {data['source']}{told}",
         ),
+        *_starts(provenance.get("starts") or {}),
         (
             "Networks",
             f"{networks}, {study.steps:,} steps of {study.batch_size} images, on {provenance['device']}",
         ),
     ]
+
+
+def _starts(sources: dict[str, dict[str, str]]) -> list[tuple[str, str]]:
+    """The files and runs whose kernels arms started from."""
+    told = [f"{arm}: {of['path']}, sha256 {of['sha256'][:16]}" for arm, of in sources.items()]
+    return [("Starts", "; ".join(told))] if told else []
 
 
 def _of_recording(study: Study, provenance: dict, networks: str) -> list[tuple[str, str]]:
@@ -253,6 +271,18 @@ def _images_of_recording(source: str) -> str:
     return f"{source}, given for the image statistics"
 
 
+def _network(study: Study) -> str:
+    """What is known of the network; the settings of one's own may come from anybody."""
+    if not study.model.own:
+        return network_words(study.model)
+    parameters = [parameter[:120] for parameter in study.model.parameters]
+    more = f"; {len(parameters) - MOST_NAMED} more" if len(parameters) > MOST_NAMED else ""
+    return (
+        f"The network is one of one's own, {str(study.model.own)[:200]}, a Flax module; its parameters: "
+        f"{'; '.join(parameters[:MOST_NAMED])}{more}. Weight decay is of those of two axes and more."
+    )
+
+
 def _kinds(table: pd.DataFrame) -> pd.DataFrame:
     """`tables.kinds` with a row a layer and kind, a column a null model; kinds that nothing has left out."""
     keys = ["arm", "part", "kind"]
@@ -272,34 +302,44 @@ def _method(study: Study, entries: str) -> list[str]:
         "Recorded from a training of one's own: the start is the first step that was logged; accuracy and loss "
         "are as the loop gave them, of that step."
     )
+    deeper = any(arm.deeper_kernels or arm.deeper == "mixed" for arm in study.arms)
+    own = (
+        "; where deeper layers start as fixed kernels, as its projection on them" if deeper else ""
+    )
     return [
         *([recorded] if study.recorded else []),
+        *([] if study.recorded else [_network(study)]),
         f"Declared before the run: bank {entries}; primary measure {study.bank.metric}; final step "
         f"{study.steps:,}. All else is description.",
         "The unit of inference is the network (seed). Intervals of means are bootstrap-t over networks, which "
-        "hold their level where a bounded measure is skewed (below 6 networks: Student's); p is the larger of "
-        "the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, which does not; q is "
-        "Benjamini and Hochberg's, of a rung over all arms and parts of this report, in the table of tests "
-        "within each arm and step.",
+        "hold their level where a bounded measure is skewed (below 6 networks: Student's). p is the larger of "
+        "the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, which does not.",
+        "q is p corrected for the number of tests (Benjamini and Hochberg). Two families are told apart. In "
+        "the ladder of chance, which decides, q is of one rung over all arms and parts of this report. In "
+        "the table of tests and in the sentences on an arm it is over the measures and nulls of this arm, "
+        "at one step.",
         "Three parts, each with its question. W: what does the layer look like? The update W − W₀: what did "
         "training add, while the start is still there? Once it has decayed, the update holds −W₀. The new "
         "part, W less its projection on W₀, kernel by kernel: what did training make, whatever is left of "
         "the start? Memory is the share of W's energy that W₀ explains.",
-        "The ladder of chance, each rung with the networks' differences from it, in R² of kernels less their "
-        "mean: N0, kernels of isotropic noise; N1, the same networks at step 0 (in the table of tests the "
-        "update and the new part are held against their initial kernels); N2, the same kernels with their "
-        "taps permuted (with the mean removed its chance is that of N0; in whole kernels it is not); N3, the "
-        "same kernels with random signs on the images' principal patch axes and, the one that is exceeded "
-        "least counting, with random phases of their Fourier components, both by 0.05 or more, for networks "
-        "trained on images that hold second moments alone exceed them by up to 0.04; N4, the arm that differs "
-        "in shuffled labels alone. Above N0 and N1: structured. Also above N2: spatially structured, which "
-        "is what 'derivative-like' needs. Also above N3: beyond image energies. An operator is named where "
-        "kernels are derivative-like, from their edge detectors alone: the interval of their a holds its a "
-        "and no other's, and they differ no more than one operator's would. 'Unresolved' is an answer.",
-        "Kinds: a kernel is of the kind of which some member, at any angle and scale, holds more than half of "
-        "its energy (of a grating three quarters): low-pass, edge (a first derivative), line (a second), blob, "
-        "checker, grating; else mixed. Chance by the same nulls; q is over arms and parts, kind by kind.",
-        "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm.",
+        "The ladder of chance holds the networks against harder and harder nulls, in R² of kernels less "
+        "their mean. N0: kernels of isotropic noise. N1: the same networks at step 0 (in the table of tests "
+        "the update and the new part are held against their initial kernels). N2: the same kernels with "
+        "their taps permuted (with the mean removed its chance is that of N0; in whole kernels it is not).",
+        "N3: the same kernels with random signs on the images' principal patch axes, and with random phases "
+        "of their Fourier components; the one that is exceeded least counts. Both must be exceeded by 0.05 "
+        "or more, for networks trained on images that hold second moments alone exceed them by up to 0.04. "
+        "N4: the arm that differs in shuffled labels alone.",
+        "Above N0 and N1: structured. Also above N2: spatially structured, which is what 'derivative-like' "
+        "needs. Also above N3: beyond image energies. An operator is named where kernels are "
+        "derivative-like, from their edge detectors alone: the interval of their a holds its a and no "
+        "other's, and they differ no more than one operator's would. 'Unresolved' is an answer.",
+        "Kinds: a kernel, its mean left in, is of the kind of which some member, at any angle and scale, "
+        "holds more than half of its energy (of a grating three quarters). Kinds are low-pass, edge (a "
+        "first derivative), line (a second), blob, checker and grating; else it is mixed. Chance by the "
+        "same nulls; q is over arms and parts, kind by kind.",
+        "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm"
+        f"{own}.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
         "1% of the largest norm in the network).",
         "Growth: with W = W₀ + dW a sector's energy grows by the new part |dW|² (learned) and the cross term "

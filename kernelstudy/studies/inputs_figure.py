@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis.ladder import CENTRED
 from kernelstudy.reporting import marks, style
-from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.reporting.measure_words import METRIC_WORDS, data_words
 from kernelstudy.studies.plan import StudyRuns, by_seed, rung
 
 LABELLED = {"true": style.colour_of(0), "shuffled": style.colour_of(1)}
@@ -43,14 +43,22 @@ def r2_by_inputs(
                     n3 = rung(found.ladder, arm, part, "N3", data=data, measure=n3_measure)
                     if n3 is not None and n3.n:
                         panel.plot(n3.chance, at, "s", ms=7, mfc="none", mec="black", mew=1)
-            panel.set(title=data, xlim=(0, 1.02), xlabel=f"R² of the {words}")
+            panel.set(title=data_words(data), xlim=(0, 1.02))
+            panel.set_xlabel(f"likeness of the {words} to an edge detector (R²)")
             panel.set_yticks(range(len(inputs)), [kind.replace("_", "-") for kind in inputs])
             panel.set_ylim(len(inputs) - 0.5, -0.5)
             panel.grid(axis="y", visible=False)
         for labels, colour in LABELLED.items():
             panels[0].plot([], [], "D", ms=6, color=colour, label=f"{labels} labels")
         panels[0].plot(
-            [], [], "s", ms=7, mfc="none", mec="black", ls="", label="image energies (N3)"
+            [],
+            [],
+            "s",
+            ms=7,
+            mfc="none",
+            mec="black",
+            ls="",
+            label="by energies on the images' axes (N3)",
         )
         panels[0].fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
         handles = panels[0].get_legend_handles_labels()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +23,14 @@ from kernelstudy.reporting import page, style
 from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.studies import plan_words
 from kernelstudy.studies.plan import PLACE, Plan, StudyRuns, plan_of, read_study
-from kernelstudy.studies.plan_words import Claim, arms, table_of, verdicts
+from kernelstudy.studies.plan_words import Claim, Number, Numbers, arms, table_of, verdicts
 from kernelstudy.studies.sweep import sources_of
 from kernelstudy.system import files
 from kernelstudy.system.commandline import Parser
 from kernelstudy.system.errors import InputError, RunError
 from kernelstudy.system.software import environment
 
-__all__ = ["Answer", "Claim", "Drawn", "main", "write"]
+__all__ = ["Answer", "Claim", "Drawn", "Number", "main", "write"]
 
 
 class Drawn(NamedTuple):
@@ -48,7 +49,8 @@ class Answer:
     default, with which arm `measure` ('W', 'update' or 'accuracy' of the networks) is highest and lowest.
     `shown`: tables that stand on the page, by their titles.
     `readings`: how words of the plan that allow several readings were read; `limits`: what the study does not
-    show, the most important first."""
+    show, the most important first. `terms`: words that the page uses from its first sentence on, each explained
+    in one; `numbers`: by claim, what its numbers are."""
 
     runs: StudyRuns
     parts: list[Claim]
@@ -58,6 +60,8 @@ class Answer:
     limits: list[str]
     measure: str = "update"
     sentence: str = ""
+    terms: list[str] = field(default_factory=list)
+    numbers: dict[str, Number] = field(default_factory=dict)
     shown: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
@@ -154,12 +158,21 @@ def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str,
         shown=answer.shown,
         provenance=provenance,
         reproduce=f"{plan.command}\n{provenance['command']}",
+        terms=answer.terms,
+        numbers=answer.numbers,
     )
 
 
 def arm_words(plan: Plan) -> dict[str, str]:
-    """What people call the planned arms: arm -> words."""
-    return {arm.name: arm.words for arm in (Arm(**given) for given in plan.settings["arms"])}
+    """What people call the planned arms, and of random starts that are alike otherwise which: arm -> words."""
+    arms = [Arm(**given) for given in plan.settings["arms"]]
+    count = Counter(arm.words for arm in arms)
+    return {
+        arm.name: arm.words
+        if count[arm.words] == 1
+        else arm.words.replace("random start", f"random start ({arm.init})", 1)
+        for arm in arms
+    }
 
 
 def compose(
@@ -174,6 +187,8 @@ def compose(
     provenance: dict[str, Any],
     reproduce: str,
     method: list[str] | None = None,
+    terms: list[str] | None = None,
+    numbers: Numbers | None = None,
     shown: dict[str, pd.DataFrame] | None = None,
 ) -> Page:
     """The page: five sentences, the first figure, a row a hypothesis; the parts behind it."""
@@ -185,6 +200,7 @@ def compose(
         title=f"{plan.name}: {len(plan.hypotheses)} hypotheses declared before the runs",
         sentence=sentence,
         lines=[
+            *(terms or []),
             plan_words.counted(verdict_table),
             f"The question was: {plan.question}",
             f"{run_table['networks'].sum():,} networks in {len(arm_words(plan))} ways to start and train "
@@ -195,11 +211,12 @@ def compose(
         glance_note=_NOTE,
         numbers_title="Every part of every hypothesis, with its interval",
         facts=facts,
-        headline=[],
+        headline=_HOW_TO_READ,
         answer=[
             (
-                f"Hypothesis {row.hypothesis}: {plan_words.IN_WORDS[str(row.verdict)]}",
-                plan_words.sentences([p for p in parts if p.hypothesis == row.hypothesis]),
+                f"Hypothesis {row.hypothesis}, '{plan_words.gist(str(row.text))}': "
+                f"{plan_words.IN_WORDS[str(row.verdict)]}",
+                plan_words.sentences([p for p in parts if p.hypothesis == row.hypothesis], numbers),
             )
             for row in verdict_table.itertuples()
         ],
@@ -221,20 +238,32 @@ def compose(
 
 
 _NOTE = (
-    "A hypothesis has parts: a claim on an arm, or two, and a data set. It holds if all of them do, "
-    "fails if one of them does, and cannot be told otherwise; every part with its interval is below, "
-    "folded, and in hypotheses.csv. W: the kernels; update: what training added to them; R²: likeness to "
-    "an edge detector. N0: random kernels; N1: the kernels' own start; N2: their own weights permuted; "
-    "N3: kernels with their energies on the images' axes."
+    "A hypothesis has parts: a claim on an arm, or two, and a data set. It holds if all of them do, fails "
+    "if one of them does, and cannot be told otherwise. Every part with its interval is below, folded, and "
+    "in hypotheses.csv. R²: likeness to an edge detector, the part of a kernel less its mean that Sobel's "
+    "kernel at its best angle explains. W: the kernels; update: what training added to them. N0: random "
+    "kernels; N1: the kernels' own start; N2: their own weights permuted; N3: kernels with their energies "
+    "on the images' axes. Memory: the share of the kernels' energy that their start explains. a: the middle "
+    "weight of [1, a, 1] x [-1, 0, 1], 1 in Prewitt's operator and 2 in Sobel's."
 )
+_HOW_TO_READ = [
+    "In brackets: the mean over networks with its 95% interval.",
+    "Where there is no q the interval decides: all of it within the bound that the claim names, or all of it "
+    "outside; else it cannot be told.",
+    "Where there is a q the claim is held against chance, and q decides: the test's p, corrected for the "
+    "number of tests. The q beside a rung (N0, N1, N2 or N3) is over the tests of this rung alone, of all "
+    "arms and of W, the update and the new part, on one data set: a family a rung and data set.",
+]
 _METHOD = [
     "The unit is the network; differences are paired by seed. Intervals are the bootstrap-t's, 95%.",
     "A claim with a bound holds if the interval lies inside the bound, fails if it lies outside, and is open "
     "otherwise. A hypothesis holds if all of its parts do, and fails if one of them does.",
     "Claims on chance are the package's ladder, in R² of kernels less their mean: tests over networks by sign "
-    "flips and the bootstrap-t (N3: of an excess over 0.05), q by Benjamini and Hochberg over a run's arms and "
-    "parts (W, W − W₀, new part). 'Above' holds at q ≤ .05, fails if the difference is as surely negative, and "
-    "is open otherwise; 'not above' fails at q ≤ .05 and holds otherwise, which is no proof of equality.",
+    "flips and the bootstrap-t (N3: of an excess over 0.05).",
+    "q is Benjamini and Hochberg's, of one rung over a run's arms and parts (W, W − W₀, new part): each "
+    "rung of each run is a family of its own.",
+    "'Above' holds at q ≤ .05, fails if the difference is as surely negative, and is open otherwise. 'Not "
+    "above' fails at q ≤ .05 and holds otherwise, which is no proof of equality.",
     "Measures and ladders are those of each run's own report where it is current, else made again.",
 ]
 

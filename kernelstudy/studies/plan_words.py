@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from kernelstudy.studies.plan import PLACE
 
 MOST_PLACES = 3
 MOST_LISTED = 6  # parts of one claim that are written out; all are in the table
+MOST_WORDS = 30  # of a hypothesis' gist
 
 MEASURES = {  # columns of `StudyRuns.networks`: what they are called here, and what they may be at most
     "start": ("start", 1.0),
@@ -40,6 +42,27 @@ class Claim(NamedTuple):
     place: str
     subject: str
     outcome: Outcome
+
+
+class Number(NamedTuple):
+    """What the numbers of a claim are, and what it means that one is surely above 0, or surely below."""
+
+    what: str
+    above: str = ""
+    below: str = ""
+
+
+Numbers = Mapping[str, Number]  # by claim
+
+
+def gist(text: str) -> str:
+    """The first sentence or clause of a hypothesis: short enough for a heading, and in its own words."""
+    first = re.split(r"(?<=\w[\w)])[.;]\s", text)[0].rstrip(".;")
+    words = first.split()
+    if len(words) <= MOST_WORDS:
+        return first
+    start = " ".join(words[:MOST_WORDS])
+    return start.rpartition(",")[0] or start
 
 
 def table_of(parts: list[Claim]) -> pd.DataFrame:
@@ -81,38 +104,45 @@ def interval(outcome: Outcome) -> str:
     return text + (f", q = {outcome.q:.2g}" if outcome.q == outcome.q else "")
 
 
-def sentences(parts: list[Claim]) -> list[str]:
-    """Sentences on one hypothesis, claim by claim."""
+def sentences(parts: list[Claim], numbers: Numbers | None = None) -> list[str]:
+    """Sentences on one hypothesis: what its numbers are, then claim by claim."""
+    numbers = numbers or {}
     present = [part for part in parts if part.outcome.verdict != MISSING]
     absent = dict.fromkeys(p.place for p in parts if p.place not in {q.place for q in present})
-    lines, claims = [], dict.fromkeys((part.place, part.outcome.claim) for part in present)
+    claims = dict.fromkeys((part.place, part.outcome.claim) for part in present)
+    lines = [
+        f"'{claim[0].upper()}{claim[1:]}': the number is {numbers[claim].what}."
+        for claim in dict.fromkeys(claim for _, claim in claims)
+        if claim in numbers
+    ]
     for where, claim in claims:
         group = [p for p in parts if (p.place, p.outcome.claim) == (where, claim)]
         if len(group) == 1:
             (part,) = group
-            lines.append(f"{where}, {part.subject}: {claim}: {_verdict_and_numbers(part)}.")
+            told = _verdict_and_numbers(part, numbers)
+            lines.append(f"{where}, {part.subject}: {claim}: {told}.")
             continue
         holding = [p for p in group if p.outcome.verdict == HOLDS]
         others = [p for p in group if p not in holding]
         whole = len(group) <= MOST_LISTED
         written = group if whole else others[:MOST_LISTED]
-        clauses = [f"{p.subject} {_verdict_and_numbers(p)}" for p in written]
+        clauses = [f"{p.subject} {_verdict_and_numbers(p, numbers)}" for p in written]
         if not whole and holding:
             values = [p.outcome.estimate for p in holding]
             span = f"from {min(values):+.3g} to {max(values):+.3g}"
-            clauses.insert(0, f"the {len(holding)} that hold lie {span}")
+            clauses.insert(0, f"The {len(holding)} that hold lie {span}")
         if not whole and len(others) > len(written):
             clauses.append(f"{len(others) - len(written)} more are in the table")
         lines.append(
-            f"{where}: {claim}: holds in {len(holding)} of {len(group)}: {'; '.join(clauses)}."
+            f"{where}: {claim}: holds in {len(holding)} of {len(group)}. {'. '.join(clauses)}."
         )
     if absent:
         lines.append(f"Not run: {'; '.join(absent)}.")
     return lines
 
 
-def _verdict_and_numbers(part: Claim) -> str:
-    return f"{part.outcome.verdict} {_numbers(part.outcome)}"
+def _verdict_and_numbers(part: Claim, numbers: Numbers) -> str:
+    return f"{IN_WORDS[part.outcome.verdict]} {_numbers(part.outcome, numbers)}"
 
 
 def by_place(parts: list[Claim], hypothesis: int) -> str:
@@ -125,12 +155,21 @@ def by_place(parts: list[Claim], hypothesis: int) -> str:
     return f" ({text})" if 1 < len(verdicts_of) <= MOST_PLACES else ""
 
 
-def _numbers(outcome: Outcome) -> str:
-    return f"({interval(outcome)})" if outcome.n else "(no networks)"
+def _numbers(outcome: Outcome, numbers: Numbers) -> str:
+    if not outcome.n:
+        return "(no networks)"
+    known = numbers.get(outcome.claim, Number(""))
+    side = known.above if outcome.low > 0 else known.below if outcome.high < 0 else ""
+    return f"({interval(outcome)}{': ' if side else ''}{side})"
 
 
 def counted(table: pd.DataFrame) -> str:
-    """How the hypotheses came out. table: `verdicts`."""
+    """How the hypotheses came out, in a sentence. table: `verdicts`."""
+    return f"Of {len(table)} hypotheses written down before the runs {tally(table)}."
+
+
+def tally(table: pd.DataFrame) -> str:
+    """'1 holds, 4 fail, 2 cannot be told'. table: `verdicts`."""
     of = Counter(table["verdict"])
     told = [
         f"{of[verdict]} {words}"
@@ -142,7 +181,7 @@ def counted(table: pd.DataFrame) -> str:
         )
         if of[verdict]
     ]
-    return f"Of {len(table)} hypotheses written down before the runs {', '.join(told)}."
+    return ", ".join(told)
 
 
 def glance(parts: list[Claim], table: pd.DataFrame) -> pd.DataFrame:
@@ -165,8 +204,9 @@ def came_out(parts: list[Claim]) -> str:
         known = of.total() - of[MISSING]
         text = f"{claim}: so in {of[HOLDS]} of {known}" if known else f"{claim}: not run"
         text += f", not so in {of[FAILS]}" if of[FAILS] else ""
-        told.append(text)
-    return "; ".join(told)
+        text += f", cannot be told in {of[OPEN]}" if of[OPEN] else ""
+        told.append(text[0].upper() + text[1:])
+    return ". ".join(told)
 
 
 def extremes(table: pd.DataFrame, measure: str, names: Mapping[str, str]) -> str:
@@ -190,13 +230,13 @@ def extremes(table: pd.DataFrame, measure: str, names: Mapping[str, str]) -> str
         return f"{number:.1%}" if percent else f"{number:.2f}"
 
     told = [
-        f"on {place} it is highest with '{names.get(high, high)}' ({value(means[high])}) and lowest with "
-        f"'{names.get(low, low)}' ({value(means[low])})"
+        f"On {place} it is highest with '{names.get(high, high)}' ({value(means[high])}) and lowest with "
+        f"'{names.get(low, low)}' ({value(means[low])})."
         for place, means, high, low in ends
     ]
     chance = rows["chance"].dropna().unique()
-    random = f"; random kernels have {value(chance[0])}" if len(chance) == 1 else ""
-    return f"{words[0].upper()}{words[1:]}: {'; '.join(told)}{random}."
+    random = f" Random kernels have {value(chance[0])}." if len(chance) == 1 else ""
+    return f"{words[0].upper()}{words[1:]}: {' '.join(told)}{random}"
 
 
 def remembered(networks: pd.DataFrame, arm: str, forgotten: float = 0.25) -> str:
@@ -235,10 +275,16 @@ def _place(rows: pd.DataFrame, key: tuple) -> str:
 
 
 def points_of(grid: pd.DataFrame, words: Mapping[str, str]) -> str:
-    """Between which differences in points each arm lies. grid: arm, points; words: arm -> its name."""
+    """Between which differences in points each arm lies, and how often it is surely better or worse. grid: arm,
+    points, low, high; words: arm -> its name."""
     told = []
     for arm, name in words.items():
-        points = grid[grid["arm"] == arm]["points"]
-        if len(points):
-            told.append(f"{name} {points.min():+.1f} to {points.max():+.1f}")
-    return "; ".join(told)
+        rows = grid[grid["arm"] == arm]
+        if not len(rows):
+            continue
+        better, worse = int((rows["low"] > 0).sum()), int((rows["high"] < 0).sum())
+        told.append(
+            f"{name[0].upper()}{name[1:]}: {rows['points'].min():+.1f} to {rows['points'].max():+.1f}, surely "
+            f"better in {better} and surely worse in {worse} of {len(rows)}"
+        )
+    return ". ".join(told)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.reporting.curves import OF_KERNELS, OF_UPDATE, steps_to
-from kernelstudy.reporting.measure_words import METRIC_WORDS, SHORT_WORDS
+from kernelstudy.reporting.measure_words import likeness
 from kernelstudy.reporting.style import CHANCE, colour_of, styled
 from kernelstudy.studies.effects import PARTS, means
 from kernelstudy.studies.grid import Key
@@ -90,8 +90,10 @@ def effect(sweep: Sweep, measures: dict[str, str], label: str) -> Figure:
         first = axes[0, 0]
         if any(name in PARTS.values() for name in measures.values()):
             first.fill_between([], [], color=CHANCE, alpha=0.3, label="95% of random networks (N0)")
-        ncols = max(1, int(size[0] / 1.9))
-        figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=ncols)
+        ncols, names = max(1, int(size[0] / 2.6)), arm_names(sweep)
+        handles, labels = first.get_legend_handles_labels()
+        labels = [names.get(str(label), str(label)) for label in labels]
+        figure.legend(handles, labels, loc="outside lower center", ncols=ncols)
         figure.suptitle(label, x=0.01, ha="left")
     return figure
 
@@ -140,19 +142,26 @@ def over_time(sweep: Sweep) -> Figure:
             for axis in axes.flat[len(conditions) - across : len(conditions)]:
                 axis.tick_params(labelbottom=True)
                 axis.set_xlabel("step")
+        names = arm_names(sweep)
         for row, arm in enumerate(arms):
-            axes[0, 0].plot([], [], color=colour_of(row), label=arm)
+            axes[0, 0].plot([], [], color=colour_of(row), label=names.get(arm, arm))
         figure.legend(
             *axes[0, 0].get_legend_handles_labels(),
             loc="outside lower center",
-            ncols=max(1, int(figure.get_figwidth() / 1.9)),
+            ncols=max(1, int(figure.get_figwidth() / 2.6)),
         )
-        figure.suptitle(SHORT_WORDS[sweep.metric], x=0.01, ha="left")
+        figure.suptitle(likeness(sweep.metric), x=0.01, ha="left")
     return figure
 
 
 def lead_label(sweep: Sweep) -> str:
-    return f"{METRIC_WORDS[sweep.metric]}, final step"
+    return f"{likeness(sweep.metric)}, final step"
+
+
+def arm_names(sweep: Sweep) -> dict[str, str]:
+    """What people call the arms of all runs that were read: arm -> words."""
+    done = [member for member in sweep.members if not member.reason]
+    return {arm.name: arm.words for member in done for arm in member.settings.arms}
 
 
 def _combinations(sweep: Sweep, keys: list[int]) -> list[tuple[int, ...]]:

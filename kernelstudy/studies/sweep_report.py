@@ -80,7 +80,7 @@ def write(
     or different data bear one name.
 
     Returns:
-        The path of report.html, and the answer in a few sentences.
+        The path of report.html, and the answer in a sentence or two.
 
     Raises:
         RunError: none of the runs can be read, or they do not belong together.
@@ -103,7 +103,7 @@ def write(
     files.write_text(out / runs.PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     content = _page(sweep, chance_tests, key_effects, tables, figures, provenance)
     content.csv = csv
-    return page.write(content, out), content.headline
+    return page.write(content, out), [content.sentence]
 
 
 def draw(sweep: Sweep, folder: Path) -> list[Figure]:
@@ -173,7 +173,7 @@ def _page(
     done = [member for member in sweep.members if not member.reason]
     learning = {name for member in done for name in member.settings.learning_arms}
     arms = list(dict.fromkeys(sweep.networks["arm"]))
-    words = {arm.name: arm.words for member in done for arm in member.settings.arms}
+    words = sweep_figures.arm_names(sweep)
     names = sorted({member.settings.name for member in done})
     steps = sorted(set(sweep.networks["steps"]))
     banks = sorted({", ".join(m.settings.bank.kernels) for m in done})
@@ -243,14 +243,16 @@ def _method(sweep: Sweep, chance_tests: pd.DataFrame, key_effects: pd.DataFrame)
         "The unit is the network (seed). Intervals are bootstrap-t over networks (below 6: Student's); p "
         "is the larger of the exact sign-flip test's, which assumes symmetry, and the bootstrap-t's, "
         "which does not. Where two values have different seeds: Welch's interval and a permutation test.",
-        "Two families are declared, each over the whole sweep, and q is Benjamini and Hochberg's within each: "
-        f"every condition, arm and part against chance (N0) and against its start (N1), {counts[0]} tests; "
-        f"every swept key's values against its first, arm by arm, {counts[1]} tests.",
-        "A key's effect: the difference between two of its values in the measure corrected for chance, "
-        "(measure − chance) / (1 − chance), for chance moves with the kernels' size; the other keys alike, "
-        "averaged over the combinations of those that were run with both. With the same seeds it is taken "
-        "seed by seed: seed s sees the same order of batches and, where shapes allow, starts with the same "
-        "values in all layers but the first. Without, means are compared (Welch's interval, permutation test).",
+        "Two families are declared, each over the whole sweep, and q is Benjamini and Hochberg's within "
+        "each. 'Against chance': every condition, arm and part against random kernels (N0) and against its "
+        f"start (N1), {counts[0]} tests. 'What each swept key does': every swept key's values against its "
+        f"first, arm by arm, {counts[1]} tests.",
+        "A key's effect is the difference between two of its values, the other keys alike, averaged over "
+        "the combinations of those that were run with both. The measure is corrected for chance, (measure − "
+        "chance) / (1 − chance), for chance moves with the kernels' size.",
+        "With the same seeds an effect is taken seed by seed: seed s sees the same order of batches and, "
+        "where shapes allow, starts with the same values in all layers but the first. Without, means are "
+        "compared (Welch's interval, permutation test).",
         "Tiers (table of conditions) are each run's own verdicts, by the ladder of chance that its report "
         "explains; where several runs share a condition there is none for all of them together.",
         "Measures are those of each run's own report where it is of the same trajectory (by checksum) and "

@@ -10,7 +10,7 @@ import pandas as pd
 
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.verdict import TIERS, UNRESOLVED
-from kernelstudy.reporting.measure_words import METRIC_WORDS
+from kernelstudy.reporting.measure_words import METRIC_WORDS, likeness
 from kernelstudy.studies.effects import PARTS
 from kernelstudy.studies.grid import Key
 from kernelstudy.studies.sweep import Sweep
@@ -22,7 +22,7 @@ _PART = {"W": "kernels W", "update": "update W − W₀"}
 GLANCE_NOTE = (
     "R² is likeness to an edge detector: the part of a kernel's variation that Sobel's kernel at its "
     "best angle explains. An arm is a way of training: its networks differ in their random seed alone. "
-    "More rows, intervals, p and q are in the tables."
+    "q is p corrected for the number of tests. More rows, intervals, p and q are in the tables."
 )
 
 
@@ -50,8 +50,8 @@ def sentence(
         return f"What training added, its likeness to an edge detector ({measure}): {most}."
     least = told(rows.iloc[int(beyond.argmin())])
     return (
-        f"What training added is most like an edge detector ({measure}, beyond chance) with {most}, and "
-        f"least with {least}."
+        f"What training added is most like an edge detector ({measure}, beyond chance) with {most}. "
+        f"It is least so with {least}."
     )
 
 
@@ -120,9 +120,9 @@ def headline(
         beyond = int((known_tiers == TIERS[-1]).sum())
         verb = "is" if part == "update" else "are"
         lines.append(
-            f"{words} {verb} derivative-like beyond chance in {derivative_like} of {len(known_tiers)} "
-            f"combinations of condition and arm, and more so than energies on the images' axes imply "
-            f"in {beyond}."
+            f"{words} {verb} derivative-like (more like an edge detector than chance) in {derivative_like} "
+            f"of {len(known_tiers)} combinations of condition and arm. More so than energies on the images' "
+            f"axes imply: in {beyond}."
         )
     for key in sweep.keys:
         rows = effects[(effects["key"] == key.name) & effects["arm"].isin(learning)]
@@ -140,8 +140,9 @@ def headline(
         up = int((clear["diff"] > 0).sum())
         ways = f": {up} up, {len(clear) - up} down" if len(clear) else ""
         lines.append(
-            f"{key.name} moves the update's {METRIC_WORDS[sweep.metric]}, corrected for chance, in "
-            f"{len(clear)} of {len(rows_with_q)} comparisons with {key.label(0)} (q ≤ {LEVEL:g}){ways}."
+            f"{key.name} moves the {likeness(sweep.metric)} of what training added in {len(clear)} of "
+            f"{len(rows_with_q)} comparisons with {key.label(0)}{ways} (corrected for chance; q ≤ {LEVEL:g} "
+            "over all comparisons of swept values)."
         )
     if not len(tests):
         lines.append("No network left anything to measure.")

@@ -269,7 +269,11 @@ class Store:
 
 
 # What a run rests on besides versions: files of the user's, whose contents are not in its id.
-_OTHERS = {"images": "on other images", "kernels": "from other kernels"}
+_OTHERS = {
+    "images": "on other images",
+    "kernels": "from other kernels",
+    "network": "with another network",
+}
 
 
 class _ForeignError(Exception):

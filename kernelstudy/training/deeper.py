@@ -25,7 +25,7 @@ _PLANES = 2  # a seed's stream of random kernels, apart from those in `inputs`
 class Held(NamedTuple):
     """How the deeper convolutions of one network are held; in a population with a leading axis of networks."""
 
-    frozen: Any  # True: kernels and biases stay as they are
+    frozen: Any  # True: kernels and biases stay as they are, those of norms are learned
     mixed: Any  # True: of every plane the number alone is learned
     planes: (
         Any  # of each layer (kh, kw, cin, cout), planes of norm 1; None where no network is mixed
@@ -114,7 +114,15 @@ def from_numbers(held: Held | None, changes: Any) -> Any:
     for index in list(changes["convs"])[1:]:
         layer = changes["convs"][index]
         changes["convs"][index] = jax.tree.map(lambda u: jnp.where(held.frozen, 0, u), layer)
+    if "stages" in changes:
+        changes["stages"] = jax.tree_util.tree_map_with_path(
+            lambda path, u: u if _is_norm(path) else jnp.where(held.frozen, 0, u), changes["stages"]
+        )
     return changes
+
+
+def _is_norm(path: tuple[Any, ...]) -> bool:
+    return "norm" in jax.tree_util.keystr(path)
 
 
 def _on_kernels(function: Callable[[Any, Any], Any], tree: Any, planes: Any) -> Any:

@@ -4,6 +4,8 @@ XLA's CPU convolution is slow inside loops and slower still under vmap; its matr
 the batch last, the long axis of every product and of every elementwise pass is contiguous.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
@@ -79,74 +81,74 @@ def conv_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
 conv.defvjp(_conv_forward, conv_backward)
 
 
-@jax.custom_vjp
-def strided_conv(x: Array, kernel: Array) -> Array:
-    """`conv` at rows and columns 0, 2, 4, ... alone: (cout, ceil(H / 2), ceil(W / 2), N)."""
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def strided_conv(x: Array, kernel: Array, stride: int) -> Array:
+    """`conv` at rows and columns 0, s, 2 s, ... alone: (cout, ceil(H / s), ceil(W / s), N)."""
     _, h, w, n = x.shape
-    y = _product(kernel, strided_patches(x, kernel.shape[:2]))
-    return y.reshape(-1, -(-h // 2), -(-w // 2), n)
+    y = _product(kernel, strided_patches(x, kernel.shape[:2], stride))
+    return y.reshape(-1, -(-h // stride), -(-w // stride), n)
 
 
-def strided_patches(x: Array, size: tuple[int, ...]) -> Array:
-    """`im2col` at every second row and column: (kh * kw * C, ceil(H / 2) * ceil(W / 2) * N)."""
-    (c, h, w, n), (kh, kw) = x.shape, size
-    p, q = -(-h // 2), -(-w // 2)
-    # One more row and column than an even side needs, so that every tap has as many.
+def strided_patches(x: Array, size: tuple[int, ...], stride: int) -> Array:
+    """`im2col` at every s-th row and column: (kh * kw * C, ceil(H / s) * ceil(W / s) * N)."""
+    (c, h, w, n), (kh, kw), s = x.shape, size, stride
+    p, q = -(-h // s), -(-w // s)
+    # A spare row and column at an odd side: without them XLA rounds otherwise, and runs keep their bits.
     padded = jnp.pad(_padded(x, size), [(0, 0), (0, h % 2), (0, w % 2), (0, 0)])
     taps = [
-        padded[:, i : i + 2 * p - 1 : 2, j : j + 2 * q - 1 : 2]
+        padded[:, i : i + s * (p - 1) + 1 : s, j : j + s * (q - 1) + 1 : s]
         for i in range(kh)
         for j in range(kw)
     ]
     return jnp.concatenate(taps).reshape(kh * kw * c, p * q * n)
 
 
-def _strided_forward(x: Array, kernel: Array):
-    return strided_conv(x, kernel), (x, kernel)
+def _strided_forward(x: Array, kernel: Array, stride: int):
+    return strided_conv(x, kernel, stride), (x, kernel)
 
 
-def _strided_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+def _strided_backward(stride: int, saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
     return (
-        _strided_input_gradient(dy, kernel, x.shape),
-        _kernel_gradient(strided_patches, x, kernel, dy),
+        _strided_input_gradient(dy, kernel, x.shape, stride),
+        _kernel_gradient(partial(strided_patches, stride=stride), x, kernel, dy),
     )
 
 
 strided_conv.defvjp(_strided_forward, _strided_backward)
 
 
-def _strided_input_gradient(dy: Array, kernel: Array, shape: tuple[int, ...]) -> Array:
-    """The adjoint of a strided correlation, as one product: a window of outputs gives the four pixels
-    (even or odd row, even or odd column) that lie between them. No scatter."""
-    c, h, w, n = shape
+def _strided_input_gradient(dy: Array, kernel: Array, shape: tuple[int, ...], stride: int) -> Array:
+    """The adjoint of a strided correlation, as one product: a window of outputs gives the s x s pixels
+    (each a phase of rows and of columns) that lie between them. No scatter."""
+    (c, h, w, n), s = shape, stride
     (kh, kw), cout = kernel.shape[:2], kernel.shape[3]
     (_, p, q, _) = dy.shape
-    rows, columns = (_taps_of_parity(k) for k in (kh, kw))
-    low_i, low_j = (min(s for _, s in taps) for taps in (rows, columns))
-    high_i, high_j = (max(s for _, s in taps) for taps in (rows, columns))
-    # Block (a, b) of rows gives the pixels (2 r + a, 2 s + b); column (i, j) takes dy at (r + i, s + j).
+    rows, columns = (_taps_of_phase(k, s) for k in (kh, kw))
+    low_i, low_j = (min(d for _, d in taps) for taps in (rows, columns))
+    high_i, high_j = (max(d for _, d in taps) for taps in (rows, columns))
+    # Block (a, b) of rows gives the pixels (s r + a, s t + b); column (i, j) takes dy at (r + i, t + j).
     size = (high_i - low_i + 1, high_j - low_j + 1)
-    weights = jnp.zeros((2, 2, c, *size, cout), kernel.dtype)
+    weights = jnp.zeros((s, s, c, *size, cout), kernel.dtype)
     for i, (a, di) in enumerate(rows):
         for j, (b, dj) in enumerate(columns):
             weights = weights.at[a, b, :, di - low_i, dj - low_j].set(kernel[i, j])
     padded = jnp.pad(dy, [(0, 0), (-low_i, high_i), (-low_j, high_j), (0, 0)])
     windows = [padded[:, i : i + p, j : j + q] for i in range(size[0]) for j in range(size[1])]
     patches = jnp.concatenate(windows).reshape(-1, p * q * n)
-    planes = jnp.matmul(weights.reshape(4 * c, -1), patches)
-    pixels = planes.reshape(2, 2, c, p, q, n).transpose(2, 3, 0, 4, 1, 5)
-    return pixels.reshape(c, 2 * p, 2 * q, n)[:, :h, :w]
+    planes = jnp.matmul(weights.reshape(s * s * c, -1), patches)
+    pixels = planes.reshape(s, s, c, p, q, n).transpose(2, 3, 0, 4, 1, 5)
+    return pixels.reshape(c, s * p, s * q, n)[:, :h, :w]
 
 
-def _taps_of_parity(k: int) -> list[tuple[int, int]]:
-    """Of each tap i of k: the parity a and the shift d of the output 2 r + a - i + (k - 1) / 2 = 2 (r + d)
-    that sees pixel 2 r + a through it."""
+def _taps_of_phase(k: int, stride: int) -> list[tuple[int, int]]:
+    """Of each tap i of k: the phase a and the shift d of the output s r + a - i + (k - 1) / 2 = s (r + d)
+    that sees pixel s r + a through it."""
     found = []
     for i in range(k):
         offset = i - (k - 1) // 2
-        parity = offset % 2
-        found.append((parity, (parity - offset) // 2))
+        phase = offset % stride
+        found.append((phase, (phase - offset) // stride))
     return found
 
 
@@ -165,6 +167,48 @@ def _input_gradient(dy: Array, kernel: Array) -> Array:
         return conv(dy, turned)
     # SAME padding of an even kernel is lopsided, so its adjoint leans the other way
     return conv(dy[:, ::-1, ::-1], turned[::-1, ::-1])[:, ::-1, ::-1]
+
+
+def patchify(x: Array, kernel: Array) -> Array:
+    """Patches of (C, H, W, N) that neither overlap nor are padded, each as kernels (k, k, C, cout) see it:
+    (cout, H // k, W // k, N)."""
+    (c, h, w, n), k = x.shape, kernel.shape[0]
+    p, q = h // k, w // k
+    blocks = x[:, : p * k, : q * k].reshape(c, p, k, q, k, n).transpose(2, 4, 0, 1, 3, 5)
+    return _product(kernel, blocks.reshape(k * k * c, p * q * n)).reshape(-1, p, q, n)
+
+
+# A map of so many pixels is convolved by one matrix for each channel, a larger one row by row.
+_WHOLE_MAP = 128
+
+
+def depthwise_conv(x: Array, kernel: Array) -> Array:
+    """Each channel of (C, H, W, N) by its own kernel of (kh, kw, C), SAME padding: (C, H, W, N).
+
+    As products with the kernels' Toeplitz matrices: a window of 49 numbers is too short for a product of
+    its own, and sums over shifted images are bound by memory.
+    """
+    (c, h, w, n), (kh, kw) = x.shape, kernel.shape[:2]
+    above, left = (kh - 1) // 2, (kw - 1) // 2
+    # rows of kernels as (C, kh, W, W): what each column of an output row takes from those of an input row
+    within = _toeplitz(kernel.transpose(2, 0, 1), w)[..., left : left + w]
+    if h * w <= _WHOLE_MAP:
+        blocks = _toeplitz(within.transpose(0, 2, 3, 1), h)[..., above : above + h]
+        matrix = blocks.transpose(0, 3, 1, 4, 2).reshape(c, h * w, h * w)
+        return jnp.matmul(matrix, x.reshape(c, h * w, n)).reshape(x.shape)
+    columns = jnp.pad(x.swapaxes(1, 2), [(0, 0), (0, 0), (above, kh // 2), (0, 0)])
+    windows = jnp.concatenate([columns[:, :, i : i + h] for i in range(kh)], 1)
+    matrix = within.transpose(0, 2, 1, 3).reshape(c, w, kh * w)
+    y = jnp.matmul(matrix, windows.reshape(c, kh * w, h * n))
+    return y.reshape(c, w, h, n).swapaxes(1, 2)
+
+
+def _toeplitz(taps: Array, count: int) -> Array:
+    """(..., k) as (..., count, count + k - 1): row i holds the taps from column i on, and zeros."""
+    *lead, k = taps.shape
+    row = jnp.concatenate([taps, jnp.zeros((*lead, count), taps.dtype)], -1)
+    rows = jnp.broadcast_to(row[..., None, :], (*lead, count, k + count)).reshape(*lead, -1)
+    return rows[..., : count * (count + k - 1)].reshape(*lead, count, count + k - 1)
 
 
 def materialised(*values: Array) -> tuple[Array, ...]:

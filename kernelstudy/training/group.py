@@ -87,7 +87,7 @@ class Group:
     def log(self, step: int) -> None:
         """Log the networks, which have been trained up to the log point `step`."""
         scores = self.scores(step)
-        kernels = self.fetch(self.state.params["convs"][0]["kernel"][...])
+        kernels = self.fetch(self.common.population.first_kernel(self.state.params))
         record = self.record(step, scores)
         self.journal.log(record, kernel=kernels, **scores)
         self.common.observer.on_log(record, kernels)

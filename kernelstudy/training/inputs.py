@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
+from kernelstudy.system.errors import ConfigError
 from kernelstudy.training import deeper, initializers, responses
 from kernelstudy.training.optimizer import Rates, rates_of
 from kernelstudy.training.parallel import Population, compiling, for_once
@@ -26,12 +28,15 @@ def initial(
     data: Images,
     seen: feed.Variants,
     population: Population,
-    starts: Mapping[str, np.ndarray],
+    starts: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> Callable[[list[tuple[int, int]]], State]:
     """A function of networks (arm, seed) that returns their initial values, stacked.
 
     They depend on the seed alone, so arms are paired. Each network is drawn for itself by the same
     programs, so that no bit depends on how many there are. `starts`: as in `train_population`.
+
+    Raises:
+        ConfigError: a network of one's own does not start its first layer as the arm says.
     """
     shape = first_kernel_shape(study, data)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -68,7 +73,15 @@ def initial(
 
     def stacked(nets: list[tuple[int, int]]) -> State:
         states = [begun(arm, seed) for arm, seed in nets]
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+        state = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+        if study.model.own and not np.array_equal(
+            population.first_kernel(state.params), np.stack([first_kernel(*net) for net in nets])
+        ):
+            raise ConfigError(
+                f"model: {study.model.own}'s first convolution does not start from what first_init draws: give "
+                "it kernel_init=first_init, and leave the kernel as it is"
+            )
+        return state
 
     return stacked
 

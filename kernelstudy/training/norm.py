@@ -16,6 +16,7 @@ from kernelstudy.training import gemm
 from kernelstudy.training.gemm import chunk_size, first_maximum, materialised, to_first
 
 EPSILON = 1e-5  # Flax's
+LAYER_EPSILON = 1e-6  # Flax's, of a layer norm
 _BUT_CHANNELS = (1, 2, 3)
 
 

@@ -48,6 +48,7 @@ class Population(NamedTuple):
     advance: Any  # jitted (State, Net, Task, Order, steps) -> State, losses
     evaluate: Any  # jitted (State, Net, Task, examples) -> accuracy
     watch: Any  # jitted (params, statistics, input_row, images) -> what is watched, by name
+    first_kernel: Any  # params -> `Train.first_kernel`
     init: Callable[[Array, Array], State]
 
 
@@ -122,6 +123,7 @@ def make_population(train: Train, devices: list[Any]) -> Population:
         advance=over_nets(train.advance, 2, 3, donate=True, options=IN_TURN if on_cpu else None),
         evaluate=over_nets(train.evaluate, 2, 2, options=seldom),
         watch=over_nets(train.watch, 3, 1, options=seldom),
+        first_kernel=jax.vmap(train.first_kernel),
         init=jax.jit(train.init, compiler_options=for_once()),
     )
 
@@ -170,16 +172,16 @@ def shapes_of_one(population: Population, study: Study, data: Images) -> State:
     return jax.eval_shape(population.init, jax.eval_shape(lambda: jax.random.key(0)), kernel)
 
 
-def bytes_a_network(state: Any, study: Study, data: Images) -> int:
+def bytes_a_network(state: Any, study: Study, data: Images, batch: int | None = None) -> int:
     """Memory that one more network, whose state has these shapes, takes on its device, about.
 
     Its parameters and the optimiser's, twice (a step's results lie beside what it starts from); and where
-    networks are mapped by vmap, what one batch needs.
+    networks are mapped by vmap, what one batch needs: `batch` bytes, where it is not the built-in network.
     """
     held = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     if jax.default_backend() == "cpu":
         return held
-    return held + bytes_of_batch(study, data.image_shape)
+    return held + (bytes_of_batch(study, data.image_shape) if batch is None else batch)
 
 
 def bytes_of_batch(study: Study, image_shape: tuple[int, int, int]) -> int:

@@ -1,6 +1,5 @@
 """Train all arms x seeds of a study together and log them over time."""
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,13 +18,16 @@ from kernelstudy.training.checkpoints import Position, Saved, Store
 from kernelstudy.training.group import Common, Group, train_group
 from kernelstudy.training.journal import Journal
 from kernelstudy.training.observer import SILENT, Observer
+from kernelstudy.training.ops import GEMM, table
+from kernelstudy.training.own import Own
+from kernelstudy.training.own_network import bytes_of_batch, network_of
 from kernelstudy.training.parallel import (
     bytes_a_network,
     make_population,
     shapes_of_one,
 )
 from kernelstudy.training.recorder import bytes_of_one
-from kernelstudy.training.train import State, make_train
+from kernelstudy.training.train import State, Train, make_train
 from kernelstudy.training.trajectory import Log, trajectory
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def train_population(
     observer: Observer = SILENT,
     store: Store | None = None,
     starts: Mapping[str, np.ndarray] = MappingProxyType({}),
+    own: Own | None = None,
 ) -> "xr.Dataset":
     """Train every network of `study` and return the logged trajectory.
 
@@ -54,6 +57,7 @@ def train_population(
             holds one, training goes on from it, and the rest is, bit for bit, what it would have been.
         starts: by the names of the arms that start from a file or a run, their first layer's kernels, before
             `scale`: (seed, kh, kw, cin, cout) float32.
+        own: the network that is trained in place of the built-in one; `study.model` has its shapes.
 
     Returns:
         kernel (arm, seed, step, ky, kx, cin, cout) float32, the first layer's;
@@ -70,17 +74,19 @@ def train_population(
         two have a leading axis of arms where arms see their images in several variants.
 
     Raises:
-        ConfigError: `memory_gib` does not hold the networks of one seed.
+        ConfigError: `memory_gib` does not hold the networks of one seed; `own` does not start from first_init.
         Stopped: a signal asked for it; a checkpoint has been made.
     """
-    common = _common(study, data, observer, starts)
+    common = _common(study, data, observer, starts, own)
     saved = _restored(study, common.one, store)
     if saved:
         groups, journals = saved.position.groups, saved.journals
         records = [record for journal in journals for record in journal.records]
         observer.on_resume(_where(study, saved.position), saved.position.seconds, records)
     else:
-        groups, journals = _groups(study, bytes_a_network(common.one, study, data)), []
+        batch = None if own is None else bytes_of_batch(own, data.image_shape, study.batch_size)
+        each = bytes_a_network(common.one, study, data, batch)
+        groups, journals = _groups(study, each), []
     logs = []
     for index, seeds in enumerate(groups):
         if index == len(journals):
@@ -97,11 +103,17 @@ def train_population(
 
 
 def _common(
-    study: Study, data: Images, observer: Observer, starts: Mapping[str, np.ndarray]
+    study: Study,
+    data: Images,
+    observer: Observer,
+    starts: Mapping[str, np.ndarray],
+    own: Own | None,
 ) -> Common:
     """What all groups share; the observer is told what will be logged."""
     devices = choose_devices(study)
-    train = make_train(study, data)
+    on_cpu = table(study.impl) is GEMM
+    network = None if own is None else network_of(own, data.image_shape, on_cpu=on_cpu)
+    train = make_train(study, data, network)
     population = make_population(train, devices)
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms], study.tests)
     one = shapes_of_one(population, study, data)
@@ -109,15 +121,15 @@ def _common(
     size = bytes_of_one(study, data, train, one)
     watched = study.seed_list[: responses.watched_seeds(study, size)]
     observer.on_start(responses.told(study, size))
-    observer.on_size(_bytes_of_all(study, one) + size * len(watched))
+    observer.on_size(_bytes_of_all(study, train, one) + size * len(watched))
     return Common(
         study, data, seen, subjects, watched, population, len(devices), one, observer, starts
     )
 
 
-def _bytes_of_all(study: Study, one: State) -> int:
+def _bytes_of_all(study: Study, train: Train, one: State) -> int:
     """What the log of all networks takes, without that of their deeper layers; `one`: shapes of one."""
-    kernel = math.prod(jax.tree.leaves(one.params["convs"][0]["kernel"])[0].shape)
+    kernel = jax.eval_shape(train.first_kernel, one.params).size
     values = (kernel + 2) * len(study.log_steps) + study.steps
     return 4 * values * len(study.arms) * len(study.seed_list)
 

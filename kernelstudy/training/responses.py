@@ -102,11 +102,11 @@ def watch(model: CNN, ops: Ops, images: Array, probes: int) -> dict[str, Array]:
         place = jnp.take_along_axis(by["place"].transpose(2, 0, 1), example[..., None], 1)
         local = jnp.stack([of["mean"][_GRATINGS:], of["peak"][_GRATINGS:]], 1)
         found |= {
-            f"feature_map_{layer}": _half(maps),
-            f"grating_{layer}": _half(of["mean"][:_GRATINGS].reshape(grid).mean(2)),
-            f"stimulus_{layer}": _half(local),
-            f"feature_{layer}": _half(by["cells"]),
-            f"top_value_{layer}": _half(value.T),
+            f"feature_map_{layer}": half(maps),
+            f"grating_{layer}": half(of["mean"][:_GRATINGS].reshape(grid).mean(2)),
+            f"stimulus_{layer}": half(local),
+            f"feature_{layer}": half(by["cells"]),
+            f"top_value_{layer}": half(value.T),
             f"top_example_{layer}": example.T.astype(jnp.int16),
             f"top_place_{layer}": place.transpose(1, 2, 0),
         }
@@ -122,9 +122,9 @@ def _in_chunks(function: Callable[[Array], Any], images: Array) -> Any:
 
 
 def deeper_kernels(params: Any) -> dict[str, Array]:
-    """Kernels of the layers from the second on."""
+    """Kernels of the layers from the second on; those of stages are not kept."""
     convs = params["convs"]
-    return {f"kernel_{i + 1}": _half(convs[i]["kernel"][...]) for i in range(1, len(convs))}
+    return {f"kernel_{i + 1}": half(convs[i]["kernel"][...]) for i in range(1, len(convs))}
 
 
 def watched_seeds(study: Study, bytes_each: int) -> int:
@@ -168,7 +168,7 @@ def _first_of(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return np.array([np.flatnonzero(labels == c)[0] for c in classes])
 
 
-def _half(values: Array) -> Array:
+def half(values: Array) -> Array:
     return jnp.clip(values, -_FLOAT16, _FLOAT16).astype(jnp.float16)
 
 

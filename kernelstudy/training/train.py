@@ -10,12 +10,14 @@ import optax
 from flax import nnx
 from jax import Array, lax
 
+from kernelstudy.analysis.fields import middle_window
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
 from kernelstudy.training import ops, responses
 from kernelstudy.training.deeper import Held, from_numbers, to_numbers
 from kernelstudy.training.gemm import chunk_size
 from kernelstudy.training.model import CNN
+from kernelstudy.training.network import Network, hold
 from kernelstudy.training.optimizer import Rates, make_optimizer, rates_of, width_factors
 
 # Steps of one dispatch: enough to make its cost small, few enough for a lively progress bar.
@@ -69,30 +71,29 @@ class Train(NamedTuple):
     advance(state, net, task, order, steps) -> State, losses (STEPS_A_CALL,)
     evaluate(state, net, task, examples) -> accuracy on the first `examples` test images
     watch(params, statistics, input_row, images (V, n, H, W, C)) -> `analysis.variables.of_layer`, by name
+    first_kernel(params) -> the first layer's kernel (kh, kw, cin, width) that is logged
     """
 
     init: Callable[[Array, Array], State]
     advance: Callable[[State, Net, Task, Order, Array], tuple[State, Array]]
     evaluate: Callable[[State, Net, Task, Array], Array]
     watch: Callable[[Any, Any, Array, Array], dict[str, Array]]
+    first_kernel: Callable[[Any], Array]
 
 
-def make_train(study: Study, data: Images) -> Train:
-    """The training of one network of `study` on `data`."""
-    table = ops.IMPLS[ops.default_impl() if study.impl == "auto" else study.impl]
-    on_cpu = table is ops.GEMM
+def make_train(study: Study, data: Images, network: Network | None = None) -> Train:
+    """The training of one network of `study` on `data`; `network`: None is the built-in one."""
+    on_cpu = ops.table(study.impl) is ops.GEMM
+    if network is None:
+        network = built_in(study, data, ops.table(study.impl))
     optimizer = make_optimizer(study)
     any_rates = rates_of(study.arms[0], study.optim)
 
-    any_kernel = jnp.zeros(first_kernel_shape(study, data))
-    graph = nnx.graphdef(nnx.eval_shape(lambda: _model(study, data, jax.random.key(0), any_kernel)))
-
     def init(key: Array, first_kernel: Array) -> State:
-        model = _model(study, data, key, first_kernel)
-        params, statistics = nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
+        params, statistics = network.build(key, first_kernel)
         return State(params, optimizer(any_rates).init(params), statistics)
 
-    loss_and_gradient = _make_gradient(study, graph, table)
+    loss_and_gradient = _make_gradient(network)
 
     def advance(state: State, net: Net, task: Task, order: Order, steps: Array):
         image_rows, label_rows = order.images[net.seed_row], order.labels[net.seed_row]
@@ -107,8 +108,7 @@ def make_train(study: Study, data: Images) -> Train:
             numbers = to_numbers(net.deeper, params)
             changes, memory = rule.update(to_numbers(net.deeper, gradient), memory, numbers)
             changes = from_numbers(net.deeper, changes)
-            first = changes["convs"][0]
-            changes["convs"][0] = jax.tree.map(lambda u: jnp.where(net.frozen, 0, u), first)
+            hold(changes, network, net.frozen)
             updated = State(optax.apply_updates(params, changes), memory, statistics)
             return updated, losses.at[index].set(loss)
 
@@ -117,7 +117,6 @@ def make_train(study: Study, data: Images) -> Train:
         return lax.fori_loop(0, steps, step, (state, losses))
 
     def evaluate(state: State, net: Net, task: Task, examples: Array) -> Array:
-        model = nnx.merge(graph, state.params, state.statistics)
         count = len(task.test_labels)
         chunk = min(count, 32 if on_cpu else study.batch_size)  # bounds memory, too
 
@@ -130,18 +129,75 @@ def make_train(study: Study, data: Images) -> Train:
             )[0]
             labels = lax.dynamic_slice(task.test_labels, (start,), (chunk,))
             counts = (rows >= index * chunk) & (rows < examples)
-            return correct + (counts & (model(images, table).argmax(-1) == labels)).sum()
+            logits, _ = network.logits(state.params, state.statistics, images, False)
+            return correct + (counts & (logits.argmax(-1) == labels)).sum()
 
         return lax.fori_loop(0, (examples + chunk - 1) // chunk, add, 0) / examples
 
     def watched(params: Any, statistics: Any, input_row: Array, images: Array) -> dict[str, Array]:
-        model, probes = nnx.merge(graph, params, statistics), responses.probe_count(data)
-        found = responses.watch(model, table, images[input_row], probes)
-        return found | responses.deeper_kernels(params)
+        return network.watch(params, statistics, images[input_row])
 
     return Train(
-        *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched))
+        *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched)),
+        first_kernel=network.first_kernel,
     )
+
+
+def built_in(study: Study, data: Images, table: ops.Ops) -> Network:
+    """The network of `model.py`, by the operations of `table`."""
+    graph = nnx.graphdef(abstract_model(study, data))
+
+    def build(key: Array, first_kernel: Array) -> tuple[Any, Any]:
+        model = _model(study, data, key, first_kernel)
+        return nnx.state(model, nnx.Param), nnx.state(model, nnx.BatchStat)
+
+    def logits(params: Any, statistics: Any, images: Array, training: bool) -> tuple[Array, Any]:
+        if not training:
+            return nnx.merge(graph, params, statistics)(images, table), statistics
+        own = jax.tree.map(lambda leaf: leaf, statistics)  # which the model may change
+        model = nnx.merge(graph, params, own)
+        return model(images, table, training=True), nnx.state(model, nnx.BatchStat)
+
+    def watch(params: Any, statistics: Any, images: Array) -> dict[str, Array]:
+        model, probes = nnx.merge(graph, params, statistics), responses.probe_count(data)
+        found = responses.watch(model, table, images, probes)
+        if study.model.first == "dense":
+            found["dense_weight"] = responses.half(dense_weights(study, data, params))
+        return found | responses.deeper_kernels(params)
+
+    return Network(
+        build,
+        logits,
+        first_kernel=partial(_first_kernel, study, data),
+        watch=watch,
+        first=("convs", 0),
+        frozen=("kernel",) if study.model.batch_norm else ("kernel", "bias"),
+        whole_batch=study.model.batch_norm or table is not ops.GEMM,
+    )
+
+
+def _first_kernel(study: Study, data: Images, params: Any) -> Array:
+    """Of a dense layer the weights where a convolution would have its own: the k x k pixels about the middle
+    unit of each map."""
+    if study.model.first != "dense":
+        return params["convs"][0]["kernel"][...]
+    size, weights = study.model.kernel_size, dense_weights(study, data, params)
+    top, left = (middle_window(side, size) for side in data.image_shape[:2])
+    return weights[top : top + size, left : left + size]
+
+
+def dense_weights(study: Study, data: Images, params: Any) -> Array:
+    """Weights (H, W, C, width) of a dense first layer's middle unit of each map, as an image."""
+    height, across, channels = data.image_shape
+    weights = params["convs"][0]["kernel"][...]
+    maps = weights.reshape(height, across, channels, height // 2, across // 2, study.model.width)
+    return maps[:, :, :, height // 4, across // 4]
+
+
+def abstract_model(study: Study, data: Images) -> CNN:
+    """The network with shapes in place of values."""
+    kernel = jnp.zeros(first_kernel_shape(study, data))
+    return nnx.eval_shape(lambda: _model(study, data, jax.random.key(0), kernel))
 
 
 def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
@@ -155,7 +211,10 @@ def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
         deep_width=study.model.deep_width,
         depth=study.model.depth,
         activation=study.model.activation,
-        first_init=lambda *_: first_kernel,
+        first_init=lambda _, shape, *__: first_kernel.reshape(shape),
+        first=study.model.first,
+        first_stride=study.model.first_stride,
+        family=study.model.family,
         batch_norm=study.model.batch_norm,
         stride=study.model.stride,
         residual=study.model.residual,
@@ -164,22 +223,19 @@ def _model(study: Study, data: Images, key: Array, first_kernel: Array) -> CNN:
     )
 
 
-def _make_gradient(study: Study, graph: nnx.GraphDef[CNN], table: ops.Ops) -> Callable:
+def _make_gradient(network: Network) -> Callable:
     """A function (params, statistics, images, labels) -> loss, gradient, statistics."""
 
     def loss_sum(params: Any, statistics: Any, images: Array, labels: Array):
-        own = jax.tree.map(lambda leaf: leaf, statistics)  # which the model may change
-        model = nnx.merge(graph, params, own)
-        logits = model(images, table, training=True)
+        logits, statistics = network.logits(params, statistics, images, True)
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).sum()
-        return loss, nnx.state(model, nnx.BatchStat)
+        return loss, statistics
 
     def loss_and_gradient(params: Any, statistics: Any, images: Array, labels: Array):
         """Means over the batch, and the new statistics. On a CPU it is taken in chunks whose patches
         fit the cache; batch norm needs the whole batch at once."""
         batch = len(labels)
-        whole = study.model.batch_norm or table is not ops.GEMM
-        chunk = batch if whole else chunk_size(batch)
+        chunk = batch if network.whole_batch else chunk_size(batch)
         chunks = [a.reshape(batch // chunk, chunk, *a.shape[1:]) for a in (images, labels)]
         gradient_of = jax.value_and_grad(loss_sum, has_aux=True)
 
@@ -206,6 +262,9 @@ def _with_precision(precision: str, function: Callable) -> Callable:
 
 
 def first_kernel_shape(study: Study, data: Images) -> tuple[int, int, int, int]:
-    """(kh, kw, cin, cout) of the first layer."""
-    size = study.model.kernel_size
-    return size, size, data.image_shape[-1], study.model.width
+    """(kh, kw, cin, cout) of the first layer; of a dense one (H, W, C, units)."""
+    model, (height, across, channels) = study.model, data.image_shape
+    if model.first == "dense":
+        return height, across, channels, (height // 2) * (across // 2) * model.width
+    size = model.kernel_size
+    return size, size, 1 if model.first == "depthwise" else channels, model.width

@@ -1,16 +1,19 @@
 """What training leaves behind, as the labelled arrays that everything after it reads."""
 
 import itertools
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kernelstudy.analysis import patch_pca, variables
+from kernelstudy.analysis.fields import FIELDS
 from kernelstudy.config import Study
 from kernelstudy.data import feed, stimuli
 from kernelstudy.data.images import Images
 from kernelstudy.training.responses import Subjects
+from kernelstudy.training.train import abstract_model
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -75,8 +78,14 @@ def trajectory(
         ),
     }
     layers = study.model.depth if watched else 0
+    model = study.model
+    # of the plain network they follow from its sizes
+    known = (model.family, model.first, model.first_stride) == ("plain", "conv", 1)
+    fields = [] if known else abstract_model(study, data).receptive_fields()
     return xr.Dataset(
-        variables.with_dims(arrays, layers), coords=variables.with_dims(coords, layers)
+        variables.with_dims(arrays, layers),
+        coords=variables.with_dims(coords, layers),
+        attrs={FIELDS: json.dumps(fields)} if layers and fields else {},
     )
 
 

@@ -6,6 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -51,6 +52,17 @@ def choose(network: Network, name: str | None = None) -> tuple[Layer, str]:
         fit = "input channels fit" if channels != 1 else "input channel fits"
         return _readable(first, f"the only one whose {channels} {fit} an image{why}")
     return _readable(first, f"the first in order of those that may see the image{why}")
+
+
+def without_numbers(network: Network) -> Network:
+    """The network where only its arrays' shapes are known, as within `jax.jit`: others stand in for the
+    numbers, by which copies of a layer would be told."""
+    rng = np.random.default_rng(0)
+    layers = (
+        replace(each, load=lambda shape=each.shape: rng.standard_normal(shape))
+        for each in network.layers
+    )
+    return replace(network, layers=tuple(layers))
 
 
 def rivals(network: Network, chosen: Layer) -> list[Layer]:

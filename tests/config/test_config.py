@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kernelstudy import config, runs
 from kernelstudy.config import Arm, Bank, Model, Optim, Study, checks, compose, hints, usage
+from kernelstudy.config.network_words import network_words
 from kernelstudy.data.options import Data
 from kernelstudy.system.errors import ConfigError
 
@@ -159,6 +160,16 @@ def test_log_steps_are_log_spaced():
         ({"model": Model(width=0)}, "model.width: 0"),
         ({"model": Model(depth=6)}, "model.depth: 6"),
         ({"model": Model(stride=3)}, "model.stride: 3 is not one of 1, 2"),
+        ({"model": Model(first="sobel")}, "model.first: 'sobel' is not one of conv, depthwise"),
+        ({"model": Model(first_stride=3)}, "model.first_stride: 3 is not one of 1, 2, 4"),
+        ({"model": Model(first="patchify", first_stride=2)}, "model.kernel_size is their stride"),
+        ({"model": Model(family="alexnet")}, "model.family: 'alexnet' is not one of plain, vgg"),
+        ({"model": Model(family="resnet", stride=2)}, "model.stride: not with model.family=resnet"),
+        ({"model": Model(family="convnext", batch_norm=True)}, "which has layer norms"),
+        (
+            {"model": Model(first="dense", parametrization="mup")},
+            "not defined for model.first=dense",
+        ),
         ({"model": Model(residual=True)}, "model.residual: no layer has as many channels"),
         ({"probe_seeds": -1}, "probe_seeds: -1"),
         ({"probe_mib": 0.0}, "probe_mib: 0"),
@@ -238,8 +249,11 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
         (["+exp=mnist", "arms=he_normal"], r"'arms=\[\{init: he_normal\}\]', not 'he_normal'"),
         (["+exp=mnist", "arms=[sobel/frozen]"], r"\[\{init: sobel, first_layer: frozen\}\]"),
         (["+exp=mnist", "arms.init=sobel"], r"'arms=\[\{init: sobel\}\]'"),
-        (["+exp=mnist", "model=3"], "model: names one of cnn; its settings are model.kernel_size"),
-        (["exp=frobnicate"], r"\+exp=NAME; there are deep,"),
+        (
+            ["+exp=mnist", "model=3"],
+            "one of cnn, convnext, resnet, vgg; its settings are model\\.",
+        ),
+        (["exp=frobnicate"], r"\+exp=NAME; there are datasets, deep,"),
         (["mnist"], r": \+exp=mnist$"),
         (["+exp", "mnist"], r": \+exp=mnist$"),
         (["+exp=MNIST"], r"did you mean \+exp=mnist\?"),
@@ -395,3 +409,23 @@ def test_arms_that_are_none(word, tmp_path):
     assert told.returncode == 2
     assert told.stderr.startswith("kernelstudy: arms")
     assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (
+            Model(),
+            "The network: a 3 x 3 convolution of 16 kernels, a 3 x 3 convolution to 32 channels, a 2 x 2 "
+            "max-pool after each, relu as activation, one dense layer to the classes.",
+        ),
+        (
+            Model(family="resnet", depth=4, batch_norm=True, kernel_size=7, first_stride=2),
+            "The network: a 7 x 7 convolution of 16 kernels with a stride of 2, 3 stages of one basic residual "
+            "block, of which all but the first halve the image (16, then 32 channels), relu as activation, "
+            "batch norm, the mean over pixels, one dense layer to the classes.",
+        ),
+    ],
+)
+def test_the_network_in_words(model, said):
+    assert network_words(model) == said

@@ -65,3 +65,24 @@ def test_files_are_alike_in_size_and_have_a_palette(figure, tmp_path):
     assert np.abs(corners[0] - 255.0).max() <= 2
     assert np.abs(corners[1] / 255 - to_rgba(GROUND)[:3]).max() < 0.02
     assert "#15181b" not in (tmp_path / "it.svg").read_text()
+
+
+def test_a_palette_keeps_grounds_exactly_and_a_few_dots():
+    """A band between a thousand other colours, and nine pixels of a colour that no other is near."""
+    rng = np.random.default_rng(0)
+    pixels = np.full((120, 160, 3), 255, np.uint8)
+    pixels[20:60] = (230, 231, 233)
+    pixels[80:, :100] = rng.integers(0, 256, (40, 100, 3))
+    pixels[5:8, 5:8] = (200, 0, 255)
+    shown = np.asarray(style.with_palette(Image.fromarray(pixels)).convert("RGB")).astype(int)
+    assert (shown[65:80] == 255).all()
+    assert (shown[20:60] == (230, 231, 233)).all()
+    assert np.abs(shown[6, 6] - (200, 0, 255)).max() < 48
+    assert len(np.unique(shown.reshape(-1, 3), axis=0)) <= style.FREQUENT + style.SPREAD
+
+
+def test_few_colours_stay_as_they_are():
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    pixels[:10], pixels[10:, :10] = (255, 255, 255), (0, 114, 178)
+    shown = np.asarray(style.with_palette(Image.fromarray(pixels)).convert("RGB"))
+    np.testing.assert_array_equal(shown, pixels)

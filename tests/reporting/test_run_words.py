@@ -113,3 +113,31 @@ def test_diverged_networks_are_counted():
     assert "2 of 7 in he_normal" in said
     assert "7 of 7 in sobel/frozen" in said
     assert lines["sobel/frozen"] == ["Every network diverged: nothing to measure."]
+
+
+def test_the_sentence_accounts_for_every_arm(learned, kinds):
+    """The arm with most edge detectors is told of, the others by what became of them."""
+    verdict = learned[1]["he_normal", "W"]
+    names = {"a": "way one", "b": "way two", "he_normal": "way three"}
+    verdicts = {(arm, "W"): verdict for arm in names}
+    said = run_words.sentence(verdicts, kinds, names, list(names))
+    assert said.startswith("Training made first-layer kernels derivative-like (way three): ")
+    assert "derivative-like, too: way one; way two." in said
+    assert all(len(part.split()) < 45 for part in said.split(". "))
+
+
+def test_kernels_that_were_so_from_the_start_are_not_called_chance(learned, kinds):
+    verdict = learned[1]["he_normal", "W"]
+    from_start = verdict._replace(
+        derivative_like=False,
+        rungs=tuple(rung._replace(passed=rung.null == "N0") for rung in verdict.rungs),
+    )
+    assert {"N0", "N1"} <= {rung.null for rung in from_start.rungs}
+    verdicts = {("gabor", "W"): from_start}
+    said = run_words.sentence(verdicts, kinds, {}, ["gabor"])
+    assert said == "Training made no kernels derivative-like; so from the start: gabor."
+    said = run_words.sentence(verdicts | {("gabor", "update"): verdict}, kinds, {}, ["gabor"])
+    assert said.endswith("What it added to them is derivative-like (gabor).")
+    chance = from_start._replace(rungs=tuple(r._replace(passed=False) for r in from_start.rungs))
+    said = run_words.sentence({("gabor", "W"): chance}, kinds, {}, ["gabor"])
+    assert said.startswith("Neither the kernels nor ")

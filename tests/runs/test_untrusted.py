@@ -261,6 +261,8 @@ SPOILED_FOR_REPORTS = [
     _provenance(device=[1]),
     _provenance(packages=["jax"]),
     _provenance(packages={"jax": 1}),
+    _provenance(starts=["sobel"]),
+    _provenance(starts={"file[k.npy]": {"path": "k.npy", "sha256": 1}}),
     _config("  first_layer: learned\n", ""),
 ]
 

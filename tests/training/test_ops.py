@@ -74,23 +74,56 @@ def test_convolution_is_scipys_correlation(shape, size, stride):
         np.testing.assert_allclose(np.asarray(y)[..., 0], expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (7, 9), (6, 7), (2, 1)])
-@pytest.mark.parametrize("size", [1, 3, 5, 7, 11])
-def test_strided_convolutions_agree(shape, size):
-    rng = np.random.default_rng(size)
-    x = jnp.asarray(rng.standard_normal((3, *shape, 2)))
-    kernel = jnp.asarray(rng.standard_normal((size, size, 2, 5)))
-    halved = [-(-side // 2) for side in shape]
-    weight = jnp.asarray(rng.standard_normal((3, *halved, 5)))
+def both_tables(of, *given):
+    """A weighted sum of `of` (ops, x, kernel) of each table, and its gradients."""
 
     def total(ops, x, kernel):
-        return (ops.leave(ops.conv(ops.enter(x), kernel, 2)) * weight).sum()
+        y = ops.leave(of(ops, ops.enter(x), kernel))
+        return (y * jnp.sin(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)).sum()
 
     found = [
-        jax.jit(jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1)))(x, kernel)
+        jax.jit(jax.value_and_grad(lambda *a, o=ops: total(o, *a), (0, 1)))(
+            *map(jnp.asarray, given)
+        )
         for ops in (LAX, GEMM)
     ]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-10), *found)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride"),
+    [((8, 8), 2), ((7, 9), 2), ((6, 7), 2), ((2, 1), 2), ((9, 14), 4), ((3, 8), 4)],
+)
+@pytest.mark.parametrize("size", [1, 3, 5, 7, 11])
+def test_strided_convolutions_agree(shape, stride, size):
+    rng = np.random.default_rng(size)
+    x, kernel = rng.standard_normal((3, *shape, 2)), rng.standard_normal((size, size, 2, 5))
+    both_tables(lambda ops, x, kernel: ops.conv(x, kernel, stride), x, kernel)
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "each", "stride", "size"),
+    [
+        ((7, 8), 6, 1, 1, 7),  # one matrix for each channel
+        ((1, 2), 6, 1, 1, 7),
+        ((13, 14), 5, 1, 1, 7),  # row by row
+        ((20, 9), 5, 1, 1, 4),
+        ((8, 9), 3, 2, 1, 5),  # few channels
+        ((8, 9), 3, 2, 4, 3),
+    ],
+)
+def test_depthwise_convolutions_agree(shape, channels, each, stride, size):
+    rng = np.random.default_rng(size)
+    x = rng.standard_normal((3, *shape, channels))
+    kernel = rng.standard_normal((size, size, 1, each * channels))
+    both_tables(lambda ops, x, kernel: ops.depthwise(x, kernel, stride), x, kernel)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((8, 8), 4), ((10, 7), 3), ((5, 5), 5)])
+def test_patches_agree(shape, size):
+    rng = np.random.default_rng(size)
+    x, kernel = rng.standard_normal((3, *shape, 2)), rng.standard_normal((size, size, 2, 5))
+    both_tables(lambda ops, x, kernel: ops.patchify(x, kernel), x, kernel)
 
 
 @pytest.mark.parametrize("shape", [(8, 6), (7, 9)])

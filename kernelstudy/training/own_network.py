@@ -1,0 +1,195 @@
+"""A network of one's own (`own`) as a `Network` of the engine.
+
+A module is taken apart once: its parameters are trained, all other state (running statistics, streams of random
+numbers, counters) goes with them from step to step.
+"""
+
+import hashlib
+import re
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from kernelstudy.system.errors import ConfigError
+from kernelstudy.training import substitutes
+from kernelstudy.training.network import Network, at
+from kernelstudy.training.own import Own, kind_of, made, times
+from kernelstudy.training.parallel import for_once
+
+_SOME = 2  # images, where only shapes are asked
+
+
+class _Parts(NamedTuple):
+    """A module taken apart: its graph in both modes; the shapes of its parameters and of what else it keeps,
+    sown values aside; which of the latter are random keys."""
+
+    training: Any
+    testing: Any
+    params: Any
+    state: Any
+    keys: Any
+
+
+def network_of(own: Own, image_shape: tuple[int, ...], *, on_cpu: bool) -> Network:
+    """The network for images of this shape (H, W, C).
+
+    `on_cpu`: its convolutions and pools take the forms of `substitutes`, and a batch is taken in chunks
+    where no image's logits depend on the others.
+    """
+    parts = _parts(own)
+
+    def build(key: Array, first_kernel: Array) -> tuple[Any, Any]:
+        return _taken_apart(_built(own, key, first_kernel))
+
+    def logits(params: Any, state: Any, images: Array, training: bool) -> tuple[Array, Any]:
+        plain = partial(_logits, parts, training=training)
+        found, state = (substitutes.on_cpu(plain) if on_cpu else plain)(params, state, images)
+        return found.astype(jnp.float32), state
+
+    names = [own.first[-1]]
+    beside = at(parts.params, own.first[:-1])
+    if "bias" in beside and len(own.first) > 1:
+        names.append("bias")
+    stateless = not jax.tree.leaves(parts.state)
+    return Network(
+        build,
+        logits,
+        first_kernel=lambda params: jax.tree.leaves(at(params, own.first))[0],
+        watch=lambda *_: {},
+        first=own.first[:-1],
+        frozen=tuple(names),
+        whole_batch=not (on_cpu and stateless and _by_image(parts, image_shape)),
+    )
+
+
+def check(own: Own, image_shape: tuple[int, ...], classes: int) -> None:
+    """Check that the network takes such images (H, W, C) and tells so many classes.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if own.shape[2] != image_shape[-1]:
+        raise ConfigError(
+            f"model: {own.name}'s first convolution takes {own.shape[2]} channels, and the images have "
+            f"{image_shape[-1]}"
+        )
+    parts = _parts(own)
+    for training in (True, False):
+        logits, state = jax.eval_shape(
+            partial(_logits, parts, training=training),
+            parts.params,
+            parts.state,
+            _images(image_shape),
+        )
+        told = times(logits.shape) if hasattr(logits, "shape") else kind_of(logits)
+        if told != times((_SOME, classes)):
+            raise ConfigError(
+                f"model: {own.name} answers {_SOME} images of {times(image_shape)} with {told}, and must with "
+                f"logits, {times((_SOME, classes))}"
+            )
+        before, after = (
+            (jax.tree.structure(s), [(v.shape, v.dtype) for v in jax.tree.leaves(s)])
+            for s in (parts.state, state)
+        )
+        if before != after:
+            raise ConfigError(
+                f"model: {own.name} has other variables after a call than before it: what it keeps must be "
+                "there from the start, and of one shape"
+            )
+
+
+def digest(own: Own, image_shape: tuple[int, ...]) -> str:
+    """A hash of what the network computes: how it starts, learns and answers; other code gives another.
+
+    It is of JAX's own notation, so that versions of JAX may tell the same network differently.
+    """
+    parts = _parts(own)
+    images, key = _images(image_shape), jax.eval_shape(lambda: jax.random.key(0))
+    kernel = jax.ShapeDtypeStruct(own.shape, jnp.float32)
+    programs = [jax.make_jaxpr(lambda *args: _taken_apart(_built(own, *args)))(key, kernel)]
+    for training in (True, False):
+        plain = partial(_logits, parts, training=training)
+        programs.append(jax.make_jaxpr(plain)(parts.params, parts.state, images))
+    found = hashlib.sha256()
+    for program in programs:
+        found.update(re.sub(r"0x[0-9a-f]+", "", str(program)).encode())
+        for value in program.consts:
+            found.update(np.asarray(value).tobytes())
+    return found.hexdigest()[:16]
+
+
+def slow_convolutions(own: Own, image_shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many of its convolutions have no form that suits a CPU, and how many there are."""
+    parts = _parts(own)
+    plain = partial(_logits, parts, training=False)
+    return substitutes.left_over(plain, parts.params, parts.state, _images(image_shape))
+
+
+def bytes_of_batch(own: Own, image_shape: tuple[int, ...], batch: int) -> int:
+    """Memory of one network's batch, about: all that a pass computes, and as much for its gradient."""
+    parts = _parts(own)
+    images = _images(image_shape, batch)
+    plain = partial(_logits, parts, training=True)
+    passed = jax.make_jaxpr(plain)(parts.params, parts.state, images).jaxpr
+    values = [v.aval for eqn in passed.eqns for v in eqn.outvars]
+    return 2 * sum(v.size * v.dtype.itemsize for v in values if hasattr(v, "size"))
+
+
+def _images(shape: tuple[int, ...], count: int = _SOME) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((count, *shape), jnp.float32)
+
+
+def _built(own: Own, key: Array, first_kernel: Array) -> nnx.Module:
+    def first_init(_: Any, shape: Any, dtype: Any = jnp.float32, *__: Any, **more: Any) -> Array:
+        del shape, more  # held to that of the kernel by `find`
+        return first_kernel.astype(dtype)
+
+    return made(own.make, own.name, key, first_init)
+
+
+def _parts(own: Own) -> _Parts:
+    def build() -> nnx.Module:
+        return _built(own, jax.random.key(0), jnp.zeros(own.shape))
+
+    module = nnx.eval_shape(build)
+    _, _, _, state = nnx.split(module, nnx.Param, nnx.Intermediate, ...)
+    params, shapes = jax.eval_shape(lambda: _taken_apart(build()))
+    module.train()
+    training = nnx.graphdef(module)
+    module.eval()
+    return _Parts(training, nnx.graphdef(module), params, shapes, jax.tree.map(_is_key, state))
+
+
+def _taken_apart(module: nnx.Module) -> tuple[Any, Any]:
+    """Parameters, and all other state with random keys as plain numbers; what was sown is dropped."""
+    _, params, _, state = nnx.split(module, nnx.Param, nnx.Intermediate, ...)
+    return params, jax.tree.map(lambda v: jax.random.key_data(v) if _is_key(v) else v, state)
+
+
+def _is_key(value: Any) -> bool:
+    return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def _logits(parts: _Parts, params: Any, state: Any, images: Array, training: bool) -> Any:
+    """What the module answers, and its state after that. What is given to it is copied: it changes it."""
+    params = jax.tree.map(lambda v: v, params)
+    state = jax.tree.map(
+        lambda is_key, v: jax.random.wrap_key_data(v) if is_key else v, parts.keys, state
+    )
+    module: Any = nnx.merge(parts.training if training else parts.testing, params, state)
+    logits = module(images)
+    return logits, _taken_apart(module)[1]
+
+
+def _by_image(parts: _Parts, image_shape: tuple[int, ...]) -> bool:
+    """Whether no image's logits depend on the others: what is not a number stays with its own."""
+    params = jax.tree.map(lambda v: jnp.full(v.shape, 0.01, v.dtype), parts.params)
+    images = jnp.ones((_SOME, *image_shape)).at[0].set(jnp.nan)
+    plain = jax.jit(partial(_logits, parts, training=True), compiler_options=for_once())
+    logits, _ = plain(params, parts.state, images)
+    return bool(jnp.isfinite(logits[1]).all())
