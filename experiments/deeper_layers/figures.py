@@ -60,7 +60,7 @@ def _fates(axes: Axes, channels: pd.DataFrame, arms: dict[str, str]) -> None:
     for at, key in enumerate(rows):
         if key not in means.index:
             continue
-        labelled, hidden, passing = 100 * means.loc[key].to_numpy(float)
+        labelled, hidden, passing = (100 * float(means[name][key]) for name in means.columns)
         left = 0.0
         for width, colour in zip(
             (labelled - passing, passing, hidden - passing), FATES.values(), strict=True
@@ -83,9 +83,10 @@ def _line(axes: Axes, table: pd.DataFrame, words: str, look: dict[str, str]) -> 
     """Means over networks or pairs against step, with intervals at the last log points."""
     if not len(table):
         return
-    axes.plot(table.columns, table.mean(), lw=1.6, label=words, **look)
+    colour, dashes = look["color"], look["ls"]
+    axes.plot(table.columns, table.mean(), dashes, color=colour, lw=1.6, label=words)
     for column in table.columns[-3:]:
         known = table[column].dropna().to_numpy(float)
         if len(known) > 2:
             low, high = bootstrap_t_interval(known, support=(-1, 1))
-            axes.plot([column, column], [low, high], color=look["color"], lw=1, alpha=0.6)
+            axes.plot([column, column], [low, high], color=colour, lw=1, alpha=0.6)

@@ -75,7 +75,7 @@ def gains_of(found: StudyRuns) -> pd.DataFrame:
 def in_one(table: pd.DataFrame, gains: pd.DataFrame) -> str:
     """How many kernels are fitted beside the strictest null, in one sentence."""
     told = []
-    data = str(table.loc[table["size"].idxmax(), "data"])  # a set that has the largest kernels
+    data = str(table.sort_values("size")["data"].iloc[-1])  # a set that has the largest kernels
     gains = gains[gains["data"] == data]
     mine = table[
         (table["arm"] == FORGETS) & (table["function"] == "gabor") & (table["data"] == data)

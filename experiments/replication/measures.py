@@ -79,7 +79,7 @@ def fall_from_peak(table: pd.DataFrame, data: str, arm: str) -> tuple[int, np.nd
     for row in range(len(values)):
         step = int(np.delete(values, row, axis=0).mean(axis=0).argmax())
         falls.append(values[row, step] - values[row, -1])
-    return int(lead.mean().idxmax()), np.array(falls)
+    return int(lead.columns[int(lead.mean().to_numpy().argmax())]), np.array(falls)
 
 
 def condensed(table: pd.DataFrame, data: str, small: str, full: str) -> np.ndarray:
