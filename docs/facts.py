@@ -37,6 +37,7 @@ def facts() -> dict[str, str]:
         **_main_run(),
         **_calibration(),
         **_zoo(),
+        **_speed(),
     }
 
 
@@ -73,3 +74,19 @@ def _zoo() -> dict[str, str]:
     table = table[table.copy_of.isna()]  # near-copies once
     share = table.derivative_like.sum() / (table.kernels - table.dead - table.constant).sum()
     return {"zoo_networks": str(len(table)), "zoo_share": f"{share:.0%}"}
+
+
+def _speed() -> dict[str, str]:
+    """Medians within rounds: of families over PyTorch's eager form, of the built-in network over modules."""
+    found = {}
+    for work in ("vgg", "resnet", "convnext"):
+        table = pd.read_csv(RESULTS / "throughput" / f"rates_{work}.csv", index_col=0)
+        peer = table["PyTorch eager, channels_last, 2 threads"]
+        found[f"over_eager_{work}"] = f"{(table['kernelstudy'] / peer).median():.2f}"
+    for work in ("mnist", "colour", "norm"):
+        table = pd.read_csv(RESULTS / "throughput" / f"own_{work}.csv", index_col=0)
+        slower = table["kernelstudy"] / table["the same network as a Flax module"]
+        found[f"module_slower_{work}"] = f"{slower.median():.1f}"
+    table = pd.read_csv(RESULTS / "throughput" / "own_mnist.csv", index_col=0)
+    slower = table["kernelstudy"] / table["the same, with XLA's convolutions and pools"]
+    return found | {"module_slower_xla": f"{slower.median():.0f}"}

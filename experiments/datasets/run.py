@@ -65,9 +65,8 @@ def answer(found: StudyRuns) -> Answer:
             "less that at 0.5, "
             "paired by seed, has the sign that the images' has.",
             few_edges(nets),
-            "Hypothesis 7 takes every set as a part; N0 and N3 in the ladder's measure, R² of "
-            "kernels less their "
-            "mean.",
+            "That W is above N0 and not above N3 (hypothesis 7) takes every set as a part, in the ladder's "
+            "measure, R² of kernels less their mean.",
         ],
         limits=[
             f"{nets['data'].nunique()} sets of images, most of them of one kind, made here: how "

@@ -82,9 +82,9 @@ def plan_of(folder: Path, conf: Path) -> Plan:
 
     grids = swept if isinstance(swept, list) else [swept]
     items = re.split(r"^(\d+)\. ", between("Hypotheses", "Planned"), flags=re.M)[1:]
-    hypotheses = {
-        int(n): _without_links(body) for n, body in zip(items[::2], items[1::2], strict=True)
-    }
+    hypotheses = _with_names(
+        {int(n): _without_links(body) for n, body in zip(items[::2], items[1::2], strict=True)}
+    )
     return Plan(
         name=conf.stem,
         question=_without_links(between("Question", "Declared")),
@@ -97,6 +97,20 @@ def plan_of(folder: Path, conf: Path) -> Plan:
             for job in itertools.product(*grid.values())
         ],
     )
+
+
+def _with_names(hypotheses: dict[int, str]) -> dict[int, str]:
+    """Hypotheses in which another one is named by its words, up to a colon, not by its number alone."""
+
+    def named(match: re.Match[str]) -> str:
+        words = hypotheses.get(int(match[1]), "").partition(":")[0].rstrip(".")
+        if not words:
+            return match[0]
+        return f"the hypothesis '{words}' ({match[1]})"
+
+    return {
+        number: re.sub(r"\bhypothesis (\d+)", named, text) for number, text in hypotheses.items()
+    }
 
 
 def _without_links(text: str) -> str:

@@ -19,7 +19,7 @@ from kernelstudy.system.errors import ConfigError
 from kernelstudy.training import substitutes
 from kernelstudy.training.network import Network, at
 from kernelstudy.training.own import Own, kind_of, made, times
-from kernelstudy.training.parallel import for_once
+from kernelstudy.training.parallel import bytes_of_values, for_once
 
 _SOME = 2  # images, where only shapes are asked
 
@@ -135,9 +135,7 @@ def bytes_of_batch(own: Own, image_shape: tuple[int, ...], batch: int) -> int:
     parts = _parts(own)
     images = _images(image_shape, batch)
     plain = partial(_logits, parts, training=True)
-    passed = jax.make_jaxpr(plain)(parts.params, parts.state, images).jaxpr
-    values = [v.aval for eqn in passed.eqns for v in eqn.outvars]
-    return 2 * sum(v.size * v.dtype.itemsize for v in values if hasattr(v, "size"))
+    return bytes_of_values(plain, parts.params, parts.state, images)
 
 
 def _images(shape: tuple[int, ...], count: int = _SOME) -> jax.ShapeDtypeStruct:

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import Array, lax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
-from kernelstudy.training.train import State, Train, first_kernel_shape
+from kernelstudy.training.ops import LAX
+from kernelstudy.training.train import State, Train, abstract_model, first_kernel_shape
 
 # A device's networks run on one thread of a CPU: operations are best in the order that reuses the cache.
 IN_TURN = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
@@ -181,7 +183,30 @@ def bytes_a_network(state: Any, study: Study, data: Images, batch: int | None = 
     held = 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     if jax.default_backend() == "cpu":
         return held
-    return held + (bytes_of_batch(study, data.image_shape) if batch is None else batch)
+    if batch is None:
+        is_plain = study.model.family == "plain"
+        batch = (
+            bytes_of_batch(study, data.image_shape) if is_plain else bytes_of_stages(study, data)
+        )
+    return held + batch
+
+
+def bytes_of_values(function: Callable[..., Any], *shapes: Any) -> int:
+    """Memory of all that `function` computes of arguments of these shapes, and as much for its gradient."""
+    computed = jax.make_jaxpr(function)(*shapes).jaxpr
+    values = [v.aval for eqn in computed.eqns for v in eqn.outvars]
+    return 2 * sum(v.size * v.dtype.itemsize for v in values if hasattr(v, "size"))
+
+
+def bytes_of_stages(study: Study, data: Images) -> int:
+    """`bytes_of_batch` of a family with stages."""
+    graph, *state = nnx.split(abstract_model(study, data), nnx.Param, ...)
+
+    def logits(params: Any, rest: Any, images: Array) -> Array:
+        return nnx.merge(graph, params, rest)(images, LAX, training=True)
+
+    images = jax.ShapeDtypeStruct((study.batch_size, *data.image_shape), jnp.float32)
+    return bytes_of_values(logits, *state, images)
 
 
 def bytes_of_batch(study: Study, image_shape: tuple[int, int, int]) -> int:

@@ -60,6 +60,16 @@ def test_a_file_is_every_seeds_start(tmp_path, dtype):
     assert changed.facts["sha256"] != found[0].facts["sha256"]
 
 
+def test_a_depthwise_first_layer_takes_kernels_of_one_plane(tmp_path):
+    np.save(tmp_path / "k.npy", np.repeat(KERNELS, 3, -1)[..., :6])
+    arm, colour = Arm("file", path=str(tmp_path / "k.npy")), (12, 12, 3)
+    of = study(arm, width=6)
+    of.model.first = "depthwise"
+    (found,) = starts.of_study(of, colour).values()
+    assert found.kernels.shape == (3, 3, 3, 1, 6)
+    refused(arm, "the images' colours", colour, width=6)
+
+
 def test_a_networks_file(tmp_path):
     torch = pytest.importorskip("torch")
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.Conv2d(5, 7, 3))

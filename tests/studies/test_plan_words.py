@@ -6,6 +6,7 @@ import pytest
 
 from kernelstudy.studies import plan_words
 from kernelstudy.studies.hypotheses import above
+from kernelstudy.studies.plan import plan_of
 from kernelstudy.studies.plan_words import Claim, Number
 
 CLAIM = "one layer is above the other"
@@ -77,3 +78,16 @@ def test_surely_better_and_worse_are_counted():
     )
     said = plan_words.points_of(grid, {"a": "frozen", "c": "absent"})
     assert said == "Frozen: -1.0 to +1.0, surely better in 1 and surely worse in 1 of 3"
+
+
+def test_a_hypothesis_that_another_speaks_of_is_named(tmp_path):
+    (tmp_path / "README.md").write_text(
+        "**Question.** Why? **Declared.** **Hypotheses.**\n1. Kernels move: by half.\n"
+        "2. Less than in hypothesis 1, or hypothesis 9.\n\n**Planned tests.**"
+    )
+    (tmp_path / "sweep.yaml").write_text("data: [digits]\n")
+    (tmp_path / "moves.yaml").write_text("steps: 2\n")
+    plan = plan_of(tmp_path, tmp_path / "moves.yaml")
+    assert plan.hypotheses[2] == (
+        "Less than in the hypothesis 'Kernels move' (1), or hypothesis 9."
+    )

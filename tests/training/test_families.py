@@ -1,5 +1,8 @@
 """Families and kinds of first layers: against PyTorch, each other's table, and what their units see."""
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,11 +11,14 @@ from flax import nnx
 
 from kernelstudy.analysis import fields
 from kernelstudy.config import Arm, Bank, Model, Optim, Study
+from kernelstudy.data import feed
 from kernelstudy.data.images import Images
 from kernelstudy.reporting import dense
+from kernelstudy.training import deeper, inputs, parallel
 from kernelstudy.training.model import CNN
 from kernelstudy.training.ops import GEMM, LAX
 from kernelstudy.training.population import train_population
+from kernelstudy.training.train import STEPS_A_CALL, Order, first_kernel_shape, make_train
 
 QUICKLY = {"xla_backend_optimization_level": 0}  # to compile; the values are the same
 SHAPE = (13, 12, 3)
@@ -202,11 +208,14 @@ def test_units_see_what_their_receptive_fields_say(kind):
             assert (pixels[0], pixels[-1] + 1) == (max(first, 0), min(end, 64))
 
 
-def study(**model) -> Study:
+ARMS = (Arm("he_normal"), Arm("he_normal", first_layer="frozen"))
+
+
+def study(arms=ARMS, **model) -> Study:
     settings = {"kernel_size": 3, "width": 6, "deep_width": 4, "depth": 2} | model
     return Study(
         name="families",
-        arms=[Arm("he_normal"), Arm("he_normal", first_layer="frozen")],
+        arms=list(arms),
         seeds=2,
         steps=3,
         batch_size=8,
@@ -244,6 +253,62 @@ def test_a_dense_first_layer_is_trained_and_kept_as_images():
     # Weights that are alike everywhere have their share by chance in any window.
     even = trajectory.assign(dense_weight=whole * 0 + 1, kernel=trajectory["kernel"] * 0 + 1)
     np.testing.assert_allclose(dense.local_share(even), dense.local_chance(even))
+
+
+def trained(of: Study) -> tuple[Any, Any]:
+    """One network's parameters before and after one step, of the first arm."""
+    data = some_images()
+    train = make_train(of, data)
+    seen = feed.variants(data, of.data, ["natural"])
+    state = train.init(jax.random.key(0), jnp.ones(first_kernel_shape(of, data)) / 10)
+    shapes = jax.eval_shape(lambda: state.params)
+    nets = inputs.nets_of(of, seen, [(0, 0)])
+    nets = nets._replace(deeper=deeper.held(of, [(0, 0)], shapes))
+    net = jax.tree.map(lambda v: v[0], nets)
+    task = inputs.task_of(of, data, seen, [0])
+    rows = np.arange(STEPS_A_CALL * 8, dtype=np.int32).reshape(1, STEPS_A_CALL, 8) % 32
+    order = Order(rows, rows)
+    advance = jax.jit(train.advance, compiler_options=QUICKLY)
+    return state.params, advance(state, net, task, order, jnp.asarray(1))[0].params
+
+
+def moved(before: Any, after: Any) -> dict[str, np.ndarray]:
+    """By path, where parameters have changed."""
+    old, new = (jax.tree_util.tree_leaves_with_path(tree) for tree in (before, after))
+    return {
+        jax.tree_util.keystr(path): np.asarray(a) != np.asarray(b)
+        for (path, a), (_, b) in zip(old, new, strict=True)
+    }
+
+
+@pytest.mark.parametrize("family", ["resnet", "convnext"])
+def test_stages_are_frozen_but_for_their_norms(family):
+    arm = Arm("he_normal", deeper="frozen")
+    of = study([arm], family=family, depth=2, batch_norm=family == "resnet")
+    changed = moved(*trained(of))
+    held = {path for path in changed if "stages" in path and "norm" not in path}
+    assert held
+    assert {path for path, where in changed.items() if not where.any()} == held
+
+
+def test_a_share_of_a_dense_first_layer_is_frozen_map_by_map():
+    changed = moved(*trained(study([Arm("he_normal", frozen=0.5)], first="dense")))
+    (kernel,) = (
+        of for path, of in changed.items() if "convs" in path and "[0]" in path and of.ndim == 2
+    )
+    by_map = kernel.reshape(-1, 6, 6, 6).any((0, 1, 2))  # (pixels, p, q, map)
+    assert by_map.tolist() == [False] * 3 + [True] * 3
+
+
+def test_memory_of_stages_counts_their_maps():
+    """A ResNet's first stage alone keeps three maps of the whole image, and their gradients."""
+    of = study(family="resnet", batch_norm=True)
+    images = some_images()
+    maps = 4 * of.batch_size * SHAPE[0] * SHAPE[1] * of.model.width
+    small = parallel.bytes_of_stages(of, images)
+    assert small > 2 * 3 * maps
+    double = dataclasses.replace(of, batch_size=2 * of.batch_size)
+    assert parallel.bytes_of_stages(double, images) == pytest.approx(2 * small, rel=0.05)
 
 
 @pytest.mark.slow
