@@ -19,21 +19,25 @@ def chunk_size(batch: int) -> int:
 
 def im2col(x: Array, size: tuple[int, ...]) -> Array:
     """Patches of (C, H, W, N) under SAME padding as a matrix (kh * kw * C, H * W * N)."""
-    (c, h, w, n), (kh, kw) = x.shape, size
-    padded = _padded(x, size)
+    return _patches(with_padding(x, size), size)
+
+
+def _patches(padded: Array, size: tuple[int, ...]) -> Array:
+    (c, h, w, n), (kh, kw) = padded.shape, size
+    h, w = h - kh + 1, w - kw + 1
     taps = [padded[:, i : i + h, j : j + w] for i in range(kh) for j in range(kw)]
     return jnp.concatenate(taps).reshape(kh * kw * c, h * w * n)
 
 
-def tiles(x: Array, size: tuple[int, ...]) -> Array:
+def tiles(padded: Array, size: tuple[int, ...]) -> Array:
     """All that a 2x2 window of outputs sees, as a column: ((kh + 1) * (kw + 1) * C, p * q * N).
 
-    p = H // 2, q = W // 2. Neighbouring outputs share most of their patches, so one tile serves four
-    outputs with (k + 1)^2 numbers where four patches hold 4 k^2.
+    Of images with their padding (C, H + kh - 1, W + kw - 1, N); p = H // 2, q = W // 2. Neighbouring outputs
+    share most of their patches, so one tile serves four outputs with (k + 1)^2 numbers where four patches
+    hold 4 k^2.
     """
-    (c, h, w, n), (kh, kw) = x.shape, size
-    p, q = h // 2, w // 2
-    padded = _padded(x, size)
+    (c, h, w, n), (kh, kw) = padded.shape, size
+    p, q = (h - kh + 1) // 2, (w - kw + 1) // 2
     taps = [
         padded[:, i : i + 2 * p - 1 : 2, j : j + 2 * q - 1 : 2]
         for i in range(kh + 1)
@@ -53,9 +57,17 @@ def tile_kernel(kernel: Array) -> Array:
     return jnp.stack(places).reshape(4 * kernel.shape[-1], -1)
 
 
-def _padded(x: Array, size: tuple[int, ...]) -> Array:
+def with_padding(x: Array, size: tuple[int, ...]) -> Array:
+    """SAME padding of (C, H, W, N) for kernels of `size`."""
     # XLA's SAME puts the odd pixel of an even kernel's padding after the image
     return jnp.pad(x, [(0, 0), *(((k - 1) // 2, k // 2) for k in size), (0, 0)])
+
+
+def without_padding(padded: Array, size: tuple[int, ...]) -> Array:
+    """(C, H, W, N) of what `with_padding` makes."""
+    (_, h, w, _), (kh, kw) = padded.shape, size
+    top, left = (kh - 1) // 2, (kw - 1) // 2
+    return padded[:, top : top + h - kh + 1, left : left + w - kw + 1]
 
 
 def _product(kernel: Array, patches: Array) -> Array:
@@ -75,7 +87,7 @@ def _conv_forward(x: Array, kernel: Array):
 def conv_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     """Gradients of a convolution of `saved` images and kernel, however it was computed."""
     x, kernel = saved
-    return _input_gradient(dy, kernel), _kernel_gradient(im2col, x, kernel, dy)
+    return input_gradient(dy, kernel), _kernel_gradient(im2col, x, kernel, dy)
 
 
 conv.defvjp(_conv_forward, conv_backward)
@@ -94,7 +106,7 @@ def strided_patches(x: Array, size: tuple[int, ...], stride: int) -> Array:
     (c, h, w, n), (kh, kw), s = x.shape, size, stride
     p, q = -(-h // s), -(-w // s)
     # A spare row and column at an odd side: without them XLA rounds otherwise, and runs keep their bits.
-    padded = jnp.pad(_padded(x, size), [(0, 0), (0, h % 2), (0, w % 2), (0, 0)])
+    padded = jnp.pad(with_padding(x, size), [(0, 0), (0, h % 2), (0, w % 2), (0, 0)])
     taps = [
         padded[:, i : i + s * (p - 1) + 1 : s, j : j + s * (q - 1) + 1 : s]
         for i in range(kh)
@@ -160,7 +172,7 @@ def _kernel_gradient(patches_of, x: Array, kernel: Array, dy: Array) -> Array:
     return jnp.matmul(patches, flat.T).reshape(kernel.shape)
 
 
-def _input_gradient(dy: Array, kernel: Array) -> Array:
+def input_gradient(dy: Array, kernel: Array) -> Array:
     """The adjoint of correlation: correlation with the kernel turned by 180 degrees. No scatter."""
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     if kernel.shape[0] % 2 and kernel.shape[1] % 2:
@@ -289,33 +301,46 @@ def conv_pool(x: Array, kernel: Array) -> Array:
     return _conv_pool_forward(x, kernel)[0]
 
 
-def places(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    """`conv(x, kernel)` window by window of the pool: (4, cout, H // 2, W // 2, N), and what its gradient
-    needs."""
-    _, h, w, n = x.shape
-    y = jnp.matmul(tile_kernel(kernel), tiles(x, kernel.shape[:2]))
-    return y.reshape(4, -1, h // 2, w // 2, n), (x, kernel)
+def places(padded: Array, kernel: Array) -> Array:
+    """The convolution of images with their padding (cin, H + kh - 1, W + kw - 1, N), as the four places of each
+    window of a pool: (4, cout, H // 2, W // 2, N)."""
+    (_, h, w, n), (kh, kw) = padded.shape, kernel.shape[:2]
+    y = jnp.matmul(tile_kernel(kernel), tiles(padded, (kh, kw)))
+    return y.reshape(4, -1, (h - kh + 1) // 2, (w - kw + 1) // 2, n)
 
 
-def places_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
-    """Gradients of x and kernel from those of `places`."""
-    x, kernel = saved
-    again = tiles(lax.optimization_barrier(x), kernel.shape[:2])
-    dtiled = jnp.matmul(dy.reshape(-1, again.shape[1]), again.T)
+def places_gradients(padded: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+    """Gradients of the padded images and of the kernel, from those of `places`."""
+    _, h, w, _ = padded.shape
+    kh, kw = kernel.shape[:2]
+    image = unwindowed(dy.swapaxes(0, 1), h - kh + 1, w - kw + 1)
+    around = jnp.pad(image, [(0, 0), (kh - 1, kh - 1), (kw - 1, kw - 1), (0, 0)])
+    patches = _patches(around, (kh, kw))
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    return _product(turned, patches).reshape(padded.shape), _tiled_gradient(padded, kernel, dy)
+
+
+def _tiled_gradient(padded: Array, kernel: Array, dy: Array) -> Array:
+    """The kernel's, from gradients of `places`."""
+    columns = tiles(padded, kernel.shape[:2])
+    dtiled = jnp.matmul(dy.reshape(-1, columns.shape[1]), columns.T)
     (dkernel,) = jax.linear_transpose(tile_kernel, kernel)(dtiled)
-    dx = _input_gradient(unwindowed(dy.swapaxes(0, 1), *x.shape[1:3]), kernel)
-    return dx, dkernel
+    return dkernel
 
 
 def _conv_pool_forward(x: Array, kernel: Array):
-    y, saved = places(x, kernel)
-    largest, first = first_maximum(*y)
-    return largest, (saved, first)
+    largest, first = first_maximum(*places(with_padding(x, kernel.shape[:2]), kernel))
+    return largest, (x, kernel, first)
 
 
 def _conv_pool_backward(saved, dy: Array) -> tuple[Array, Array]:
-    of_places, first = saved
-    return places_backward(of_places, to_first(first, dy, 0))
+    x, kernel, first = saved
+    spread = to_first(first, dy, 0)
+    # As in `_kernel_gradient`: tiles are made again.
+    padded = with_padding(lax.optimization_barrier(x), kernel.shape[:2])
+    dkernel = _tiled_gradient(padded, kernel, spread)
+    dx = input_gradient(unwindowed(spread.swapaxes(0, 1), *x.shape[1:3]), kernel)
+    return dx, dkernel
 
 
 conv_pool.defvjp(_conv_pool_forward, _conv_pool_backward)

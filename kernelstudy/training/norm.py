@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from kernelstudy.training import gemm
-from kernelstudy.training.gemm import chunk_size, first_maximum, materialised, to_first
+from kernelstudy.training.gemm import first_maximum, materialised, to_first
+from kernelstudy.training.pieces import Pieces, pieces_of
 
 EPSILON = 1e-5  # Flax's
 LAYER_EPSILON = 1e-6  # Flax's, of a layer norm
@@ -66,42 +67,27 @@ def conv_norm_pool(
 
 
 def _conv_norm_pool_forward(form: Any, x: Array, kernel: Array, scale: Array, bias: Array):
-    signed = kernel * _sign(scale)[None, None, None]
-
-    def outputs(images: Array) -> tuple[Array, ...]:
-        y, _ = form.places(images, signed)
-        largest, first = materialised(*first_maximum(*y))
-        return y, largest, first, y.sum((0, 2, 3, 4)), (y * y).sum((0, 2, 3, 4))
-
-    # In chunks whose windows fit the cache; their outputs are kept, for the norm's gradient is of all.
-    y, largest, first, total, square = lax.map(outputs, _chunks(x))
-    count = y[0, :, 0].size * len(y)
-    moments = _moments(total.sum(0) / count, square.sum(0) / count)
-    z = _scaled(_whole(largest), *moments[:2], scale, bias)
-    return (z, moments[0] * _sign(scale), moments[2]), (
-        x,
-        kernel,
-        y,
-        largest,
-        first,
-        moments,
-        scale,
-    )
+    sign = _sign(scale)
+    pieces, padded, y, moments = _outputs(form, x, kernel * sign[None, None, None])
+    largest, first = _pooled(pieces, y, lambda _, y: y)
+    z = _scaled(largest, *moments[:2], scale, bias)
+    saved = (padded, kernel, y, largest, first, moments, scale)
+    return (z, moments[0] * sign, moments[2]), saved
 
 
 def _conv_norm_pool_backward(form: Any, saved, gradients) -> tuple[Array, Array, Array, Array]:
-    x, kernel, y, largest, first, moments, scale = saved
-    (dz,), sign = materialised(_chunks(gradients[0])), _sign(scale)
+    padded, kernel, y, largest, first, moments, scale = saved
+    dz, sign = gradients[0], _sign(scale)
+    pieces = _pieces(dz, kernel, 2)
     dscale, dbias = _of_scale_and_bias(dz, largest, moments)
-    count = y[0, :, 0].size * len(y)
+    count = 4 * dz[0].size
 
-    def of_chunk(images: Array, dz: Array, y: Array, first: Array) -> tuple[Array, Array]:
-        dy = to_first(first, dz, 0)
+    def of_piece(start: Array, images: Array, y: Array) -> tuple[Array, Array]:
+        dy = to_first(pieces.take(first, start, 2), pieces.take(dz, start, 2), 0)
         dy = _of_places(dy, y, moments, jnp.abs(scale), dscale / count, dbias / count)
-        _, of_places = form.places(images, kernel * sign[None, None, None])
-        return form.places_backward(of_places, dy)
+        return form.places_gradients(images, kernel * sign[None, None, None], dy)
 
-    dx, dkernel = _gradients(form, of_chunk, kernel, (_chunks(x), dz, y, first))
+    dx, dkernel = _gradients(form, of_piece, pieces, padded, kernel, y)
     return dx, dkernel * sign[None, None, None], dscale * sign, dbias
 
 
@@ -118,26 +104,52 @@ def conv_norm(
 
 
 def _conv_norm_forward(form: Any, x: Array, kernel: Array, scale: Array, bias: Array):
-    y, moments = _outputs(form, x, kernel)
+    pieces, padded, y, moments = _outputs(form, x, kernel)
 
-    def laid_out(y: Array) -> Array:
-        z = _normalised(y, moments, scale, bias)
-        return gemm.unwindowed(z.swapaxes(0, 1), *x.shape[1:3])
+    def laid_out(z: Array, start: Array, y: Array) -> tuple[Array, None]:
+        places = _normalised(y, moments, scale, bias)
+        piece = gemm.unwindowed(places.swapaxes(0, 1), pieces.rows, pieces.width)
+        return pieces.put(z, start, piece), None
 
-    z = _whole(lax.map(laid_out, y))
-    return (z, moments[0], moments[2]), (x, kernel, y, moments, scale)
+    z, _ = pieces.scan(laid_out, lax.empty((len(scale), *x.shape[1:]), x.dtype), y)
+    return (z, moments[0], moments[2]), (padded, kernel, y, moments, scale)
 
 
 def _outputs(form: Any, x: Array, kernel: Array):
-    """All outputs (chunks, 4, cout, H // 2, W // 2, n), and their moments."""
+    """The pieces, the images with their padding, all outputs (pieces, 4, cout, rows // 2, W // 2, n), and
+    their moments."""
+    pieces, padded = _pieces(x, kernel), gemm.with_padding(x, kernel.shape[:2])
 
-    def of_chunk(images: Array) -> tuple[Array, ...]:
-        y, _ = form.places(images, kernel)
-        return y, y.sum((0, 2, 3, 4)), (y * y).sum((0, 2, 3, 4))
+    def of_piece(_: None, start: Array) -> tuple[None, tuple[Array, ...]]:
+        y = form.places(pieces.padded(padded, start), kernel)
+        return None, (y, y.sum((0, 2, 3, 4)), (y * y).sum((0, 2, 3, 4)))
 
-    y, total, square = lax.map(of_chunk, _chunks(x))
-    count = y[0, :, 0].size * len(y)
-    return y, _moments(total.sum(0) / count, square.sum(0) / count)
+    _, (y, total, square) = pieces.scan(of_piece, None)
+    count = x[0].size
+    return pieces, padded, y, _moments(total.sum(0) / count, square.sum(0) / count)
+
+
+def _pieces(x: Array, kernel: Array, step: int = 1) -> Pieces:
+    """Of outputs as large as x, or `step` times as large."""
+    _, h, w, n = x.shape
+    return pieces_of((kernel.shape[2], h * step, w * step, n), kernel.shape)
+
+
+def _pooled(
+    pieces: Pieces, y: Array, of_piece: Callable[[Array, Array], Array]
+) -> tuple[Array, Array]:
+    """The maxima of all windows, and which of the four places is the first to reach it, of what `of_piece`
+    makes of a piece's start and its outputs."""
+
+    def pooled(whole: tuple[Array, Array], start: Array, y: Array):
+        found = materialised(*first_maximum(*of_piece(start, y)))
+        return tuple(
+            pieces.put(*into, 2) for into in zip(whole, (start, start), found, strict=True)
+        ), None
+
+    shape = (y.shape[2], pieces.height // 2, pieces.width // 2, pieces.count)
+    whole, _ = pieces.scan(pooled, (lax.empty(shape, y.dtype), lax.empty(shape, jnp.int32)), y)
+    return whole
 
 
 def _normalised(y: Array, moments, scale: Array, bias: Array) -> Array:
@@ -147,19 +159,20 @@ def _normalised(y: Array, moments, scale: Array, bias: Array) -> Array:
 
 
 def _conv_norm_backward(form: Any, saved, gradients) -> tuple[Array, Array, Array, Array]:
-    x, kernel, y, moments, scale = saved
-    (mean, inverse, _), count = moments, y[0, :, 0].size * len(y)
-    dz = lax.map(gemm.windowed, _chunks(gradients[0]))
-    units = (y - _wide(mean)[None, None]) * _wide(inverse)[None, None]
-    dscale, dbias = (dz * units).sum((0, 1, 3, 4, 5)), dz.sum((0, 1, 3, 4, 5))
+    padded, kernel, y, moments, scale = saved
+    dz, count = gradients[0], gradients[0][0].size
+    pieces = _pieces(dz, kernel)
 
-    def of_chunk(images: Array, dz: Array, y: Array) -> tuple[Array, Array]:
-        dy = _of_places(dz, y, moments, scale, dscale / count, dbias / count)
-        _, of_places = form.places(images, kernel)
-        return form.places_backward(of_places, dy)
+    def places(start: Array) -> Array:
+        return gemm.windowed(pieces.take(dz, start))
 
-    dx, dkernel = _gradients(form, of_chunk, kernel, (_chunks(x), dz, y))
-    return dx, dkernel, dscale, dbias
+    dscale, dbias = _sums(pieces, y, moments, places)
+
+    def of_piece(start: Array, images: Array, y: Array) -> tuple[Array, Array]:
+        dy = _of_places(places(start), y, moments, scale, dscale / count, dbias / count)
+        return form.places_gradients(images, kernel, dy)
+
+    return *_gradients(form, of_piece, pieces, padded, kernel, y), dscale, dbias
 
 
 conv_norm.defvjp(_conv_norm_forward, _conv_norm_backward)
@@ -175,38 +188,50 @@ def skip_norm_pool(
 
 
 def _skip_forward(form: Any, x: Array, kernel: Array, scale: Array, bias: Array):
-    y, moments = _outputs(form, x, kernel)
+    pieces, padded, y, moments = _outputs(form, x, kernel)
 
-    def pooled(chunk: tuple[Array, Array]) -> tuple[Array, Array]:
-        images, y = chunk
-        sums = _normalised(y, moments, scale, bias) + gemm.windowed(images)
-        largest, first = materialised(*first_maximum(*sums))
-        return largest, first
+    def sums(start: Array, y: Array) -> Array:
+        return _normalised(y, moments, scale, bias) + gemm.windowed(pieces.take(x, start))
 
-    largest, first = lax.map(pooled, (_chunks(x), y))
-    return (_whole(largest), moments[0], moments[2]), (x, kernel, y, first, moments, scale)
+    largest, first = _pooled(pieces, y, sums)
+    return (largest, moments[0], moments[2]), (padded, kernel, y, first, moments, scale)
 
 
 def _skip_backward(form: Any, saved, gradients) -> tuple[Array, Array, Array, Array]:
-    x, kernel, y, first, moments, scale = saved
-    dz = _chunks(gradients[0])
-    units = (y - _wide(moments[0])[None, None]) * _wide(moments[1])[None, None]
-    spread = to_first(first, dz, 1)
-    dscale, dbias = (spread * units).sum((0, 1, 3, 4, 5)), dz.sum((0, 2, 3, 4))
-    count = y[0, :, 0].size * len(y)
+    padded, kernel, y, first, moments, scale = saved
+    dz, count = gradients[0], 4 * gradients[0][0].size
+    pieces = _pieces(dz, kernel, 2)
 
-    def of_chunk(images: Array, dz: Array, y: Array, first: Array) -> tuple[Array, Array]:
-        du = to_first(first, dz, 0)
-        dy = _of_places(du, y, moments, scale, dscale / count, dbias / count)
-        _, of_places = form.places(images, kernel)
-        dx, dkernel = form.places_backward(of_places, dy)
-        return dx + gemm.unwindowed(du.swapaxes(0, 1), *images.shape[1:3]), dkernel
+    def places(start: Array) -> Array:
+        return to_first(pieces.take(first, start, 2), pieces.take(dz, start, 2), 0)
 
-    dx, dkernel = _gradients(form, of_chunk, kernel, (_chunks(x), dz, y, first))
-    return dx, dkernel, dscale, dbias
+    dscale, dbias = _sums(pieces, y, moments, places)
+
+    def of_piece(start: Array, images: Array, y: Array) -> tuple[Array, Array]:
+        dy = _of_places(places(start), y, moments, scale, dscale / count, dbias / count)
+        return form.places_gradients(images, kernel, dy)
+
+    dx, dkernel = _gradients(form, of_piece, pieces, padded, kernel, y)
+    beside = gemm.unwindowed(to_first(first, dz, 1), *dx.shape[1:3])
+    return dx + beside, dkernel, dscale, dbias
 
 
 skip_norm_pool.defvjp(_skip_forward, _skip_backward)
+
+
+def _sums(
+    pieces: Pieces, y: Array, moments, places: Callable[[Array], Array]
+) -> tuple[Array, Array]:
+    """Gradients of scale and bias, from those of all places, which `places` gives of the piece that begins
+    there."""
+    mean, inverse, _ = moments
+
+    def of_piece(_: None, start: Array, y: Array) -> tuple[None, tuple[Array, Array]]:
+        dz, units = places(start), (y - _wide(mean)[None]) * _wide(inverse)[None]
+        return None, ((dz * units).sum((0, 2, 3, 4)), dz.sum((0, 2, 3, 4)))
+
+    _, (dscale, dbias) = pieces.scan(of_piece, None, y)
+    return dscale.sum(0), dbias.sum(0)
 
 
 @jax.custom_vjp
@@ -224,8 +249,7 @@ def narrow_conv_norm_pool(
 def _narrow_forward(x: Array, kernel: Array, scale: Array, bias: Array):
     sign = _sign(scale)
     weights, sums, products, moments = _of_windows(x, kernel * sign[None, None, None])
-    y, _ = gemm.places(x, kernel * sign[None, None, None])
-    largest, first = first_maximum(*y)
+    largest, first = first_maximum(*_places(x, kernel * sign[None, None, None]))
     z = _scaled(largest, *moments[:2], scale, bias)
     saved = (x, kernel, largest, first, (weights, sums, products), moments, scale)
     return (z, moments[0] * sign, moments[2]), saved
@@ -234,7 +258,8 @@ def _narrow_forward(x: Array, kernel: Array, scale: Array, bias: Array):
 def _of_windows(x: Array, kernel: Array):
     """`tile_kernel` (4 cout, R), the sums (R,) and products (R, R) of `tiles`, and the moments that the
     outputs have by them."""
-    weights, windows = gemm.tile_kernel(kernel), gemm.tiles(x, kernel.shape[:2])
+    size = kernel.shape[:2]
+    weights, windows = gemm.tile_kernel(kernel), gemm.tiles(gemm.with_padding(x, size), size)
     count, cout = 4 * windows.shape[1], kernel.shape[-1]
     sums, products = windows.sum(1), jnp.matmul(windows, windows.T)
     mean = (weights @ sums).reshape(4, cout).sum(0) / count
@@ -245,9 +270,9 @@ def _of_windows(x: Array, kernel: Array):
 def _narrow_backward(saved, gradients) -> tuple[Array, Array, Array, Array]:
     x, kernel, largest, first, (weights, sums, products), moments, scale = saved
     (mean, inverse, _), dz, sign = moments, gradients[0], _sign(scale)
-    dscale, dbias = _of_scale_and_bias(dz[None], largest[None], moments)
+    dscale, dbias = _of_scale_and_bias(dz, largest, moments)
     count, size = 4 * first[0].size, kernel.shape[:2]
-    windows = gemm.tiles(lax.optimization_barrier(x), size)
+    windows = gemm.tiles(gemm.with_padding(lax.optimization_barrier(x), size), size)
     spread = to_first(first, dz, 0).reshape(-1, windows.shape[1])
 
     def rows(v: Array) -> Array:
@@ -260,14 +285,18 @@ def _narrow_backward(saved, gradients) -> tuple[Array, Array, Array, Array]:
     dtiled *= rows(jnp.abs(scale) * inverse)
     (dkernel,) = jax.linear_transpose(gemm.tile_kernel, kernel)(dtiled)
     # The images' own gradient needs all outputs; a first layer's is not asked for, and not computed.
-    y, of_places = gemm.places(x, kernel * sign[None, None, None])
+    signed = kernel * sign[None, None, None]
     dy = to_first(first, dz, 0)
-    dy = _of_places(dy, y, moments, jnp.abs(scale), dscale / count, dbias / count)
-    dx, _ = gemm.places_backward(of_places, dy)
+    dy = _of_places(dy, _places(x, signed), moments, jnp.abs(scale), dscale / count, dbias / count)
+    dx = gemm.input_gradient(gemm.unwindowed(dy.swapaxes(0, 1), *x.shape[1:3]), signed)
     return dx, dkernel * sign[None, None, None], dscale * sign, dbias
 
 
 narrow_conv_norm_pool.defvjp(_narrow_forward, _narrow_backward)
+
+
+def _places(x: Array, kernel: Array) -> Array:
+    return gemm.places(gemm.with_padding(x, kernel.shape[:2]), kernel)
 
 
 def _sign(scale: Array) -> Array:
@@ -280,10 +309,10 @@ def _scaled(y: Array, mean: Array, inverse: Array, scale: Array, bias: Array) ->
 
 
 def _of_scale_and_bias(dz: Array, largest: Array, moments) -> tuple[Array, Array]:
-    """Gradients of |scale| and bias, of maxima (chunks, cout, H // 2, W // 2, n)."""
+    """Gradients of |scale| and bias, of maxima (cout, H // 2, W // 2, N)."""
     mean, inverse, _ = moments
-    unit = (largest - _wide(mean)[None]) * _wide(inverse)[None]
-    return (dz * unit).sum((0, 2, 3, 4)), dz.sum((0, 2, 3, 4))
+    unit = (largest - _wide(mean)) * _wide(inverse)
+    return (dz * unit).sum(_BUT_CHANNELS), dz.sum(_BUT_CHANNELS)
 
 
 def _of_places(dz: Array, y: Array, moments, scale: Array, dscale: Array, dbias: Array) -> Array:
@@ -299,38 +328,36 @@ def _of_places(dz: Array, y: Array, moments, scale: Array, dscale: Array, dbias:
 
 def _gradients(
     form: Any,
-    of_chunk: Callable[..., tuple[Array, Array]],
+    of_piece: Callable[[Array, Array, Array], tuple[Array, Array]],
+    pieces: Pieces,
+    padded: Array,
     kernel: Array,
-    chunks: tuple[Array, ...],
+    y: Array,
 ) -> tuple[Array, Array]:
-    """Gradients of images and kernel, from those that `of_chunk` gives of each chunk.
+    """Gradients of images and kernel, from those that `of_piece` gives of a piece: of its start, its images
+    with their padding and its outputs y.
 
     Apart for `gemm`, whose two share nothing: a first layer's images need none, and what stands in one
     loop with the other would be computed all the same.
     """
-    zero = jnp.zeros_like(kernel)
+
+    def both(sums: tuple[Array, Array], start: Array, y: Array):
+        dpadded, dkernel = of_piece(start, pieces.padded(padded, start), y)
+        return (pieces.add_padded(sums[0], start, dpadded), sums[1] + dkernel), None
+
+    def of_images(total: Array, start: Array, y: Array):
+        return both((total, kernel), start, y)[0][0], None
+
+    def of_kernel(total: Array, start: Array, y: Array):
+        return total + of_piece(start, pieces.padded(padded, start), y)[1], None
+
+    zeros = jnp.zeros_like(padded), jnp.zeros_like(kernel)
     if form is gemm:
-        dkernel, _ = lax.scan(lambda total, c: (total + of_chunk(*c)[1], None), zero, chunks)
-        return _whole(lax.map(lambda c: of_chunk(*c)[0], chunks)), dkernel
-
-    def add(total: Array, chunk: tuple[Array, ...]) -> tuple[Array, Array]:
-        dx, dkernel = of_chunk(*chunk)
-        return total + dkernel, dx
-
-    dkernel, dx = lax.scan(add, zero, chunks)
-    return _whole(dx), dkernel
-
-
-def _chunks(x: Array) -> Array:
-    """(C, H, W, N) as (chunks, C, H, W, n)."""
-    n = chunk_size(x.shape[-1])
-    return jnp.moveaxis(x.reshape(*x.shape[:-1], -1, n), -2, 0)
-
-
-def _whole(chunks: Array) -> Array:
-    """Back to (C, H, W, N)."""
-    c = jnp.moveaxis(chunks, 0, -2)
-    return c.reshape(*c.shape[:-2], -1)
+        dpadded, _ = pieces.scan(of_images, zeros[0], y)
+        dkernel, _ = pieces.scan(of_kernel, zeros[1], y)
+    else:
+        (dpadded, dkernel), _ = pieces.scan(both, zeros, y)
+    return gemm.without_padding(dpadded, kernel.shape[:2]), dkernel
 
 
 def _moments(mean: Array, square: Array) -> tuple[Array, Array, Array]:

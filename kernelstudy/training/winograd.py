@@ -48,10 +48,16 @@ def _both_ways(transform, tile: Tile) -> Tile:
 
 def _transformed_input(x: Array) -> Array:
     """B^T d B of every 4x4 tile: (C, H, W, N) -> (16, C, p * q * N), p = H // 2, q = W // 2."""
-    c, h, w, n = x.shape
+    _, h, w, _ = x.shape
     p, q = h // 2, w // 2
     # Tile i covers rows 2i - 1 .. 2i + 2 of the image, whose SAME padding is zeros.
-    padded = jnp.pad(x, ((0, 0), (1, 2 * p + 1 - h), (1, 2 * q + 1 - w), (0, 0)))
+    return _transformed(jnp.pad(x, ((0, 0), (1, 2 * p + 1 - h), (1, 2 * q + 1 - w), (0, 0))))
+
+
+def _transformed(padded: Array) -> Array:
+    """The same of images with their padding, (C, 2 p + 2, 2 q + 2, N)."""
+    c, h, w, n = padded.shape
+    p, q = h // 2 - 1, w // 2 - 1
     pairs = padded.reshape(c, p + 1, 2, q + 1, 2, n)
     tile = [
         [pairs[:, i // 2 : i // 2 + p, i % 2, j // 2 : j // 2 + q, j % 2] for j in range(4)]
@@ -61,19 +67,19 @@ def _transformed_input(x: Array) -> Array:
     return jnp.stack([entry for row in rows for entry in row]).reshape(16, c, -1)
 
 
-def _transformed_input_adjoint(dv: Array, shape: tuple[int, ...]) -> Array:
-    """(16, C, p * q * N) -> `shape` (C, H, W, N).
+def _transformed_adjoint(dv: Array, shape: tuple[int, ...]) -> Array:
+    """(16, C, p * q * N) -> `shape` (C, 2 p + 2, 2 q + 2, N), of images with their padding.
 
     Sums what the overlapping tiles say of each pixel, one parity of rows and columns at a time.
     """
     c, h, w, n = shape
-    p, q = h // 2, w // 2
+    p, q = h // 2 - 1, w // 2 - 1
     dv = dv.reshape(4, 4, c, p, q, n)
     tile = _both_ways(_input_rows_adjoint, [[dv[i, j] for j in range(4)] for i in range(4)])
     zero = jnp.zeros((), dv.dtype)
 
     def pixels(row: int, column: int) -> Array:
-        """The padded image's rows and columns of this parity: (C, p + 1, q + 1, N)."""
+        """The rows and columns of this parity: (C, p + 1, q + 1, N)."""
         placed = [
             lax.pad(
                 tile[i][j],
@@ -87,9 +93,7 @@ def _transformed_input_adjoint(dv: Array, shape: tuple[int, ...]) -> Array:
 
     planes = materialised(*(pixels(i, j) for i in (0, 1) for j in (0, 1)))
     rows = [jnp.stack(planes[:2], 3), jnp.stack(planes[2:], 3)]
-    padded = jnp.stack(rows, 2).reshape(c, 2 * p + 2, 2 * q + 2, n)
-    # The margins hold what fell on the zero padding; an odd last row or column got nothing.
-    return jnp.pad(padded, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1 : h + 1, 1 : w + 1]
+    return jnp.stack(rows, 2).reshape(shape)
 
 
 def _transformed_kernel(kernel: Array) -> Array:
@@ -146,29 +150,37 @@ def _forward(x: Array, kernel: Array):
     v = _transformed_input(x)
     y = _tiles_of_outputs(v, kernel, x.shape[1:])
     largest, first = materialised(*first_maximum(*y[0], *y[1]))
-    return largest, ((kernel, v, jnp.zeros((0, *x.shape), x.dtype)), first)
+    return largest, (kernel, v, jnp.zeros((0, *x.shape), x.dtype), first)
 
 
 def _backward(saved, dy: Array) -> tuple[Array, Array]:
-    of_places, first = saved
-    return places_backward(of_places, to_first(first, dy, 0))
+    kernel, v, like, first = saved
+    _, c, h, w, n = like.shape
+    padded = (c, h // 2 * 2 + 2, w // 2 * 2 + 2, n)
+    dpadded, dkernel = _gradients(kernel, v, padded, to_first(first, dy, 0))
+    # The margins hold what fell on the zero padding; an odd last row or column got nothing.
+    dx = jnp.pad(dpadded, ((0, 0), (0, 1), (0, 1), (0, 0)))[:, 1 : h + 1, 1 : w + 1]
+    return materialised(dx)[0], dkernel
 
 
-def places(x: Array, kernel: Array):
-    """`conv(x, kernel)` window by window of the pool: (4, cout, H // 2, W // 2, N), and what its gradient
-    needs."""
-    (x,) = materialised(x)
-    _, h, w, n = x.shape
-    v = _transformed_input(x)
+def places(padded: Array, kernel: Array) -> Array:
+    """The convolution of images with their padding (cin, H + 2, W + 2, N), H and W even, as the four places
+    of each window of a pool: (4, cout, H // 2, W // 2, N)."""
+    _, h, w, n = padded.shape
+    v = _transformed(padded)
     m = _product(_transformed_kernel(kernel), v, (2, 1))
     # As a matrix product: what is fused would be computed again by all that asks for it.
-    y = jnp.asarray(_A2.T, x.dtype) @ m.reshape(16, -1)
-    return y.reshape(4, -1, h // 2, w // 2, n), (kernel, v, jnp.zeros((0, *x.shape), x.dtype))
+    y = jnp.asarray(_A2.T, v.dtype) @ m.reshape(16, -1)
+    return y.reshape(4, -1, h // 2 - 1, w // 2 - 1, n)
 
 
-def places_backward(saved, dy: Array) -> tuple[Array, Array]:
-    """Gradients of x and kernel from those of `places`."""
-    kernel, v, like = saved
+def places_gradients(padded: Array, kernel: Array, dy: Array) -> tuple[Array, Array]:
+    """Gradients of the padded images and of the kernel, from those of `places`."""
+    return _gradients(kernel, _transformed(padded), padded.shape, dy)
+
+
+def _gradients(kernel: Array, v: Array, padded: tuple[int, ...], dy: Array) -> tuple[Array, Array]:
+    """Gradients of images of the shape `padded`, of which `v` is the transform, and of the kernel."""
     cout = dy.shape[1]
     # As a matrix product, and kept apart: fused into the two below, XLA would do it twice over.
     dm = lax.optimization_barrier(jnp.asarray(_A2, dy.dtype) @ dy.reshape(4, -1))
@@ -177,8 +189,7 @@ def places_backward(saved, dy: Array) -> tuple[Array, Array]:
     g = jnp.asarray(_G, dy.dtype)
     dkernel = jnp.einsum("ai,bj,aboc->ijco", g, g, du)
     turned = _transformed_kernel(kernel.swapaxes(2, 3))  # not u's transpose: XLA would fold it in
-    dx = _transformed_input_adjoint(_product(turned, dm, (2, 1)), like.shape[1:])
-    return materialised(dx)[0], dkernel
+    return _transformed_adjoint(_product(turned, dm, (2, 1)), padded), dkernel
 
 
 conv_pool.defvjp(_forward, _backward)

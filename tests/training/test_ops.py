@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
-from kernelstudy.training import gemm
+from kernelstudy.training import gemm, norm, pieces
 from kernelstudy.training.ops import GEMM, LAX
 
 
@@ -126,16 +128,44 @@ def test_patches_agree(shape, size):
     both_tables(lambda ops, x, kernel: ops.patchify(x, kernel), x, kernel)
 
 
+@pytest.fixture(params=["two rows of 16 images", "four rows of 48", "all"])
+def small_pieces(request, monkeypatch):
+    """Pieces as they are cut of larger images and batches."""
+    if request.param != "all":
+        monkeypatch.setattr(pieces, "CACHE", 1)
+    if "16" in request.param:
+        monkeypatch.setattr(pieces, "IMAGES", 16)
+    elif "four" in request.param:
+        cut = pieces.pieces_of
+        monkeypatch.setattr(norm, "pieces_of", lambda *a: cut(*a)._replace(rows=4, images=48))
+
+
+@given(
+    height=st.integers(1, 40).map(lambda n: 2 * n),
+    batch=st.integers(1, 300),
+    channels=st.integers(1, 600),
+    size=st.sampled_from([1, 3, 5, 11]),
+)
+def test_pieces_cover_each_row_of_each_image_once(height, batch, channels, size):
+    cut = pieces.pieces_of((channels, height, 16, batch), (size, size, channels, 32))
+    seen = np.zeros((height, batch), int)
+    for row, image in cut.starts:
+        seen[row : row + cut.rows, image : image + cut.images] += 1
+    assert (seen == 1).all()
+    assert cut.rows % 2 == 0
+    assert cut.images >= min(batch, 8)
+
+
 @pytest.mark.parametrize("shape", [(8, 6), (7, 9)])
 @pytest.mark.parametrize(("size", "cin", "cout"), [(3, 1, 5), (3, 1, 16), (3, 4, 5), (5, 2, 5)])
-def test_norms_agree(shape, size, cin, cout):
+def test_norms_agree(shape, size, cin, cout, small_pieces):
     """By themselves and fused with a pool, where scales of both signs decide which value is largest."""
     rng = np.random.default_rng(size)
     # Sixteenths add and multiply without rounding, so that what ties in one form ties in all.
     x, kernel = (
         jnp.asarray(np.round(16 * a) / 16)
         for a in (
-            images("constant", (48, *shape, cin), rng),  # several chunks
+            images("constant", (48, *shape, cin), rng),
             rng.standard_normal((size, size, cin, cout)),
         )
     )
@@ -172,10 +202,10 @@ def test_norms_agree(shape, size, cin, cout):
 
 @pytest.mark.parametrize("shape", [(8, 6), (7, 9)])
 @pytest.mark.parametrize(("size", "channels"), [(3, 5), (5, 2)])
-def test_norms_beside_a_skip_agree(shape, size, channels):
+def test_norms_beside_a_skip_agree(shape, size, channels, small_pieces):
     rng = np.random.default_rng(size)
     given = (
-        jnp.asarray(rng.standard_normal((48, *shape, channels))),  # several chunks
+        jnp.asarray(rng.standard_normal((48, *shape, channels))),
         jnp.asarray(rng.standard_normal((size, size, channels, channels))),
         jnp.asarray(np.resize([1.5, -0.7, 0.2], channels)),
         jnp.asarray(rng.standard_normal(channels)),
