@@ -240,6 +240,9 @@ def kills(
         )
         if tiny:
             break
+    if not tiny:
+        fault = "killed while a finished run's checkpoints are cleared away"
+        found.append(kill(place / "cleared", reference, fault, "DONE"))
     for name in ("SIGTERM",) if tiny else ("SIGTERM", "SIGINT"):
         number = getattr(signal, name)
         pattern = "checkpoints/*/3*"

@@ -69,7 +69,9 @@ def check_reportable(run: Path, provenance: dict[str, Any]) -> None:
 
 
 def tidy(run: Path) -> None:
-    """Clear away what killed processes had begun to write."""
+    """Clear away what killed processes had begun to write, or to clear away: a finished run's checkpoints."""
+    if is_done(run):
+        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
     for folder in (run, run / "tables", run / "figures"):
         if not folder.is_symlink():
             files.tidy(folder)

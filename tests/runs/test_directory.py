@@ -159,6 +159,15 @@ def test_checkpoints_are_gone_once_a_run_is_finished(tmp_path):
     assert not (finished(tmp_path / "run") / runs.CHECKPOINTS).exists()
 
 
+def test_a_process_killed_as_it_clears_them_away_leaves_none(tmp_path):
+    place, unfinished = finished(tmp_path / "done"), tmp_path / "begun"
+    for run in (place, unfinished):
+        (run / runs.CHECKPOINTS / "000000001-a" / "20").mkdir(parents=True)
+        runs.tidy(run)
+    assert not (place / runs.CHECKPOINTS).exists()
+    assert (unfinished / runs.CHECKPOINTS / "000000001-a" / "20").is_dir()
+
+
 def test_a_run_of_other_versions_is_told(tmp_path):
     place = tmp_path / "run"
     runs.start(place, STUDY)
