@@ -61,6 +61,30 @@ def receptive_fields(
     return found
 
 
+def without_rows(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, ...) without each of its rows in turn, which is NaN: (H, H, W, ...)."""
+    found = np.repeat(image[None], len(image), 0)
+    found[np.arange(len(image)), np.arange(len(image))] = np.nan
+    return found
+
+
+def reached(maps: Any) -> Any:
+    """Which of the images (H,) of `without_rows` the activation in the middle of their maps (H, h, w, channels)
+    has lost something of; of NumPy or JAX."""
+    middle = maps[:, maps.shape[1] // 2, maps.shape[2] // 2]
+    return (middle != middle).any(-1)
+
+
+def field_of_rows(seen: ArrayLike, rows: int) -> Field:
+    """A layer's field along the rows, measured: by which of an image's rows its activation in the middle is
+    `reached`, seen (H,); of all, where that is none. `rows`: of its maps."""
+    height = len(np.asarray(seen))
+    found = np.flatnonzero(seen)
+    first, last = (int(found[0]), int(found[-1])) if len(found) else (0, height - 1)
+    jump = max(1, round(height / rows))
+    return Field(last - first + 1, jump, first - rows // 2 * jump)
+
+
 def middle_window(side: int, size: int) -> int:
     """The first of the `size` pixels along a side where a convolution has the kernel of the unit in the middle
     of its pooled map."""
