@@ -63,15 +63,17 @@ def network_of(own: Own, image_shape: tuple[int, ...], *, on_cpu: bool) -> Netwo
         found, state = (substitutes.on_cpu(plain) if on_cpu else plain)(params, state, images)
         return found.astype(jnp.float32), state
 
-    layers = watched(own, image_shape).layers
+    layers, convolutions = watched(own, image_shape)
+    maps = partial(_maps, parts, layers)
+    maps = substitutes.on_cpu(maps) if on_cpu else maps
 
     def watch(params: Any, state: Any, images: Array, probes: int) -> dict[str, Array]:
         if not layers:
             return {}
-        plain = partial(_maps, parts, layers, params, state)
-        maps_of = substitutes.on_cpu(plain) if on_cpu else plain
-        found = responses.watch(maps_of, LAX, images, probes)
-        return found | _deeper_kernels(params, layers, found)
+        found = responses.watch(partial(maps, params, state), LAX, images, probes)
+        # of others it is not known which layer they take
+        whole = len(layers) == convolutions
+        return found | (_deeper_kernels(params, layers, found) if whole else {})
 
     names = [own.first[-1]]
     beside = at(parts.params, own.first[:-1])
