@@ -91,7 +91,9 @@ def _watched(study: Study, layers: list[str], convolutions: int) -> str:
     names = ", ".join(layers)
     most = "; five at most, and none within nnx.jit, scans and the like"
     more = most if len(layers) < convolutions else ""
-    return f"its layers that are watched: {names} ({len(layers)} of {convolutions} convolutions{more})"
+    return (
+        f"its layers that are watched: {names} ({len(layers)} of {convolutions} convolutions{more})"
+    )
 
 
 def told(study: Study, own: Own, data: Images) -> str:
@@ -99,7 +101,9 @@ def told(study: Study, own: Own, data: Images) -> str:
     from kernelstudy.training import ops
     from kernelstudy.training.own_network import slow_convolutions, watched
 
-    text = f"{own.name} is a network of one's own; {_watched(study, *watched(own, data.image_shape))}"
+    text = (
+        f"{own.name} is a network of one's own; {_watched(study, *watched(own, data.image_shape))}"
+    )
     if ops.default_impl() != "gemm":
         return text
     slow, convolutions = slow_convolutions(own, data.image_shape)

@@ -200,7 +200,9 @@ def _equinox_maps(model: Any, images: np.ndarray) -> Maps:
 
 def _is_norm(layer: Any) -> bool:
     names = {kind.__name__ for kind in type(layer).__mro__}
-    return any(name.startswith(norm) for name in names for norm in tapes.NORMS) or "_NormBase" in names
+    return (
+        any(name.startswith(norm) for name in names for norm in tapes.NORMS) or "_NormBase" in names
+    )
 
 
 def _evaluating(call: Callable[..., Any]) -> dict[str, bool]:

@@ -127,10 +127,10 @@ def _method(*, recorded: bool, own: bool) -> list[str]:
     like = "the probes in each colour" if recorded else "the training images"
     images = "the probes" if recorded else "a fixed random part of the test images"
     return [
-        f"Deeper layers: {taken}; stimuli have the mean and variance of {like}. Gratings have 16 orientations, 5 spatial frequencies and 4 phases; a "
-        "response is the mean of |activation| over the middle half of a map and over phases. Circular "
-        "variance: Ringach et al. 2002; class selectivity: Morcos et al. 2018; a dead channel answers the same "
-        "to every image.",
+        f"Deeper layers: {taken}; stimuli have the mean and variance of {like}. Gratings have 16 orientations, "
+        "5 spatial frequencies and 4 phases; a response is the mean of |activation| over the middle half of a "
+        "map and over phases. Circular variance: Ringach et al. 2002; class selectivity: Morcos et al. 2018; a "
+        "dead channel answers the same to every image.",
         "CKA (linear, Kornblith et al. 2019), effective rank (Roy & Vetterli 2007) and the linear probe (ridge "
         f"regression, two halves in turn) see each channel's means over the four quarters of its map, for "
         f"{images}. Channels of two seeds are matched by the correlation of those.",

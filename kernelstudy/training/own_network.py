@@ -230,17 +230,13 @@ def _module(parts: _Parts, params: Any, state: Any, training: bool) -> Any:
     return nnx.merge(parts.training if training else parts.testing, params, state)
 
 
-def _maps(
-    parts: _Parts, layers: list[str], params: Any, state: Any, images: Array
-) -> list[Array]:
+def _maps(parts: _Parts, layers: list[str], params: Any, state: Any, images: Array) -> list[Array]:
     """What of the answers of its convolutions is above zero, (n, h, w, channels) each."""
     answers = tape.of_nnx(_module(parts, params, state, training=False), images)
     return [nnx.relu(answers[name].astype(jnp.float32)) for name in layers]
 
 
-def _deeper_kernels(
-    params: Any, layers: list[str], found: dict[str, Array]
-) -> dict[str, Array]:
+def _deeper_kernels(params: Any, layers: list[str], found: dict[str, Array]) -> dict[str, Array]:
     """Kernels of the watched layers from the second on, those that are square and take as many channels as the
     watched layer before answers. `found`: what they show."""
     kernels = {"/".join(map(str, path)): of for path, of in nnx.to_flat_state(params)}

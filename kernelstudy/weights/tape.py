@@ -1,5 +1,5 @@
-"""What every convolution of a model answers in one pass, noted while it runs; of Flax nnx modules also while JAX
-traces them."""
+"""What the convolutions of a model answer in one pass, noted while it runs: the tape that modules of several
+frameworks are watched by."""
 
 from __future__ import annotations
 
