@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernelstudy.analysis.fields import Field, field_of_rows, reached, without_rows
+from kernelstudy.analysis.fields import Field, measured_field, middle, with_changed_rows
 from kernelstudy.analysis.variables import (
     EXAMPLES,
     MAP_CHANNELS,
@@ -179,11 +179,11 @@ def reduced(maps: np.ndarray, number: int, count: int) -> dict[str, np.ndarray]:
 def _fields(model: Any, forward: Forward, probes: Probes, layers: list[str]) -> list[Field]:
     image = probes.images[0]
     if forward.channels_first:
-        rows = np.moveaxis(without_rows(np.moveaxis(image, 0, -1)), -1, 1)
+        images = np.moveaxis(with_changed_rows(np.moveaxis(image, 0, -1)), -1, 1)
     else:
-        rows = without_rows(image)
-    maps = in_chunks(forward, model, rows)
-    return [field_of_rows(reached(maps[name]), maps[name].shape[1]) for name in layers]
+        images = with_changed_rows(image)
+    maps = in_chunks(forward, model, images)
+    return [measured_field(middle(maps[name]), maps[name].shape[1]) for name in layers]
 
 
 def _stimuli(height: int, width: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from kernelstudy.analysis.fields import Field, field_of_rows, reached, without_rows
+from kernelstudy.analysis.fields import Field, measured_field, middle, with_changed_rows
 from kernelstudy.config import DEPTHS
 from kernelstudy.system.errors import ConfigError
 from kernelstudy.training import responses, substitutes
@@ -85,7 +85,7 @@ def network_of(own: Own, image_shape: tuple[int, ...], *, on_cpu: bool) -> Netwo
         logits,
         first_kernel=lambda params: jax.tree.leaves(at(params, own.first))[0],
         watch=watch,
-        fields=partial(_fields, parts, layers, image_shape),
+        fields=partial(_fields, own, layers, image_shape),
         first=own.first[:-1],
         frozen=tuple(names),
         whole_batch=not (on_cpu and stateless and _by_image(parts, image_shape)),
@@ -251,32 +251,32 @@ def _deeper_kernels(params: Any, layers: list[str], found: dict[str, Array]) -> 
     return chosen
 
 
-def _fields(parts: _Parts, layers: list[str], image_shape: tuple[int, ...]) -> list[Field]:
-    """Measured, with no operation in another form: those mix pixels that the layers do not."""
-    rows_of: list[int] = []
+def _fields(own: Own, layers: list[str], image_shape: tuple[int, ...]) -> list[Field]:
+    """Measured, of a network at its start, with no operation in another form: those mix pixels that the layers
+    do not."""
+    parts, rows = _parts(own), []
+    key, first = jax.random.split(jax.random.key(0))
 
     def answer(images: Array) -> list[Array]:
-        maps = _maps(parts, layers, _some(parts.params), _some(parts.state), images)
-        rows_of[:] = [of.shape[1] for of in maps]
-        return [reached(of) for of in maps]
+        params, state = _taken_apart(_built(own, key, jax.random.normal(first, own.shape)))
+        maps = _maps(parts, layers, params, state, images)
+        rows[:] = [of.shape[1] for of in maps]
+        return [middle(of) for of in maps]
 
     program = jax.jit(answer, compiler_options=for_once())
-    images, chunk = without_rows(np.ones(image_shape, np.float32)), responses.CHUNK
-    seen = [program(images[i : i + chunk]) for i in range(0, len(images), chunk)]
+    image = np.random.default_rng(0).standard_normal(image_shape).astype(np.float32)
+    images = with_changed_rows(image)
+    chunks = np.resize(images, (-(-len(images) // responses.CHUNK), responses.CHUNK, *image_shape))
+    middles = [np.concatenate(of) for of in zip(*map(program, chunks), strict=True)]
     return [
-        field_of_rows(np.concatenate(of), rows)
-        for of, rows in zip(zip(*seen, strict=True), rows_of, strict=True)
+        measured_field(of[: len(images)], count) for of, count in zip(middles, rows, strict=True)
     ]
-
-
-def _some(shapes: Any) -> Any:
-    """Arrays of these shapes, of numbers that let through what is not a number."""
-    return jax.tree.map(lambda v: jnp.full(v.shape, 0.01, v.dtype), shapes)
 
 
 def _by_image(parts: _Parts, image_shape: tuple[int, ...]) -> bool:
     """Whether no image's logits depend on the others: what is not a number stays with its own."""
+    params = jax.tree.map(lambda v: jnp.full(v.shape, 0.01, v.dtype), parts.params)
     images = jnp.ones((_SOME, *image_shape)).at[0].set(jnp.nan)
     plain = jax.jit(partial(_logits, parts, training=True), compiler_options=for_once())
-    logits, _ = plain(_some(parts.params), parts.state, images)
+    logits, _ = plain(params, parts.state, images)
     return bool(jnp.isfinite(logits[1]).all())
