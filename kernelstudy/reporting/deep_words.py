@@ -43,8 +43,7 @@ def add_to(
     recorded: bool,
     own: bool,
 ) -> None:
-    """The sections and the table of deeper layers, put before the last section. names: arm -> its name in
-    words; own: whether the networks are of one's own."""
+    """The sections and the table of deeper layers, before the last section. names: arm -> its name in words."""
     seen = "the probes" if recorded else "a fixed part of the test images"
     images, one = ("probes", "probe") if recorded else ("test images", "held-out image")
     arms = list(enumerate(deep.layers["arm"].values.astype(str)))
