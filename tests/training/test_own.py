@@ -22,7 +22,9 @@ from kernelstudy.training import (
     ops,
     own,
     own_network,
+    parallel,
     population,
+    recorder,
     responses,
     substitutes,
     train,
@@ -148,6 +150,18 @@ def test_its_layers_are_watched_as_those_of_the_built_in_one(plain, built_in):
     assert "kernel_2" in watched
     assert_shown_alike(*({n: of[n].values for n in watched} for of in (plain, built_in)))
     assert fields_of(plain, 1) == receptive_fields(SHAPE[:2], kernel_size=3, depth=2)
+
+
+def test_the_size_of_what_is_watched_is_known_before(images, plain):
+    network = own_network.network_of(own.find(Plain, "Plain"), SHAPE, on_cpu=False)
+    built = train.make_train(STUDY, images, network)
+    mapped = parallel.make_population(built, population.choose_devices(STUDY))
+    one = parallel.shapes_of_one(mapped, STUDY, images)
+    each = recorder.bytes_of_one(STUDY, images, built, one)
+    watched = [n for n in plain.data_vars if "probe_seed" in plain[n].dims]
+    assert sum(plain[name].nbytes for name in watched) == each
+    held = dataclasses.replace(STUDY, probe_mib=0.9 * each / 2**20)
+    assert responses.watched_seeds(held, each) == 0
 
 
 @pytest.fixture(scope="module")
