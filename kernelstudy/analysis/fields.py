@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FIELDS = "fields"  # attribute of a trajectory: JSON
 LARGEST = 2**14  # pixels
+_ROUNDING = 1e-5  # of the largest activation: an image may be computed otherwise at another place of a batch
 
 
 class Field(NamedTuple):
@@ -59,6 +60,39 @@ def receptive_fields(
             size, jump = size + jump, 2 * jump
             height, width = height // 2, width // 2
     return found
+
+
+def with_changed_rows(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, ...), and with each of its rows in turn not a number, far above and far below all others:
+    (1 + 3 H, H, W, ...). What is not a number is lost in some maxima, and what is large in some activations."""
+    height, far = len(image), 1e6 * (1 + np.abs(image).max())
+    found = np.repeat(image[None], 1 + 3 * height, 0)
+    for number, value in enumerate((np.nan, far, -far)):
+        rows = np.arange(height)
+        found[1 + number * height + rows, rows] = value
+    return found
+
+
+def middle(maps: Any) -> Any:
+    """The activations in the middle of maps (n, h, w, channels), of NumPy or JAX: (n, channels)."""
+    return maps[:, maps.shape[1] // 2, maps.shape[2] // 2]
+
+
+def measured_field(middles: np.ndarray, rows: int) -> Field:
+    """A layer's field along the rows, by which of these change the activation in its middle; the whole image,
+    where none does.
+
+    Args:
+        middles: (1 + 3 H, channels), for the images of `with_changed_rows`.
+        rows: of the layer's maps.
+    """
+    height = len(middles) // 3
+    with np.errstate(invalid="ignore"):
+        same = np.abs(middles[1:] - middles[0]) <= _ROUNDING * np.abs(middles[0]).max()
+    changed = np.flatnonzero(~same.all(-1).reshape(3, height).all(0))
+    first, last = (int(changed[0]), int(changed[-1])) if len(changed) else (0, height - 1)
+    jump = max(1, round(height / rows))
+    return Field(last - first + 1, jump, first - rows // 2 * jump)
 
 
 def middle_window(side: int, size: int) -> int:

@@ -44,8 +44,6 @@ def resolve(study: Study, make: Make | None = None) -> tuple[Study, Own | None]:
                 f"model.{key}: {given} was asked for, and {name} has {value}; leave it out"
             )
     model = Model(own=name, parameters=found.parameters, kernel_size=size, width=width)
-    if study.probe_seeds:
-        study = replace(study, probe_seeds=0)
     study = replace(study, model=model)
     checks.check(study)
     return study, found
@@ -81,12 +79,31 @@ def check(own: Own, data: Images) -> None:
     check_network(own, data.image_shape, data.classes)
 
 
+def _watched(study: Study, layers: list[str], convolutions: int) -> str:
+    """Which of its convolutions are watched, in words."""
+    if not study.probe_seeds:
+        return "of its deeper layers nothing is logged"
+    if not layers:
+        return (
+            "of its layers nothing is logged but the first one's kernels, for what the first answers cannot be "
+            "had: it is no nnx.Conv, or within nnx.jit, a scan or the like"
+        )
+    names = ", ".join(layers)
+    most = "; five at most, and none within nnx.jit, scans and the like"
+    more = most if len(layers) < convolutions else ""
+    return (
+        f"its layers that are watched: {names} ({len(layers)} of {convolutions} convolutions{more})"
+    )
+
+
 def told(study: Study, own: Own, data: Images) -> str:
     """What is to be known of it before it is trained, in a sentence."""
     from kernelstudy.training import ops
-    from kernelstudy.training.own_network import slow_convolutions
+    from kernelstudy.training.own_network import slow_convolutions, watched
 
-    text = f"{own.name} is a network of one's own; of its deeper layers nothing is logged"
+    text = (
+        f"{own.name} is a network of one's own; {_watched(study, *watched(own, data.image_shape))}"
+    )
     if ops.default_impl() != "gemm":
         return text
     slow, convolutions = slow_convolutions(own, data.image_shape)

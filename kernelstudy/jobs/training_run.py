@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 
 from kernelstudy import runs
+from kernelstudy.analysis.variables import layers_of
 from kernelstudy.config import Study
 from kernelstudy.jobs import launchers
 from kernelstudy.jobs.starts import Start
@@ -187,6 +188,7 @@ def train_and_write(
             {
                 **facts,
                 "seconds": {"start": round(startup_seconds, 1), "train": round(seconds, 1)},
+                **_watched(facts, own, data, trajectory),
                 **({"resumed_at": observer.resumed_at} if observer.resumed_at else {}),
                 "net_images": study.steps * observer.images_a_step,
                 **software.environment(),
@@ -217,6 +219,18 @@ def _rests_on(
 
         found["network"] = digest(own, data.image_shape)
     return found
+
+
+def _watched(
+    facts: dict[str, Any], own: "Own | None", data: "Images", trajectory: "xr.Dataset"
+) -> dict[str, Any]:
+    """What is written down of a network of one's own, with which of its convolutions are layer 1, 2, ..."""
+    if own is None or not layers_of(trajectory):
+        return {}
+    from kernelstudy.training.own_network import watched
+
+    found = watched(own, data.image_shape)._asdict()
+    return {"network": {**facts["network"], "watched": found}}
 
 
 def _store(study: Study, directory: Path, rests_on: dict[str, Any], hold: Hold) -> "Store":

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kernelstudy.system.errors import InputError, first_line
 from kernelstudy.weights import modules
+from kernelstudy.weights import tape as tapes
+from kernelstudy.weights.tape import Tape
 
 CHUNK = 32  # images at a time
-_NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "SyncBatchNorm")
 
 Maps = dict[str, np.ndarray]
 
@@ -24,24 +25,6 @@ class Forward(NamedTuple):
 
     maps: Callable[[Any, np.ndarray], Maps]
     channels_first: bool
-
-
-class Tape:
-    """What convolutions answered in one pass, each after the normalisation that directly takes its answer."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Any] = {}
-        self._raw: dict[str, Any] = {}  # kept, so that no other array gets the same identity
-
-    def convolved(self, name: str, answer: Any) -> None:
-        # a layer that is used again, with shared weights, is shown where it is used first
-        self.answers.setdefault(name, answer)
-        self._raw.setdefault(name, answer)
-
-    def normalised(self, taken: Any, answer: Any) -> None:
-        for name, raw in self._raw.items():
-            if raw is taken:
-                self.answers[name] = answer
 
 
 def forward_of(model: Any, given: Any = None) -> Forward:
@@ -158,7 +141,7 @@ def _keras_maps(model: Any, images: np.ndarray) -> Maps:
         elif _is_norm(layer):
             tape.normalised(taken, answer)
 
-    with _watched(keras.layers.Layer, after) as tape:
+    with tapes.watched(keras.layers.Layer, after) as tape:
         model(np.moveaxis(images, -1, 1) if first else images, training=False)
     found = {name: np.asarray(keras.ops.convert_to_numpy(y)) for name, y in tape.answers.items()}
     return {name: np.moveaxis(y, 1, -1) if first else y for name, y in found.items()}
@@ -170,18 +153,7 @@ def _nnx_maps(model: Any, images: np.ndarray) -> Maps:
 
     copy = nnx.clone(model)
     copy.eval()
-    names = {id(m): "/".join(map(str, path)) for path, m in nnx.iter_graph(copy)}
-
-    def convolved(tape: Tape, layer: Any, _: Any, answer: Any) -> None:
-        tape.convolved(names.get(id(layer), type(layer).__name__), answer)
-
-    def normalised(tape: Tape, _: Any, taken: Any, answer: Any) -> None:
-        tape.normalised(taken, answer)
-
-    norms = [getattr(nnx, name) for name in _NORMS if hasattr(nnx, name)]
-    with _watched(nnx.Conv, convolved) as tape, _all_watched(norms, normalised, tape):
-        copy(images)
-    return {name: np.asarray(y) for name, y in tape.answers.items() if y.ndim == 4}
+    return {name: np.asarray(y) for name, y in tapes.of_nnx(copy, images).items()}
 
 
 def _linen_maps(module: Any, variables: Any, images: np.ndarray) -> Maps:
@@ -218,7 +190,7 @@ def _equinox_maps(model: Any, images: np.ndarray) -> Maps:
             tape.convolved(names.get(id(layer), type(layer).__name__), answer)
 
     def one(image: Any) -> dict[str, Any]:
-        with _watched(eqx.nn.Conv, after) as tape:
+        with tapes.watched(eqx.nn.Conv, after) as tape:
             model(image)
         return tape.answers
 
@@ -228,7 +200,9 @@ def _equinox_maps(model: Any, images: np.ndarray) -> Maps:
 
 def _is_norm(layer: Any) -> bool:
     names = {kind.__name__ for kind in type(layer).__mro__}
-    return any(name.startswith(norm) for name in names for norm in _NORMS) or "_NormBase" in names
+    return (
+        any(name.startswith(norm) for name in names for norm in tapes.NORMS) or "_NormBase" in names
+    )
 
 
 def _evaluating(call: Callable[..., Any]) -> dict[str, bool]:
@@ -238,34 +212,3 @@ def _evaluating(call: Callable[..., Any]) -> dict[str, bool]:
         known = inspect.signature(call).parameters
         return {name: value for name, value in wanted.items() if name in known}
     return {}
-
-
-@contextmanager
-def _watched(kind: type, after: Callable[[Tape, Any, Any, Any], None]) -> Iterator[Tape]:
-    """A tape on which `after` (tape, layer, what it takes, answer) notes every call of layers of a kind."""
-    tape = Tape()
-    with _all_watched([kind], after, tape):
-        yield tape
-
-
-@contextmanager
-def _all_watched(
-    kinds: list[type], after: Callable[[Tape, Any, Any, Any], None], tape: Tape
-) -> Iterator[None]:
-    calls = [(kind, kind.__call__) for kind in kinds]
-
-    def watching(call: Any) -> Any:
-        def noted(layer: Any, *args: Any, **kwargs: Any) -> Any:
-            answer = call(layer, *args, **kwargs)
-            after(tape, layer, args[0] if args else None, answer)
-            return answer
-
-        return noted
-
-    try:
-        for kind, call in calls:
-            kind.__call__ = watching(call)  # pyright: ignore[reportAttributeAccessIssue]
-        yield
-    finally:
-        for kind, call in calls:
-            kind.__call__ = call  # pyright: ignore[reportAttributeAccessIssue]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernelstudy.analysis.fields import Field, measured_field, middle, with_changed_rows
 from kernelstudy.analysis.variables import (
     EXAMPLES,
     MAP_CHANNELS,
@@ -24,7 +25,7 @@ from kernelstudy.data import stimuli
 from kernelstudy.recording.forward import Forward, in_chunks
 from kernelstudy.runs.layout import MOST_LAYERS
 from kernelstudy.system.errors import InputError
-from kernelstudy.weights import modules
+from kernelstudy.weights import modules, tape
 
 UNKNOWN = -1  # class of a probe that came without one
 _GRATINGS = stimuli.ORIENTATIONS * len(stimuli.FREQUENCIES) * stimuli.PHASES
@@ -44,12 +45,12 @@ class Probes(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """How a network is watched: the chosen `layers`, in order, and `fields`, (size, jump, start) of each."""
+    """How a network is watched: the chosen `layers`, in order, and the `fields` of each."""
 
     forward: Forward
     probes: Probes
     layers: list[str]
-    fields: list[tuple[int, int, int]]
+    fields: list[Field]
     convolutions: int  # of all, chosen or not
 
     @property
@@ -146,11 +147,7 @@ def begin(model: Any, forward: Forward, probes: Probes, followed: str) -> Watch:
         raise InputError(
             f"probes: {followed} is not among what answers: {', '.join(names) or 'nothing'}"
         )
-    after = names[names.index(own[0]) :]
-    chosen = np.unique(
-        np.linspace(0, len(after) - 1, min(MOST_LAYERS, len(after))).round().astype(int)
-    )
-    layers = [after[i] for i in chosen]
+    layers = tape.chosen(names, own[0], MOST_LAYERS)
     fields = _fields(model, forward, probes, layers)
     return Watch(forward, probes, layers, fields, len(names))
 
@@ -179,26 +176,14 @@ def reduced(maps: np.ndarray, number: int, count: int) -> dict[str, np.ndarray]:
     }
 
 
-def _fields(
-    model: Any, forward: Forward, probes: Probes, layers: list[str]
-) -> list[tuple[int, int, int]]:
-    """Size, jump and start of every layer's receptive field along the rows: which of an image's rows, made NaN,
-    reach the activation in the middle."""
-    axis = 1 if forward.channels_first else 0  # rows, of one image
-    height = probes.images.shape[1 + axis]
-    rows = np.repeat(np.moveaxis(probes.images[:1], 1 + axis, 1), height, 0)
-    rows[np.arange(height), np.arange(height)] = np.nan
-    rows = np.moveaxis(rows, 1, 1 + axis)
-    maps = in_chunks(forward, model, rows)
-    found = []
-    for name in layers:
-        of = maps[name]
-        h, w = of.shape[1:3]
-        seen = np.flatnonzero(np.isnan(of[:, h // 2, w // 2]).any(-1))
-        first, last = (int(seen[0]), int(seen[-1])) if len(seen) else (0, height - 1)
-        jump = max(1, round(height / h))
-        found.append((last - first + 1, jump, first - h // 2 * jump))
-    return found
+def _fields(model: Any, forward: Forward, probes: Probes, layers: list[str]) -> list[Field]:
+    image = probes.images[0]
+    if forward.channels_first:
+        images = np.moveaxis(with_changed_rows(np.moveaxis(image, 0, -1)), -1, 1)
+    else:
+        images = with_changed_rows(image)
+    maps = in_chunks(forward, model, images)
+    return [measured_field(middle(maps[name]), maps[name].shape[1]) for name in layers]
 
 
 def _stimuli(height: int, width: int) -> np.ndarray:

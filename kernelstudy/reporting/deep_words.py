@@ -35,10 +35,15 @@ def draw(trajectory: xr.Dataset, deep: Deeper, stride: int, folder: Path, save: 
 
 
 def add_to(
-    page: Page, trajectory: xr.Dataset, deep: Deeper, names: Mapping[str, str], *, recorded: bool
+    page: Page,
+    trajectory: xr.Dataset,
+    deep: Deeper,
+    names: Mapping[str, str],
+    *,
+    recorded: bool,
+    own: bool,
 ) -> None:
-    """The sections and the table of deeper layers, put before the last section. names: arm -> its name in
-    words."""
+    """The sections and the table of deeper layers, before the last section. names: arm -> its name in words."""
     seen = "the probes" if recorded else "a fixed part of the test images"
     images, one = ("probes", "probe") if recorded else ("test images", "held-out image")
     arms = list(enumerate(deep.layers["arm"].values.astype(str)))
@@ -107,23 +112,24 @@ def add_to(
     page.sections[-1:-1] = [maps, settling, labelling]
     page.points[settling[0]] = settling_sentences(deep)
     page.answer.append((labelling[0], label_sentences(deep)))
-    page.method += _method(recorded=recorded)
+    page.method += _method(recorded=recorded, own=own)
     page.tables.append(("Layers, at the start and at the end", layer_table(deep)))
 
 
-def _method(*, recorded: bool) -> list[str]:
+def _method(*, recorded: bool, own: bool) -> list[str]:
     taken = (
         "a map is what a convolution answers in evaluation mode, after a normalisation that directly takes it, "
-        "and what of it is above zero; stimuli have the mean and variance of the probes in each colour"
-        if recorded
-        else "activations are taken before pooling; stimuli have the mean and variance of the training images"
+        "and what of it is above zero"
+        if recorded or own
+        else "activations are taken before pooling"
     )
+    like = "the probes in each colour" if recorded else "the training images"
     images = "the probes" if recorded else "a fixed random part of the test images"
     return [
-        f"Deeper layers: {taken}. Gratings have 16 orientations, 5 spatial frequencies and 4 phases; a "
-        "response is the mean of |activation| over the middle half of a map and over phases. Circular "
-        "variance: Ringach et al. 2002; class selectivity: Morcos et al. 2018; a dead channel answers the same "
-        "to every image.",
+        f"Deeper layers: {taken}; stimuli have the mean and variance of {like}. Gratings have 16 orientations, "
+        "5 spatial frequencies and 4 phases; a response is the mean of |activation| over the middle half of a "
+        "map and over phases. Circular variance: Ringach et al. 2002; class selectivity: Morcos et al. 2018; a "
+        "dead channel answers the same to every image.",
         "CKA (linear, Kornblith et al. 2019), effective rank (Roy & Vetterli 2007) and the linear probe (ridge "
         f"regression, two halves in turn) see each channel's means over the four quarters of its map, for "
         f"{images}. Channels of two seeds are matched by the correlation of those.",

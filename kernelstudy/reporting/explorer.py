@@ -256,7 +256,7 @@ def _layer(
     arrays[f"top_{i}"] = pack(np.concatenate([top[..., None], place], -1).astype(np.int16))
     value = networks[f"top_value_{i}"].transpose(*net, c, "rank").values
     arrays[f"top_value_{i}"] = pack_whole(value.astype(float), ends=4)
-    # of recordings, deeper kernels are not known
+    # of recordings and of some networks of one's own deeper kernels are not known
     side = networks.sizes.get(f"ky_{i}" if i > 1 else "ky")
     if i > 1 and side:
         weights, inputs = _deeper_kernels(networks, i)

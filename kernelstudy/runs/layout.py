@@ -171,6 +171,7 @@ def check_provenance(provenance: dict[str, Any], path: Path) -> None:
             "starts": lambda v: (
                 v is None or (isinstance(v, dict) and all(map(_is_source, v.values())))
             ),
+            "network": _is_network,
             "packages": lambda v: (
                 v is None
                 or (isinstance(v, dict) and all(isinstance(version, str) for version in v.values()))
@@ -192,6 +193,15 @@ def _check(content: dict[str, Any], path: Path, rules: dict[str, Callable[[Any],
 def _is_source(value: Any) -> bool:
     keys = ("path", "sha256")
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
+
+
+def _is_network(value: Any) -> bool:
+    """Whether it is what a run writes of a network of one's own, or None."""
+    if value is None:
+        return True
+    watched = value.get("watched", {"layers": []}) if isinstance(value, dict) else None
+    layers = watched.get("layers") if isinstance(watched, dict) else None
+    return isinstance(layers, list) and all(isinstance(name, str) for name in layers)
 
 
 def _count(value: Any) -> bool:

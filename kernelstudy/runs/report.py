@@ -84,7 +84,12 @@ def _content(findings: Findings, bank: Bank, run: Path) -> Page:
         )
     if deep is not None:
         deep_words.add_to(
-            content, findings.trajectory, deep, names_of(study), recorded=study.recorded
+            content,
+            findings.trajectory,
+            deep,
+            names_of(study),
+            recorded=study.recorded,
+            own=study.model.own is not None,
         )
     if "dense_weight" in findings.trajectory:
         dense.add_to(content, findings.trajectory, names_of(study))
@@ -225,6 +230,7 @@ def _of_training(study: Study, provenance: dict, networks: str) -> list[tuple[st
             "Networks",
             f"{networks}, {study.steps:,} steps of {study.batch_size} images, on {provenance['device']}",
         ),
+        *_watched((provenance.get("network") or {}).get("watched")),
     ]
 
 
@@ -252,12 +258,12 @@ def _of_recording(study: Study, provenance: dict, networks: str) -> list[tuple[s
         ("Layer", f"{known.get('layer', '')} ({known.get('why', '')})"),
         ("Networks", text),
         ("Images", _images_of_recording(provenance["data"]["source"])),
-        *_watched_of_recording(known.get("watched")),
+        *_watched(known.get("watched")),
     ]
 
 
-def _watched_of_recording(watched: Any) -> list[tuple[str, str]]:
-    """Which convolutions a report calls layer 1, 2, ..."""
+def _watched(watched: Any) -> list[tuple[str, str]]:
+    """Which convolutions a report calls layer 1, 2, ..., of recordings and of networks of one's own."""
     if not isinstance(watched, dict):
         return []
     names = [f"layer {i}: {name}" for i, name in enumerate(watched.get("layers", []), 1)]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kernelstudy.analysis import variables
+from kernelstudy.analysis.fields import Field
 from kernelstudy.config import Study
 from kernelstudy.data import feed
 from kernelstudy.data.images import Images
@@ -39,6 +40,7 @@ class Common(NamedTuple):
     one: State  # shapes of one network's state
     observer: Observer
     starts: Mapping[str, np.ndarray]  # as in `train_population`
+    fields: list[Field]  # of the layers that are watched, as of `Network`
 
 
 class Inputs(NamedTuple):

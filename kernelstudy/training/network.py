@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from kernelstudy.analysis.fields import Field
+
 
 class Network(NamedTuple):
     """One kind of network as pure functions of its parameters and the rest of its state, `statistics`.
@@ -14,13 +16,16 @@ class Network(NamedTuple):
     build(key, first kernel) -> params, statistics
     logits(params, statistics, images (N, H, W, C), training) -> (N, classes), statistics
     first_kernel(params) -> the first layer's kernel (kh, kw, cin, width) that is logged
-    watch(params, statistics, images (n, H, W, C)) -> `analysis.variables.of_layer`, by name
+    watch(params, statistics, images (n, H, W, C), how many are probes) -> `analysis.variables.of_layer`, by
+        name; of one that cannot be watched nothing
+    fields() -> receptive fields of the layers that are watched; none, where they follow from their sizes
     """
 
     build: Callable[[Array, Array], tuple[Any, Any]]
     logits: Callable[[Any, Any, Array, bool], tuple[Array, Any]]
     first_kernel: Callable[[Any], Array]
-    watch: Callable[[Any, Any, Array], dict[str, Array]]
+    watch: Callable[[Any, Any, Array, int], dict[str, Array]]
+    fields: Callable[[], list[Field]]
     first: tuple[
         Any, ...
     ]  # path in params of the first layer, whose entries below frozen arms keep

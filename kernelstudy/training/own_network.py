@@ -15,11 +15,15 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from kernelstudy.analysis.fields import Field, measured_field, middle, with_changed_rows
+from kernelstudy.config import DEPTHS
 from kernelstudy.system.errors import ConfigError
-from kernelstudy.training import substitutes
+from kernelstudy.training import responses, substitutes
 from kernelstudy.training.network import Network, at
+from kernelstudy.training.ops import LAX
 from kernelstudy.training.own import Own, kind_of, made, times
 from kernelstudy.training.parallel import bytes_of_values, for_once
+from kernelstudy.weights import tape
 
 _SOME = 2  # images, where only shapes are asked
 
@@ -33,6 +37,14 @@ class _Parts(NamedTuple):
     params: Any
     state: Any
     keys: Any
+
+
+class Watched(NamedTuple):
+    """The convolutions that are watched, by their paths, the followed one first: none where what that answers
+    cannot be had."""
+
+    layers: list[str]
+    convolutions: int  # of all, watched or not
 
 
 def network_of(own: Own, image_shape: tuple[int, ...], *, on_cpu: bool) -> Network:
@@ -51,6 +63,18 @@ def network_of(own: Own, image_shape: tuple[int, ...], *, on_cpu: bool) -> Netwo
         found, state = (substitutes.on_cpu(plain) if on_cpu else plain)(params, state, images)
         return found.astype(jnp.float32), state
 
+    layers, convolutions = watched(own, image_shape)
+    maps = partial(_maps, parts, layers)
+    maps = substitutes.on_cpu(maps) if on_cpu else maps
+
+    def watch(params: Any, state: Any, images: Array, probes: int) -> dict[str, Array]:
+        if not layers:
+            return {}
+        found = responses.watch(partial(maps, params, state), LAX, images, probes)
+        # of others it is not known which layer they take
+        whole = len(layers) == convolutions
+        return found | (_deeper_kernels(params, layers, found) if whole else {})
+
     names = [own.first[-1]]
     beside = at(parts.params, own.first[:-1])
     if "bias" in beside and len(own.first) > 1:
@@ -60,7 +84,8 @@ def network_of(own: Own, image_shape: tuple[int, ...], *, on_cpu: bool) -> Netwo
         build,
         logits,
         first_kernel=lambda params: jax.tree.leaves(at(params, own.first))[0],
-        watch=lambda *_: {},
+        watch=watch,
+        fields=partial(_fields, own, layers, image_shape),
         first=own.first[:-1],
         frozen=tuple(names),
         whole_batch=not (on_cpu and stateless and _by_image(parts, image_shape)),
@@ -123,6 +148,22 @@ def digest(own: Own, image_shape: tuple[int, ...]) -> str:
     return found.hexdigest()[:16]
 
 
+def watched(own: Own, image_shape: tuple[int, ...]) -> Watched:
+    """As many of its convolutions as the built-in network has layers at most, evenly in the order in which they
+    answer."""
+    parts, names, found = _parts(own), [], []
+
+    def answer(params: Any, state: Any, images: Array) -> None:
+        module = _module(parts, params, state, training=False)
+        names.extend(tape.of_nnx(module, images))
+        found.extend(m for _, m in nnx.iter_graph(module) if isinstance(m, nnx.Conv))
+
+    jax.eval_shape(answer, parts.params, parts.state, _images(image_shape))
+    followed = "/".join(map(str, own.first[:-1]))
+    layers = tape.chosen(names, followed, max(DEPTHS)) if followed in names else []
+    return Watched(layers, len(found))
+
+
 def slow_convolutions(own: Own, image_shape: tuple[int, ...]) -> tuple[int, int]:
     """How many of its convolutions have no form that suits a CPU, and how many there are."""
     parts = _parts(own)
@@ -174,14 +215,62 @@ def _is_key(value: Any) -> bool:
 
 
 def _logits(parts: _Parts, params: Any, state: Any, images: Array, training: bool) -> Any:
-    """What the module answers, and its state after that. What is given to it is copied: it changes it."""
+    """What the module answers, and its state after that."""
+    module = _module(parts, params, state, training)
+    logits = module(images)
+    return logits, _taken_apart(module)[1]
+
+
+def _module(parts: _Parts, params: Any, state: Any, training: bool) -> Any:
+    """The module put together, of copies, for it changes what it is given."""
     params = jax.tree.map(lambda v: v, params)
     state = jax.tree.map(
         lambda is_key, v: jax.random.wrap_key_data(v) if is_key else v, parts.keys, state
     )
-    module: Any = nnx.merge(parts.training if training else parts.testing, params, state)
-    logits = module(images)
-    return logits, _taken_apart(module)[1]
+    return nnx.merge(parts.training if training else parts.testing, params, state)
+
+
+def _maps(parts: _Parts, layers: list[str], params: Any, state: Any, images: Array) -> list[Array]:
+    """What of the answers of its convolutions is above zero, (n, h, w, channels) each."""
+    answers = tape.of_nnx(_module(parts, params, state, training=False), images)
+    return [nnx.relu(answers[name].astype(jnp.float32)) for name in layers]
+
+
+def _deeper_kernels(params: Any, layers: list[str], found: dict[str, Array]) -> dict[str, Array]:
+    """Kernels of the watched layers from the second on, those that are square and take as many channels as the
+    watched layer before answers. `found`: what they show."""
+    kernels = {"/".join(map(str, path)): of for path, of in nnx.to_flat_state(params)}
+    chosen = {}
+    for number, layer in enumerate(layers[1:], 2):
+        if (variable := kernels.get(f"{layer}/kernel")) is None:
+            continue
+        kernel = variable[...]
+        channels = [found[f"feature_{i}"].shape[-1] for i in (number - 1, number)]
+        if kernel.shape == (len(kernel), len(kernel), *channels):
+            chosen[f"kernel_{number}"] = responses.half(kernel)
+    return chosen
+
+
+def _fields(own: Own, layers: list[str], image_shape: tuple[int, ...]) -> list[Field]:
+    """Measured, of a network at its start, with no operation in another form: those mix pixels that the layers
+    do not."""
+    parts, rows = _parts(own), []
+    key, first = jax.random.split(jax.random.key(0))
+
+    def answer(images: Array) -> list[Array]:
+        params, state = _taken_apart(_built(own, key, jax.random.normal(first, own.shape)))
+        maps = _maps(parts, layers, params, state, images)
+        rows[:] = [of.shape[1] for of in maps]
+        return [middle(of) for of in maps]
+
+    program = jax.jit(answer, compiler_options=for_once())
+    image = np.random.default_rng(0).standard_normal(image_shape).astype(np.float32)
+    images = with_changed_rows(image)
+    chunks = np.resize(images, (-(-len(images) // responses.CHUNK), responses.CHUNK, *image_shape))
+    middles = [np.concatenate(of) for of in zip(*map(program, chunks), strict=True)]
+    return [
+        measured_field(of[: len(images)], count) for of, count in zip(middles, rows, strict=True)
+    ]
 
 
 def _by_image(parts: _Parts, image_shape: tuple[int, ...]) -> bool:

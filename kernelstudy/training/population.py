@@ -27,7 +27,7 @@ from kernelstudy.training.parallel import (
     shapes_of_one,
 )
 from kernelstudy.training.recorder import bytes_of_one
-from kernelstudy.training.train import State, Train, make_train
+from kernelstudy.training.train import State, Train, built_in, make_train
 from kernelstudy.training.trajectory import Log, trajectory
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ def train_population(
         logs.append(_log(journals[index], _held_out(study, data)))
     if store:
         store.close()
-    return trajectory(study, data, common.seen, common.subjects, common.watched, logs)
+    return trajectory(
+        study, data, common.seen, common.subjects, common.watched, logs, common.fields
+    )
 
 
 def _common(
@@ -111,8 +113,11 @@ def _common(
 ) -> Common:
     """What all groups share; the observer is told what will be logged."""
     devices = choose_devices(study)
-    on_cpu = table(study.impl) is GEMM
-    network = None if own is None else network_of(own, data.image_shape, on_cpu=on_cpu)
+    ops = table(study.impl)
+    if own is None:
+        network, layers = built_in(study, data, ops), "all layers"
+    else:
+        network, layers = network_of(own, data.image_shape, on_cpu=ops is GEMM), "convolutions"
     train = make_train(study, data, network)
     population = make_population(train, devices)
     seen = feed.variants(data, study.data, [arm.inputs for arm in study.arms], study.tests)
@@ -120,10 +125,20 @@ def _common(
     subjects = responses.subjects(data, seen)
     size = bytes_of_one(study, data, train, one)
     watched = study.seed_list[: responses.watched_seeds(study, size)]
-    observer.on_start(responses.told(study, size))
+    observer.on_start(responses.told(study, size, layers))
     observer.on_size(_bytes_of_all(study, train, one) + size * len(watched))
     return Common(
-        study, data, seen, subjects, watched, population, len(devices), one, observer, starts
+        study,
+        data,
+        seen,
+        subjects,
+        watched,
+        population,
+        len(devices),
+        one,
+        observer,
+        starts,
+        fields=network.fields() if watched else [],
     )
 
 

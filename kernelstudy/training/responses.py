@@ -22,7 +22,6 @@ from kernelstudy.config import Study
 from kernelstudy.data import stimuli
 from kernelstudy.data.feed import Variants
 from kernelstudy.data.images import Images
-from kernelstudy.training.model import CNN
 from kernelstudy.training.ops import Ops
 
 CHUNK = 32
@@ -78,16 +77,16 @@ def mixed_order(examples: int) -> np.ndarray:
     return np.random.default_rng((_MIXED,)).permutation(examples)
 
 
-def watch(model: CNN, ops: Ops, images: Array, probes: int) -> dict[str, Array]:
+def watch(
+    maps_of: Callable[[Array], list[Array]], ops: Ops, images: Array, probes: int
+) -> dict[str, Array]:
     """What `analysis.variables.of_layer` lists, of one network, without its kernels.
 
+    maps_of: images (n, H, W, C) -> the maps of every layer, in the layout of `ops`.
     images: (n, H, W, C), in the order of `Subjects`, of which so many are `probes`.
 
     What is stored is float16, clipped to its range.
     """
-
-    def maps_of(some: Array) -> list[Array]:
-        return model.activations(some, ops)
 
     def each(reduced: Callable[[Array, Ops], dict[str, Array]], some: Array) -> list[dict]:
         return _in_chunks(lambda chunk: [reduced(maps, ops) for maps in maps_of(chunk)], some)
@@ -128,24 +127,27 @@ def deeper_kernels(params: Any) -> dict[str, Array]:
 
 
 def watched_seeds(study: Study, bytes_each: int) -> int:
-    """How many networks of each arm are watched: `probe_seeds`, or as many as fit `probe_mib`."""
+    """How many networks of each arm are watched: `probe_seeds`, or as many as fit `probe_mib`; 0 where there is
+    nothing to watch."""
+    if not bytes_each:
+        return 0
     wanted = min(study.probe_seeds, len(study.seed_list))
-    return min(wanted, int(study.probe_mib * 2**20 // max(1, bytes_each)))
+    return min(wanted, int(study.probe_mib * 2**20 // bytes_each))
 
 
-def told(study: Study, bytes_each: int) -> str:
-    """What is watched, in a sentence, with its size before compression."""
+def told(study: Study, bytes_each: int, layers: str = "all layers") -> str:
+    """What is watched, in a sentence, with its size before compression. `layers`: which ones, in words."""
     count, wanted = watched_seeds(study, bytes_each), min(study.probe_seeds, len(study.seed_list))
     mib = bytes_each / 2**20
     reduced = (
         f" (probe_seeds={wanted} would take {wanted * mib:,.0f}, more than probe_mib={study.probe_mib:g})"
-        if count < wanted
+        if count < wanted and bytes_each
         else ""
     )
     if not count:
         return f"nothing is logged of deeper layers{reduced}"
     return (
-        f"all layers of {count} of {len(study.seed_list)} networks an arm at {len(study.log_steps)} steps, "
+        f"{layers} of {count} of {len(study.seed_list)} networks an arm at {len(study.log_steps)} steps, "
         f"{count * mib:,.0f} MiB before compression{reduced}"
     )
 

@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 from jax import Array, lax
 
-from kernelstudy.analysis.fields import middle_window
+from kernelstudy.analysis.fields import Field, middle_window
 from kernelstudy.config import Study
 from kernelstudy.data.images import Images
 from kernelstudy.training import ops, responses
@@ -135,7 +135,8 @@ def make_train(study: Study, data: Images, network: Network | None = None) -> Tr
         return lax.fori_loop(0, (examples + chunk - 1) // chunk, add, 0) / examples
 
     def watched(params: Any, statistics: Any, input_row: Array, images: Array) -> dict[str, Array]:
-        return network.watch(params, statistics, images[input_row])
+        probes = responses.probe_count(data)
+        return network.watch(params, statistics, images[input_row], probes)
 
     return Train(
         *map(partial(_with_precision, study.precision), (init, advance, evaluate, watched)),
@@ -158,18 +159,24 @@ def built_in(study: Study, data: Images, table: ops.Ops) -> Network:
         model = nnx.merge(graph, params, own)
         return model(images, table, training=True), nnx.state(model, nnx.BatchStat)
 
-    def watch(params: Any, statistics: Any, images: Array) -> dict[str, Array]:
-        model, probes = nnx.merge(graph, params, statistics), responses.probe_count(data)
-        found = responses.watch(model, table, images, probes)
+    def watch(params: Any, statistics: Any, images: Array, probes: int) -> dict[str, Array]:
+        model = nnx.merge(graph, params, statistics)
+        found = responses.watch(partial(model.activations, ops=table), table, images, probes)
         if study.model.first == "dense":
             found["dense_weight"] = responses.half(dense_weights(study, data, params))
         return found | responses.deeper_kernels(params)
+
+    def fields() -> list[Field]:
+        of = study.model
+        follow = (of.family, of.first, of.first_stride) == ("plain", "conv", 1)
+        return [] if follow else abstract_model(study, data).receptive_fields()
 
     return Network(
         build,
         logits,
         first_kernel=partial(_first_kernel, study, data),
         watch=watch,
+        fields=fields,
         first=("convs", 0),
         frozen=("kernel",) if study.model.batch_norm else ("kernel", "bias"),
         whole_batch=study.model.batch_norm or table is not ops.GEMM,

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kernelstudy.analysis import patch_pca, variables
-from kernelstudy.analysis.fields import FIELDS
+from kernelstudy.analysis.fields import FIELDS, Field
 from kernelstudy.config import Study
 from kernelstudy.data import feed, stimuli
 from kernelstudy.data.images import Images
 from kernelstudy.training.responses import Subjects
-from kernelstudy.training.train import abstract_model
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,8 +36,9 @@ def trajectory(
     subjects: Subjects,
     watched: list[int],
     logs: list[Log],
+    fields: list[Field],
 ) -> "xr.Dataset":
-    """What `train_population` returns, from the logs of its groups."""
+    """What `train_population` returns, from the logs of its groups; `fields`: as of `Network`."""
     import xarray as xr  # slow to import, and needed only when all is trained
 
     kernels = np.concatenate([log.kernels for log in logs], 1)
@@ -77,11 +77,7 @@ def trajectory(
             else {}
         ),
     }
-    layers = study.model.depth if watched else 0
-    model = study.model
-    # of the plain network they follow from its sizes
-    known = (model.family, model.first, model.first_stride) == ("plain", "conv", 1)
-    fields = [] if known else abstract_model(study, data).receptive_fields()
+    layers = sum(name.startswith("feature_map_") for name in shown)
     return xr.Dataset(
         variables.with_dims(arrays, layers),
         coords=variables.with_dims(coords, layers),

@@ -18,6 +18,7 @@ from kernelstudy import runs
 from kernelstudy.config import ConfigError, Model, compose
 from kernelstudy.jobs import own_networks, script
 from kernelstudy.system.errors import RunError
+from tests.browser import BROWSER, DRIVER, chromium, waited
 
 WORDS = "+exp=mnist +debug=tiny steps=4 arms=[{init:he_normal},{init:sobel}]"
 
@@ -31,6 +32,23 @@ class Net(nnx.Module):
 
     def __call__(self, x):
         return self.head(self.act(self.conv(x)).mean((1, 2)))
+
+
+class Deeper(nnx.Module):
+    """Its second convolution answers after a batch norm, its third within nnx.jit."""
+
+    def __init__(self, rngs, first_init):
+        self.stem = nnx.Conv(1, 4, (3, 3), strides=2, kernel_init=first_init, rngs=rngs)
+        self.body = nnx.Conv(4, 5, (3, 3), rngs=rngs)
+        self.norm = nnx.BatchNorm(5, rngs=rngs)
+        self.dropout = nnx.Dropout(0.1, rngs=rngs)
+        self.last = nnx.Conv(5, 5, (1, 1), rngs=rngs)
+        self.head = nnx.Linear(5, 10, rngs=rngs)
+
+    def __call__(self, x):
+        x = nnx.max_pool(nnx.relu(self.stem(x)), (2, 2), (2, 2))
+        x = self.dropout(nnx.relu(self.norm(self.body(x))))
+        return self.head(nnx.jit(lambda last, x: last(x))(self.last, x).mean((1, 2)))
 
 
 class Wider(Net):
@@ -136,10 +154,8 @@ def test_a_run_from_a_script(tmp_path, monkeypatch, capsys):
     facts = json.loads((run / "provenance.json").read_text())
     assert facts["argv"][1:] == sys.orig_argv[1:]
     assert facts["network"]["name"] == f"{__name__}:Net"
-    assert (
-        "of its deeper layers nothing is logged; on a CPU it is slower than"
-        in capsys.readouterr().out
-    )
+    told = capsys.readouterr().out
+    assert "layers that are watched: conv (1 of 1 convolutions); on a CPU it is slower than" in told
     trained = (run / "DONE").stat().st_mtime_ns
     assert kernelstudy.train(words, model=Net) == run
     assert (run / "trajectory.zarr" / "zarr.json").stat().st_mtime_ns < trained
@@ -153,6 +169,34 @@ def test_a_run_from_a_script(tmp_path, monkeypatch, capsys):
     assert runs.read_settings(built_in) == dataclasses.replace(
         compose.from_words([*WORDS.split()]), runs_dir="results/runs", report=True
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("coarse")
+def test_its_layers_are_in_the_report(tmp_path, capsys):
+    words = f"{WORDS} name=deeper runs_dir={tmp_path}"
+    run = kernelstudy.train(words, model=Deeper)
+    assert (
+        "watched: stem, body (2 of 3 convolutions; five at most, and none within nnx.jit, scans"
+        in capsys.readouterr().out
+    )
+    trajectory = kernelstudy.open_run(run, measures=True)
+    assert trajectory["feature_map_2"].sizes["map_channel_2"] == 5
+    assert json.loads(trajectory.attrs["fields"])[0] == [3, 2, 0]
+    report = (run / "report.md").read_text()
+    assert "layer 1: stem; layer 2: body (2 of 3 convolutions)" in report
+    assert "Deeper: all 2 layers over training" in report
+    assert "a map is what a convolution answers in evaluation mode" in report
+    assert (run / "figures" / "feature_maps_1.png").exists()
+    if BROWSER and DRIVER:
+        with chromium() as browser:
+            browser.get((run / "report.html").as_uri())
+            waited(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
+            assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+    unwatched = kernelstudy.train(f"{words} probe_seeds=0", model=Deeper)
+    assert unwatched != run
+    assert "of its deeper layers nothing is logged" in capsys.readouterr().out
+    assert "Deeper: " not in (unwatched / "report.md").read_text()
 
 
 @pytest.mark.slow

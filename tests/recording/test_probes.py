@@ -1,6 +1,7 @@
 """Layers of a recorded network, watched on probes: the maps of every framework, what is kept, the report."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -128,6 +129,18 @@ def test_maps_are_what_the_convolutions_answer(framework, monkeypatch):
     np.testing.assert_allclose(maps[names[1]], second, rtol=1e-4, atol=1e-3)
 
 
+def test_a_convolution_that_answers_within_a_trace_is_left_out():
+    class Traced(Nnx):
+        def __call__(self, x):
+            return nnx.jit(lambda conv, x: conv(x))(self.conv2, nnx.relu(self.conv1(x)))
+
+    model = Traced()
+    maps = in_chunks(forward_of(model), model, IMAGES)
+    assert list(maps) == ["conv1"]
+    first = convolved(IMAGES, FIRST) + SHIFT
+    np.testing.assert_allclose(maps["conv1"], first, rtol=1e-4, atol=1e-4)
+
+
 def test_a_normalisation_that_takes_an_answer_is_part_of_it():
     torch = pytest.importorskip("torch")
     norm = torch.nn.BatchNorm2d(4)
@@ -166,7 +179,8 @@ def test_what_is_kept_is_what_our_own_networks_keep():
     probes = responses.prepare(images, np.arange(40) % 3, forward)
     got = responses.Watch(forward, probes, ["0", "1", "2"], [], 3)(None)
     together = np.concatenate([images[:8], probes.stimuli, images])
-    want = watch(model, ops.LAX, jnp.asarray(together), 8)
+    maps_of = partial(model.feature_maps, ops=ops.LAX)
+    want = watch(maps_of, ops.LAX, jnp.asarray(together), 8)
     assert set(got) == set(want)
     for name, values in want.items():
         exact = "example" in name or "place" in name

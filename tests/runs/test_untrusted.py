@@ -263,6 +263,8 @@ SPOILED_FOR_REPORTS = [
     _provenance(packages={"jax": 1}),
     _provenance(starts=["sobel"]),
     _provenance(starts={"file[k.npy]": {"path": "k.npy", "sha256": 1}}),
+    _provenance(network={"name": "Net", "watched": {"layers": [1]}}),
+    _provenance(network=["Net"]),
     _config("  first_layer: learned\n", ""),
 ]
 

@@ -10,11 +10,25 @@ import pytest
 from flax import nnx
 from jax import lax
 
+from kernelstudy.analysis.fields import fields_of, receptive_fields
+from kernelstudy.analysis.variables import layers_of
 from kernelstudy.config import Arm, Bank, Model, Optim, Study
+from kernelstudy.data import feed
 from kernelstudy.data.images import Images
 from kernelstudy.system.errors import ConfigError, RunError
 from kernelstudy.system.signals import Stopped
-from kernelstudy.training import checkpoints, own, own_network, population, substitutes
+from kernelstudy.training import (
+    checkpoints,
+    ops,
+    own,
+    own_network,
+    parallel,
+    population,
+    recorder,
+    responses,
+    substitutes,
+    train,
+)
 from kernelstudy.training.observer import Observer
 
 SHAPE, CLASSES = (12, 10, 1), 3
@@ -24,7 +38,7 @@ STUDY = Study(
     steps=20,
     batch_size=16,
     log_points=4,
-    probe_seeds=0,
+    probe_seeds=1,
     model=Model(width=4, deep_width=6),
     optim=Optim(name="adamw", learning_rate=1e-2),
     bank=Bank(["sobel_x"]),
@@ -92,8 +106,10 @@ def trained(make, images, study=STUDY, observer=None, **settings):
 
 
 def assert_equal(one, other):
-    for name in ("kernel", "train_loss", "test_accuracy"):
-        np.testing.assert_array_equal(one[name], other[name])
+    assert "feature_map_1" in one
+    assert set(one.data_vars) == set(other.data_vars)
+    for name in one.data_vars:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +117,171 @@ def plain(images):
     return trained(Plain, images, impl="lax")
 
 
-def test_the_built_in_network_written_by_a_user_is_trained_alike(images, plain):
+@pytest.fixture(scope="module")
+def built_in(images):
+    return population.train_population(dataclasses.replace(STUDY, impl="lax"), images)
+
+
+def assert_shown_alike(one, other):
+    """What of layers is shown, up to halves; of maxima that are near ties it may be another one."""
+    assert {*one} == {*other}
+    for name, values in other.items():
+        if "top_example" in name or "top_place" in name:
+            assert np.mean(np.asarray(one[name]) == np.asarray(values)) > 0.97, name
+        else:
+            np.testing.assert_allclose(one[name], values, rtol=5e-3, atol=2e-3, err_msg=name)
+
+
+def test_the_built_in_network_written_by_a_user_is_trained_alike(plain, built_in):
     """XLA compiles another program, so that the last bits may differ."""
-    built_in = population.train_population(dataclasses.replace(STUDY, impl="lax"), images)
     for name in ("kernel", "train_loss", "test_accuracy"):
         np.testing.assert_allclose(plain[name], built_in[name], rtol=1e-4, atol=1e-5)
     assert list(plain["arm"].values) == list(built_in["arm"].values)
     learned = plain["train_loss"].sel(arm="he_normal").mean("seed").values
     assert learned[-1] < 0.7 * learned[0]
+
+
+def test_its_layers_are_watched_as_those_of_the_built_in_one(plain, built_in):
+    assert layers_of(plain) == [1, 2]
+    assert {n: v.dims for n, v in plain.variables.items()} == {
+        n: v.dims for n, v in built_in.variables.items()
+    }
+    watched = [n for n in built_in.data_vars if "probe_seed" in built_in[n].dims]
+    assert "kernel_2" in watched
+    assert_shown_alike(*({n: of[n].values for n in watched} for of in (plain, built_in)))
+    assert fields_of(plain, 1) == receptive_fields(SHAPE[:2], kernel_size=3, depth=2)
+
+
+def test_the_size_of_what_is_watched_is_known_before(images, plain):
+    network = own_network.network_of(own.find(Plain, "Plain"), SHAPE, on_cpu=False)
+    built = train.make_train(STUDY, images, network)
+    mapped = parallel.make_population(built, population.choose_devices(STUDY))
+    one = parallel.shapes_of_one(mapped, STUDY, images)
+    each = recorder.bytes_of_one(STUDY, images, built, one)
+    watched = [n for n in plain.data_vars if "probe_seed" in plain[n].dims]
+    assert sum(plain[name].nbytes for name in watched) == each
+    held = dataclasses.replace(STUDY, probe_mib=0.9 * each / 2**20)
+    assert responses.watched_seeds(held, each) == 0
+
+
+@pytest.fixture(scope="module")
+def subjects(images):
+    """What networks are watched on, and how many of those are probes."""
+    seen = feed.variants(images, STUDY.data, ["natural"])
+    return responses.subjects(images, seen).images[0], responses.probe_count(images)
+
+
+def shown(network, subjects, kernel):
+    params, state = network.build(jax.random.key(3), kernel)
+    return jax.jit(network.watch, static_argnums=3)(params, state, *subjects)
+
+
+@pytest.mark.parametrize("impl", ["lax", "gemm"])
+def test_layers_are_shown_alike_in_either_form(images, subjects, impl):
+    kernel = jax.random.normal(jax.random.key(5), (3, 3, 1, 4))
+    networks = (
+        own_network.network_of(own.find(Plain, "Plain"), SHAPE, on_cpu=impl == "gemm"),
+        train.built_in(STUDY, images, ops.IMPLS[impl]),
+    )
+    assert_shown_alike(*(shown(network, subjects, kernel) for network in networks))
+
+
+def test_a_single_convolution_is_watched_after_its_norm(subjects):
+    """In evaluation mode: dropout and the batch's own statistics have no part in it."""
+    found = own.find(Stateful, "Stateful")
+    assert own_network.watched(found, SHAPE) == (["blocks/0/layers/0"], 1)
+    network = own_network.network_of(found, SHAPE, on_cpu=True)
+    kernel = jax.random.normal(jax.random.key(5), found.shape)
+    values = shown(network, subjects, kernel)
+    assert layers_of_names(values) == [1]
+    module = Stateful(nnx.Rngs(jax.random.key(3)), lambda *_: kernel)
+    module.eval()
+    maps = nnx.relu(module.blocks[0](subjects[0][: subjects[1]]))
+    np.testing.assert_allclose(values["feature_map_1"], maps, rtol=2e-3, atol=2e-3)
+    assert [tuple(field) for field in network.fields()] == [(5, 1, -2)]
+
+
+def layers_of_names(values):
+    return sorted(int(n.rpartition("_")[2]) for n in values if n.startswith("feature_map_"))
+
+
+class Traced(nnx.Module):
+    """Its second convolution is within nnx.jit, its third is rematerialised; `first`: also the first one."""
+
+    def __init__(self, rngs, first_init, first=False):
+        self.first = first
+        self.convs = nnx.List(
+            [nnx.Conv(1, 4, (3, 3), kernel_init=first_init, rngs=rngs)]
+            + [nnx.Conv(cin, cout, (3, 3), rngs=rngs) for cin, cout in ((4, 5), (5, 6), (6, 7))]
+        )
+        self.norm = nnx.BatchNorm(5, rngs=rngs)
+        self.head = nnx.Linear(7, CLASSES, rngs=rngs)
+
+    def __call__(self, x):
+        first, second, third, last = self.convs
+        x = nnx.relu(jitted(first, x) if self.first else first(x))
+        x = nnx.relu(self.norm(jitted(second, x)))
+        x = nnx.relu(nnx.remat(lambda conv, x: conv(x))(third, x))
+        return self.head(nnx.relu(last(x)).mean((1, 2)))
+
+
+@nnx.jit
+def jitted(conv, x):
+    return conv(x)
+
+
+@pytest.mark.parametrize("on_cpu", [False, True])
+def test_convolutions_within_other_traces_are_left_out(subjects, on_cpu):
+    found = own.find(Traced, "Traced")
+    assert own_network.watched(found, SHAPE) == (["convs/0", "convs/3"], 4)
+    network = own_network.network_of(found, SHAPE, on_cpu=on_cpu)
+    kernel = jax.random.normal(jax.random.key(5), found.shape)
+    values = shown(network, subjects, kernel)
+    assert layers_of_names(values) == [1, 2]
+    assert values["feature_map_2"].shape[-1] == 7
+    assert "kernel_2" not in values
+    assert [field.size for field in network.fields()] == [3, 9]
+    assert all(np.isfinite(of).all() for of in values.values())
+
+
+def test_nothing_is_watched_where_the_first_convolution_is_out_of_reach(images):
+    def make(rngs, first_init):
+        return Traced(rngs, first_init, first=True)
+
+    told = []
+
+    class Told(Observer):
+        def on_start(self, text):
+            told.append(text)
+
+    trajectory = trained(make, images, steps=2, observer=Told())
+    assert layers_of(trajectory) == []
+    assert "probe_seed" not in trajectory.variables
+    assert told == ["nothing is logged of deeper layers"]
+
+
+def test_of_many_convolutions_five_are_watched():
+    class Deep(nnx.Module):
+        def __init__(self, rngs, first_init):
+            self.convs = nnx.List(
+                [nnx.Conv(1, 4, (3, 3), kernel_init=first_init, rngs=rngs)]
+                + [nnx.Conv(4, 4, (3, 3), rngs=rngs) for _ in range(8)]
+            )
+            self.head = nnx.Linear(4, CLASSES, rngs=rngs)
+
+        def __call__(self, x):
+            for conv in self.convs:
+                x = nnx.relu(conv(x))
+            return self.head(x.mean((1, 2)))
+
+    found = own_network.watched(own.find(Deep, "Deep"), SHAPE)
+    assert found == ([f"convs/{i}" for i in (0, 2, 4, 6, 8)], 9)
+    network = own_network.network_of(own.find(Deep, "Deep"), SHAPE, on_cpu=True)
+    key, kernel = jax.random.key(0), jnp.zeros((3, 3, 1, 4))
+    images = jax.ShapeDtypeStruct((4 + 370 + 20, *SHAPE), jnp.float32)
+    values = jax.eval_shape(lambda x: network.watch(*network.build(key, kernel), x, 4), images)
+    assert layers_of_names(values) == [1, 2, 3, 4, 5]
+    assert "kernel_2" not in values  # it takes what another layer answers
 
 
 def test_a_frozen_layer_stays_as_it_is(plain):

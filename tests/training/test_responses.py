@@ -1,6 +1,7 @@
 """What is watched, against plain reductions of whole feature maps; its size on disk."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
@@ -56,7 +57,9 @@ def test_what_is_kept_of_the_maps(ops):
     flat = gratings.reshape(-1, 6, 7)
     probes, examples = np.random.default_rng(0).standard_normal((2, 20, 6, 7))
     images = np.concatenate([probes[:4], flat, local, examples])[..., None].astype(np.float32)
-    found = jax.jit(lambda x: responses.watch(model, ops, x, 4))(images)
+    found = jax.jit(lambda x: responses.watch(partial(model.activations, ops=ops), ops, x, 4))(
+        images
+    )
     whole = [np.asarray(m, float) for m in jax.jit(lambda x: model.feature_maps(x, LAX))(images)]
     close = {"rtol": 2e-3, "atol": 2e-3}  # halves
     for i, maps in enumerate(whole, 1):
