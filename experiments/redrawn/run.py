@@ -42,7 +42,9 @@ COMPARED = {  # what is compared, and at which part of the steps: words of the f
 }
 NUMBERS = {
     BETTER: Number("accuracy with a redrawn start less that with a random one"),
-    FASTER: Number("the same at the log point nearest to a tenth of the steps"),
+    FASTER: Number(
+        "accuracy with a redrawn start less that with a random one, at a tenth of the steps"
+    ),
     ALIKE: Number(
         "accuracy with frozen redrawn kernels less that with frozen copied ones, in points"
     ),
@@ -84,7 +86,7 @@ def answer(found: StudyRuns) -> Answer:
             ),
         ],
         readings=[
-            *(remembered(found.networks, name) for name in ("he_normal", "he_normal/wd=2")),
+            remembered(found.networks, "he_normal/wd=2"),
             "The log point nearest to a tenth of the steps is the same for all networks.",
             "'Norm' of the starts is the mean squared norm of a kernel, 2 at He's scale; 'axes' the "
             "participation ratio of the kernels' second moment, over all networks of an arm together.",
