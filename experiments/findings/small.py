@@ -123,20 +123,30 @@ def fixed_banks(results) -> Iterator[tuple[str, str]]:
         )
 
 
+_REDRAWN = {
+    "learned: redrawn − random start, early": "as a start, at a tenth of the steps",
+    "learned: redrawn − random start, end": "at the end",
+    "frozen: redrawn − random, end": "frozen, against frozen random ones",
+    "frozen: redrawn − copied, end": "against frozen copies of learned ones",
+}
+
+
 def redrawn(results) -> Iterator[tuple[str, str]]:
     differences = results("redrawn/tables/differences.csv")
     if differences is None:
         return
     told = []
-    for words, group in differences.groupby("comparison", sort=False):
-        cells = [
-            f"{row.points:+.1f} [{row.low:+.1f}, {row.high:+.1f}] ({row.data}, {row.regime})"
-            for row in group.itertuples()
-        ]
-        told.append(f"{words}: {', '.join(cells)}")
+    for data, mine in differences.groupby("data", sort=False):
+        by_comparison = mine.groupby("comparison")
+        said = []
+        for comparison, words in _REDRAWN.items():
+            rows = by_comparison.get_group(comparison).itertuples()
+            cells = [f"{row.points:+.1f} [{row.low:+.1f}, {row.high:+.1f}]" for row in rows]
+            said.append(f"{words} {' and '.join(cells)}")
+        told.append(f"On {data}: {', '.join(said)}.")
     yield (
-        "Kernels drawn anew from the covariance of learned ones ('redrawn') change accuracy, in points, at a "
-        f"tenth of the steps ('early') and at the end: {'; '.join(told)}.",
+        "Kernels drawn anew from the covariance of learned ones change accuracy, in points, without decay and "
+        f"with. {' '.join(told)}",
         "redrawn/tables/differences.csv",
     )
 
