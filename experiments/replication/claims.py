@@ -93,17 +93,18 @@ PUBLISHED = (
     Published(
         "Trockman et al. 2023",
         "A start drawn from a learned covariance is better and faster",
-        (),
-        "",
-        "No arm here starts from a learned covariance; one drawn from the images' own covariance "
-        "(patch_gaussian) is in initialisation.",
+        (("redrawn", 1, ""), ("redrawn", 2, "")),
+        BOTH,
+        "One first layer of 5 x 5, whose covariance is of ten networks on the same images; theirs are "
+        "depthwise kernels of deep networks, and taken over to other sizes of kernels, which is not tested.",
     ),
     Published(
         "Guth et al. 2023",
         "Kernels drawn anew from the learned covariance perform alike",
-        (),
-        "",
-        "No arm here is drawn anew from a learned covariance and frozen.",
+        (("redrawn", 3, ""), ("redrawn", 4, "")),
+        BOTH,
+        "Alike: within 1 point of the learned kernels, frozen as they are, and above frozen random ones. "
+        "The first layer alone is drawn anew; theirs are all layers, one upon the other.",
     ),
     Published(
         "Zhou et al. 2023",

@@ -76,9 +76,7 @@ def answer(found: StudyRuns) -> Answer:
             "networks on ImageNet that does "
             "not hold here is not refuted there, and one that holds here is not shown there.",
             "Claims were read from abstracts, and each is reduced to what its study here could test.",
-            "Adversarial attacks and training, depthwise networks trained here, and kernels drawn "
-            "from a learned "
-            "covariance are missing.",
+            "Adversarial attacks and training, and depthwise networks trained here, are missing.",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""What the five small studies measure, on kernels and labels whose answers are known."""
+"""What the small studies measure, on kernels and labels whose answers are known."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -193,3 +193,52 @@ def test_banks_are_named_with_the_dimension_that_they_span():
     assert ("dct9", 9, 9) in found
     assert ("random (8, 4)", 8, 4) in found
     assert {name for name, *_ in found} == {*script("fixed_banks").ORDER, "learned"}
+
+
+def test_arms_that_start_from_runs_are_told_apart():
+    of = script("redrawn", "measures")
+    layers = of.planned(plan("redrawn").settings)
+    assert sorted(layers.values()) == sorted((r, layer) for r in of.REGIMES for layer in of.LAYERS)
+    assert layers["run[learned/own,he_normal/wd=2]/frozen/wd=2"] == ("forgetting", of.FROZEN_COPIED)
+    assert layers["run[learned/others,he_normal,covariance]"] == ("lazy", of.REDRAWN)
+
+
+def test_points_are_of_the_log_point_nearest_to_a_part_of_the_steps():
+    of = script("redrawn", "measures")
+    rows = [
+        ("mnist5k", "lazy", layer, seed, step, 10 * seed + gain * step)
+        for layer, gain in ((of.REDRAWN, 0.5), (of.RANDOM, 0.25))
+        for seed in (0, 1, 2)
+        for step in (0, 4, 12, 100)
+    ]
+    table = pd.DataFrame(rows[:-1], columns=["data", "regime", "layer", "seed", "step", "accuracy"])
+    early = of.points(table, "mnist5k", "lazy", of.REDRAWN, of.RANDOM, of.EARLY)
+    assert early.tolist() == [3, 3, 3]
+    end = of.points(table, "mnist5k", "lazy", of.REDRAWN, of.RANDOM)
+    assert end.to_dict() == {0: 25, 1: 25}  # of the third the random start is not there
+    assert not len(of.points(table, "mnist5k", "lazy", of.REDRAWN, of.FROZEN_COPIED))
+    assert not len(of.points(table, "photo_patches", "lazy", of.REDRAWN, of.RANDOM))
+
+
+def test_the_spread_of_kernels_counts_the_axes_that_they_lie_on():
+    spread = script("redrawn", "measures").spread
+    axes = np.sqrt(2) * np.eye(25).reshape(25, 5, 5)
+    assert spread(axes) == pytest.approx((2, 25))
+    assert spread(3 * axes[:4]) == pytest.approx((18, 4))
+
+
+def test_sources_go_where_the_arms_read_them(tmp_path):
+    of = script("redrawn", "sources")
+    arms = plan("redrawn").settings["arms"]
+    read = {arm["path"].split(":")[0] for arm in arms if "path" in arm}
+    settings = runs.read_settings(RUN)
+    for role, seeds in (("own", 10), ("others", list(range(10, 20)))):
+        run = tmp_path / "results" / "runs" / "redrawn_source" / role
+        runs.start(run, replace(settings, seeds=seeds))
+        assert of.main([str(run)]) == 2  # not finished
+        (run / runs.DONE).write_text("")
+        assert of.main([str(run)]) == 0
+        wanted = f"results/runs/redrawn_{settings.data.name}/learned/{role}"
+        assert of.place(run) == tmp_path / wanted
+        assert (tmp_path / wanted / runs.CONFIG).is_file()
+        assert wanted.replace(settings.data.name, "${data.name}") in read

@@ -31,6 +31,7 @@ JOBS = {
     "deeper_layers": 3,
     "replication": 2,
     "fixed_banks": 3,
+    "redrawn": 2,
 }
 
 
