@@ -305,12 +305,22 @@ def _learned_forgetting(results: Results) -> Iterator[Finding]:
     grid = results("learned_forgetting/tables/differences.csv")
     if grid is None:
         return
-    for _, group in grid.groupby("size", sort=False):
+    for size, group in grid.groupby("size", sort=False):
         yield _frozen(
             "learned_forgetting",
             group,
-            "800 steps with a weight decay of 1 and a learning rate of 0.003 (a regime that forgets)",
+            "800 steps with a weight decay of 1 and a learning rate of 0.003, after which learned kernels "
+            f"still hold {_remembered(results, size)} of their random start",
         )
+
+
+def _remembered(results: Results, size: int) -> str:
+    """Between what their memory lies over the widths."""
+    table = results("learned_forgetting/tables/hypotheses.csv")
+    assert table is not None
+    of_start = table["claim"].str.startswith("memory") & (table["subject"] == "he_normal")
+    means = table[of_start & table["place"].str.startswith(f"{size:,} images")]["estimate"]
+    return f"{means.min():.2f} to {means.max():.2f}"
 
 
 def _frozen(study: str, group: pd.DataFrame, training: str) -> Finding:

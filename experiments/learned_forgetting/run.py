@@ -68,7 +68,7 @@ def answer(found: StudyRuns) -> Answer:
         figures=[
             Drawn(
                 "differences",
-                beside_learned(grid),
+                at_full_size(grid),
                 "Accuracy less that of the learned first layer, paired by seed. Percentage points of all "
                 "10,000 test images at step 800, with their 95% interval over "
                 "networks; above 0: better than learned, below: worse.",
@@ -77,6 +77,7 @@ def answer(found: StudyRuns) -> Answer:
         ],
         readings=["'Costs less than', 'within' and 'below' a bound are in points of accuracy."],
         limits=[
+            remembered(found.networks),
             "One data set of small grey images, 3 x 3 kernels, one learning rate and one decay, tuned for "
             "none of the arms; decay acts on the deeper layers, too.",
             "Every size is one subset of the images, shared by all networks: intervals are over seeds alone.",
@@ -88,6 +89,28 @@ def beside_learned(grid: pd.DataFrame) -> str:
     """Between which differences in points each layer lies. grid: `compared`."""
     told = points_of(grid, OTHERS)
     return f"Accuracy less that with a learned first layer, in points, over all sizes and widths. {told}"
+
+
+def remembered(nets: pd.DataFrame) -> str:
+    """How much of the start learned kernels still hold at the final step."""
+    told = []
+    for arm, words in ((LEARNED, "random starts"), (STARTED, "starts from Sobel and Prewitt")):
+        means = [
+            float(np.mean(found))
+            for size, width in itertools.product(SIZES, WIDTHS)
+            if len(found := by_seed(nets, "memory", arm, size=size, width=width))
+        ]
+        told.append(f"{words} hold {min(means):.2f} to {max(means):.2f}" if means else words)
+    return f"Of the learned kernels' energy at the final step {', '.join(told)} (forgotten: below 0.25)."
+
+
+def at_full_size(grid: pd.DataFrame) -> str:
+    """At how many widths each layer surely beats a learned one with all images. grid: `compared`."""
+    mine = grid[grid["size"] == FULL]
+    better = mine.assign(better=mine["low"] > 0).groupby("arm")["better"].agg(["sum", "size"])
+    told = [f"{OTHERS[arm]}: {n} of {of}" for arm, n, of in better.itertuples() if n]
+    beaten = "; ".join(told) or "none of them"
+    return f"With {FULL:,} images these surely beat a learned first layer, by number of widths: {beaten}"
 
 
 def tested(nets: pd.DataFrame) -> list[Claim]:
