@@ -61,6 +61,7 @@ def answer(found: StudyRuns) -> Answer:
         tables={"differences": grid},
         sentence=f"{beside_learned(grid)}.",
         terms=[
+            f"What the start still is: {remembered(found.networks)}",
             "Differences are in points of accuracy (percentage points), less that of the learned first layer: "
             "above 0 the other one is better. Surely: the 95% interval lies on that side."
         ],
@@ -77,7 +78,6 @@ def answer(found: StudyRuns) -> Answer:
         ],
         readings=["'Costs less than', 'within' and 'below' a bound are in points of accuracy."],
         limits=[
-            remembered(found.networks),
             "One data set of small grey images, 3 x 3 kernels, one learning rate and one decay, tuned for "
             "none of the arms; decay acts on the deeper layers, too.",
             "Every size is one subset of the images, shared by all networks: intervals are over seeds alone.",
@@ -101,7 +101,7 @@ def remembered(nets: pd.DataFrame) -> str:
             if len(found := by_seed(nets, "memory", arm, size=size, width=width))
         ]
         told.append(f"{words} hold {min(means):.2f} to {max(means):.2f}" if means else words)
-    return f"Of the learned kernels' energy at the final step {', '.join(told)} (forgotten: below 0.25)."
+    return f"of the learned kernels' energy at the final step {', '.join(told)} (forgotten: below 0.25)."
 
 
 def at_full_size(grid: pd.DataFrame) -> str:
