@@ -63,7 +63,7 @@ def answer(found: StudyRuns) -> Answer:
         terms=[
             f"What the start still is: {remembered(found.networks)}",
             "Differences are in points of accuracy (percentage points), less that of the learned first layer: "
-            "above 0 the other one is better. Surely: the 95% interval lies on that side."
+            "above 0 the other one is better. Surely: the 95% interval lies on that side.",
         ],
         numbers=NUMBERS,
         figures=[

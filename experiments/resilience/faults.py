@@ -76,7 +76,7 @@ def directory(place: Path) -> Path | None:
 
 def same(run: Path | None, other: Path) -> bool:
     """Whether a run ended as `other`: the same files, and in them the same bits but for times."""
-    if run is None or not (run / "DONE").is_file():
+    if run is None or not (run / "DONE").is_file() or not (run / "metrics.jsonl").is_file():
         return False
     return _content(run) == _content(other)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,9 +74,8 @@ def finish(folder: Path) -> None:
 
 def reopen(folder: Path) -> None:
     """Let a finished recording go on: what says that it is finished goes."""
-    (folder / runs.DONE).unlink(missing_ok=True)
-    for name in (runs.TRAJECTORY, runs.ANALYSIS):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (runs.DONE, runs.TRAJECTORY, runs.ANALYSIS):
+        files.remove(folder / name)
 
 
 def below(paths: Iterable[Path]) -> list[Path]:

@@ -41,7 +41,7 @@ def write_point(folder: Path, point: Point) -> None:
 def discard(folder: Path, steps: list[int]) -> None:
     """Delete the log points of these steps."""
     for step in steps:
-        (folder / POINTS / _file(step)).unlink(missing_ok=True)
+        files.remove(folder / POINTS / _file(step))
     discard_responses(folder, steps)
 
 
@@ -75,7 +75,7 @@ def read_responses(folder: Path, step: int) -> dict[str, np.ndarray]:
 
 def discard_responses(folder: Path, steps: list[int]) -> None:
     for step in steps:
-        (folder / RESPONSES / _file(step)).unlink(missing_ok=True)
+        files.remove(folder / RESPONSES / _file(step))
 
 
 def bound_responses(folder: Path, most: float) -> bool:

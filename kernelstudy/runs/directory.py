@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
@@ -56,8 +55,8 @@ def start(run: Path, study: Study) -> None:
     untrusted.refuse_links(run, CHECKPOINTS)
     tidy(run)
     release(run)
-    (run / FAILED).unlink(missing_ok=True)
-    (run / METRICS).unlink(missing_ok=True)
+    files.remove(run / FAILED)
+    files.remove(run / METRICS)
     write_text(run / CONFIG, yaml.safe_dump(result_settings(study), sort_keys=False))
     if result_settings(read_settings(run)) != result_settings(study):  # as its report will
         raise RunError(f"{run / CONFIG} is not read back as it was written")
@@ -71,7 +70,7 @@ def check_reportable(run: Path, provenance: dict[str, Any]) -> None:
 def tidy(run: Path) -> None:
     """Clear away what killed processes had begun to write, or to clear away: a finished run's checkpoints."""
     if is_done(run):
-        shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+        files.remove(run / CHECKPOINTS)
     for folder in (run, run / "tables", run / "figures"):
         if not folder.is_symlink():
             files.tidy(folder)
@@ -80,7 +79,7 @@ def tidy(run: Path) -> None:
 def discard(study: Study) -> None:
     """Delete the directory of a run that could not start, and those above it that are left empty."""
     run, runs_dir = run_dir(study), Path(study.runs_dir)
-    shutil.rmtree(run)
+    files.remove(run)
     above = [] if runs_dir.is_absolute() else [p for p in (runs_dir, *runs_dir.parents) if p.name]
     with suppress(OSError):
         for folder in (run.parent, *above):
@@ -106,7 +105,7 @@ def reserve(run: Path, size: int) -> None:
 
 def release(run: Path) -> None:
     """Give back what `reserve` has set aside."""
-    (run / RESERVE).unlink(missing_ok=True)
+    files.remove(run / RESERVE)
 
 
 def finish(run: Path, trajectory: xr.Dataset, provenance: dict[str, Any]) -> None:
@@ -119,7 +118,7 @@ def finish(run: Path, trajectory: xr.Dataset, provenance: dict[str, Any]) -> Non
     write_dataset(run / TRAJECTORY, trajectory)
     write_text(run / PROVENANCE, json.dumps(provenance, indent=2) + "\n")
     _write_done(run, _checksums(run))
-    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+    files.remove(run / CHECKPOINTS)
 
 
 def _write_done(run: Path, digests: dict[str, str]) -> None:

@@ -44,10 +44,20 @@ def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
 
 
 def check_guards(path: Path) -> None:
-    """Ask whether `path` may be written; to be called before each write that is not by `replacing`."""
+    """Ask whether `path` may be written; to be called before each write that is by neither `replacing` nor
+    `remove`."""
     for folder, check in list(_guards.items()):
         if path.absolute().is_relative_to(folder):
             check()
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a directory with all that is in it, where it is there and may be written."""
+    check_guards(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -50,7 +50,9 @@ def claim(folder: Path, generation: str) -> Path:
 
     What the holder before it has left becomes this one's by one rename, after which that one, should it wake,
     no longer reaches it by its path; what it writes from then on bears a lower number, and nobody reads it.
+    One that wakes just before this finds here that it holds the run no longer.
     """
+    files.check_guards(folder)
     own = folder / generation
     former = sorted(path for path in folder.iterdir()) if folder.is_dir() else []
     numbered = [path for path in former if files.is_numbered(path.name)]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from kernelstudy import runs
+from kernelstudy.config import Arm, Bank, Study
 from kernelstudy.runs import lock
 from kernelstudy.system import files
 from kernelstudy.training.checkpoints import claim
@@ -120,6 +121,32 @@ def test_another_s_token_keeps_everything_out(tmp_path):
     with pytest.raises(lock.LostError, match="another process"), lock.held(tmp_path) as hold:
         (tmp_path / lock.HOLDER).unlink()
         hold.check()
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_another_s_token_keeps_all_that_is_there(tmp_path, is_done):
+    """A process that was suspended between its hold on a run and its first write deletes nothing."""
+    study = Study(runs_dir=str(tmp_path / "runs"), arms=[Arm("sobel")], bank=Bank(["sobel_x"]))
+    run = runs.run_dir(study)
+    names = ["metrics.jsonl", "FAILED", "checkpoints/000000002-b/20/x", ".reserve"]
+    for name in [*names, "DONE"] if is_done else names:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("of the one that took over")
+    there = sorted(run.rglob("*"))
+    with pytest.raises(lock.LostError), lock.held(run):
+        elsewhere(run)
+        for change in (
+            lambda: runs.start(run, study),
+            lambda: runs.discard(study),
+            lambda: runs.release(run),
+            lambda: claim(run / "checkpoints", "000000001-a"),
+            *([lambda: runs.tidy(run)] if is_done else []),
+        ):
+            with pytest.raises(lock.LostError):
+                change()
+        runs.start(run, study)
+    (run / lock.HOLDER).unlink()
+    assert sorted(run.rglob("*")) == there
 
 
 @pytest.mark.parametrize("ahead", [lock.DEAD_AFTER + 5, 10.0**7, -(10.0**7)])
