@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -211,18 +212,32 @@ def undisturbed(place: Path, words=WORDS) -> tuple[Path, float]:
 
 
 def at_random(
-    place: Path, reference: Path, lasted: float, count: int, seed: int = 0, words=WORDS
+    place: Path,
+    reference: Path,
+    lasted: float,
+    count: int,
+    seed: int = 0,
+    words=WORDS,
+    at_once: int = 1,
 ) -> Iterator[Outcome]:
-    """`count` processes killed at random moments; every fifth is suspended, taken over from, and woken."""
+    """`count` processes killed at random moments, `at_once` of them; every fifth is suspended, taken over from,
+    and woken."""
     rng = random.Random(seed)
-    for index in range(count):
-        here, moment = place / f"random{index}", rng.uniform(0.1, 0.98) * lasted
+
+    def one(index: int, moment: float) -> Outcome:
+        here = place / f"random{index}"
         if index % 5 == 0:
             fault = "suspended, taken over from, and woken"
-            yield takeover(here, reference, fault, moment, words)
+            found = takeover(here, reference, fault, moment, words)
         else:
-            yield kill(here, reference, "killed at a random moment", moment, words=words)
-        shutil.rmtree(here, ignore_errors=True)
+            found = kill(here, reference, "killed at a random moment", moment, words=words)
+        if found.identical:
+            shutil.rmtree(here, ignore_errors=True)
+        return found
+
+    moments = [rng.uniform(0.1, 0.98) * lasted for _ in range(count)]
+    with ThreadPoolExecutor(at_once) as threads:
+        yield from threads.map(one, range(count), moments)
 
 
 def kills(
@@ -232,8 +247,13 @@ def kills(
 
     Returns them, and the seconds that an undisturbed run takes. `tiny`: only some of them.
     """
-    reference, lasted = undisturbed(place / "reference")
-    found = list(at_random(place, reference, lasted, count, seed))
+    cores = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(cores) as threads:  # as many as there will be, so that it lasts as long
+        whole = list(threads.map(undisturbed, [place / f"reference{n}" for n in range(cores)]))
+    reference, lasted = whole[0][0], max(seconds for _, seconds in whole)
+    found = list(at_random(place, reference, lasted, count, seed, at_once=cores))
+    lost = [f"{number}: {outcome}" for number, outcome in enumerate(found) if not outcome.identical]
+    print("\n".join([f"{count} at random moments, {len(lost)} lost", *lost]), flush=True)
     for index, (what, pattern) in enumerate(WRITES.items()):
         found.append(
             kill(place / f"write{index}", reference, f"killed while {what} is written", pattern)
@@ -251,8 +271,6 @@ def kills(
         found += corruptions(place, reference)
         found += together(place, reference)
     found += walls(place, reference)
-    for folder in place.iterdir():
-        shutil.rmtree(folder, ignore_errors=True)
     return found, lasted
 
 
