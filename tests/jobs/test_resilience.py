@@ -25,8 +25,6 @@ WORDS = (
 def scripts():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PLACE))
-        # One program in many processes, which finds it compiled: better compiled well.
-        patch.delenv("XLA_FLAGS")
         yield
 
 
@@ -59,10 +57,13 @@ def test_a_process_killed_loses_nothing(reference, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_five_at_random_moments(tmp_path, seed):
+def test_five_at_random_moments(tmp_path, seed, monkeypatch):
     """Of all twenty four are suspended and taken over from; experiments/resilience has a hundred, of longer
     runs."""
     import faults
+
+    # One program in many processes, which find it compiled: better compiled well.
+    monkeypatch.delenv("XLA_FLAGS")
 
     words = (*WORDS, "steps=200", "log_points=8")
     run, lasted = faults.undisturbed(tmp_path / "reference", words)
