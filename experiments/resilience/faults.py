@@ -153,13 +153,13 @@ def takeover(
     _, told = process.communicate(timeout=900)
     said = told.strip().splitlines()
     # lines on where it is may come first, one for about half a minute
-    plain = all(line.startswith("kernelstudy: ") for line in said)
-    stopped = process.returncode == 1 and plain and "taken over" in "".join(said[-1:])
+    odd = [line for line in said if not line.startswith("kernelstudy: ")]
+    stopped = process.returncode == 1 and not odd and "taken over" in "".join(said[-1:])
     identical = same(directory(place), reference)
     return found._replace(
         status=process.returncode,
         identical=identical and (stopped or process.returncode == 0),
-        told=said[-1] if said else "",
+        told=" / ".join([*odd[:3], *said[-1:]]),
     )
 
 

@@ -68,8 +68,8 @@ def conv_norm_pool(
 
 def _conv_norm_pool_forward(form: Any, x: Array, kernel: Array, scale: Array, bias: Array):
     sign = _sign(scale)
-    pieces, padded, y, moments = _outputs(form, x, kernel * sign[None, None, None])
-    largest, first = _pooled(pieces, y, lambda _, y: y)
+    signed = kernel * sign[None, None, None]
+    _, padded, y, moments, (largest, first) = _outputs(form, x, signed, pools=True)
     z = _scaled(largest, *moments[:2], scale, bias)
     saved = (padded, kernel, y, largest, first, moments, scale)
     return (z, moments[0] * sign, moments[2]), saved
@@ -104,7 +104,7 @@ def conv_norm(
 
 
 def _conv_norm_forward(form: Any, x: Array, kernel: Array, scale: Array, bias: Array):
-    pieces, padded, y, moments = _outputs(form, x, kernel)
+    pieces, padded, y, moments, _ = _outputs(form, x, kernel)
 
     def laid_out(z: Array, start: Array, y: Array) -> tuple[Array, None]:
         places = _normalised(y, moments, scale, bias)
@@ -115,24 +115,20 @@ def _conv_norm_forward(form: Any, x: Array, kernel: Array, scale: Array, bias: A
     return (z, moments[0], moments[2]), (padded, kernel, y, moments, scale)
 
 
-def _outputs(form: Any, x: Array, kernel: Array):
-    """The pieces, the images with their padding, all outputs (pieces, 4, cout, rows // 2, W // 2, n), and
-    their moments."""
+def _outputs(form: Any, x: Array, kernel: Array, *, pools: bool = False):
+    """The pieces, the images with their padding, all outputs (pieces, 4, cout, rows // 2, W // 2, n), their
+    moments, and where it `pools` what `_pooled` gives of them."""
     pieces, padded = _pieces(x, kernel), gemm.with_padding(x, kernel.shape[:2])
 
-    def of_piece(_: None, start: Array) -> tuple[None, tuple[Array, ...]]:
+    def of_piece(pool: Any, start: Array) -> tuple[Any, tuple[Array, ...]]:
         y = form.places(pieces.padded(padded, start), kernel)
-        return None, (y, y.sum((0, 2, 3, 4)), (y * y).sum((0, 2, 3, 4)))
+        pool = _with_pool(pieces, pool, start, y) if pools else pool
+        return pool, (y, y.sum((0, 2, 3, 4)), (y * y).sum((0, 2, 3, 4)))
 
-    _, (y, total, square) = pieces.scan(of_piece, None)
+    empty = _empty_pool(pieces, kernel.shape[-1], x) if pools else None
+    pool, (y, total, square) = pieces.scan(of_piece, empty)
     count = x[0].size
-    return pieces, padded, y, _moments(total.sum(0) / count, square.sum(0) / count)
-
-
-def _pieces(x: Array, kernel: Array, step: int = 1) -> Pieces:
-    """Of outputs as large as x, or `step` times as large."""
-    _, h, w, n = x.shape
-    return pieces_of((kernel.shape[2], h * step, w * step, n), kernel.shape)
+    return pieces, padded, y, _moments(total.sum(0) / count, square.sum(0) / count), pool
 
 
 def _pooled(
@@ -141,15 +137,29 @@ def _pooled(
     """The maxima of all windows, and which of the four places is the first to reach it, of what `of_piece`
     makes of a piece's start and its outputs."""
 
-    def pooled(whole: tuple[Array, Array], start: Array, y: Array):
-        found = materialised(*first_maximum(*of_piece(start, y)))
-        return tuple(
-            pieces.put(*into, 2) for into in zip(whole, (start, start), found, strict=True)
-        ), None
+    def pooled(pool: tuple[Array, Array], start: Array, y: Array):
+        return _with_pool(pieces, pool, start, of_piece(start, y)), None
 
-    shape = (y.shape[2], pieces.height // 2, pieces.width // 2, pieces.count)
-    whole, _ = pieces.scan(pooled, (lax.empty(shape, y.dtype), lax.empty(shape, jnp.int32)), y)
-    return whole
+    return pieces.scan(pooled, _empty_pool(pieces, y.shape[2], y), y)[0]
+
+
+def _with_pool(
+    pieces: Pieces, pool: tuple[Array, Array], start: Array, places: Array
+) -> tuple[Array, Array]:
+    """`pool` with the maxima of a piece, and which they are, in their place."""
+    largest, first = materialised(*first_maximum(*places))
+    return pieces.put(pool[0], start, largest, 2), pieces.put(pool[1], start, first, 2)
+
+
+def _empty_pool(pieces: Pieces, channels: int, like: Array) -> tuple[Array, Array]:
+    shape = (channels, pieces.height // 2, pieces.width // 2, pieces.count)
+    return lax.empty(shape, like.dtype), lax.empty(shape, jnp.int32)
+
+
+def _pieces(x: Array, kernel: Array, step: int = 1) -> Pieces:
+    """Of outputs as large as x, or `step` times as large."""
+    _, h, w, n = x.shape
+    return pieces_of((kernel.shape[2], h * step, w * step, n), kernel.shape)
 
 
 def _normalised(y: Array, moments, scale: Array, bias: Array) -> Array:
@@ -188,7 +198,7 @@ def skip_norm_pool(
 
 
 def _skip_forward(form: Any, x: Array, kernel: Array, scale: Array, bias: Array):
-    pieces, padded, y, moments = _outputs(form, x, kernel)
+    pieces, padded, y, moments, _ = _outputs(form, x, kernel)
 
     def sums(start: Array, y: Array) -> Array:
         return _normalised(y, moments, scale, bias) + gemm.windowed(pieces.take(x, start))

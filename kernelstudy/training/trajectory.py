@@ -78,6 +78,8 @@ def trajectory(
         ),
     }
     layers = sum(name.startswith("feature_map_") for name in shown)
+    # Laid out as they will be read back: sums in another order would round otherwise.
+    arrays = {name: np.asarray(values, order="C") for name, values in arrays.items()}
     return xr.Dataset(
         variables.with_dims(arrays, layers),
         coords=variables.with_dims(coords, layers),

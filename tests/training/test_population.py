@@ -87,6 +87,12 @@ def test_the_same_config_gives_the_same_bits(trained, images):
         np.testing.assert_array_equal(again[name], trained[name], err_msg=name)
 
 
+def test_arrays_lie_as_they_will_be_read_back(trained):
+    """Else what is measured at a run's end differs in its last bits from what its report says again."""
+    for name in trained.variables:
+        assert trained[name].values.flags.c_contiguous, name
+
+
 def test_changed_test_images_are_scored_and_leave_all_else_as_it_is(trained, images):
     tests = ["noise@2", "gaussian_clone"]
     found = population.train_population(dataclasses.replace(STUDY, tests=tests), images)
