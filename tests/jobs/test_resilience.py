@@ -89,6 +89,7 @@ def test_a_process_suspended_finds_its_run_taken_over(reference, tmp_path):
     found = faults.takeover(tmp_path, reference, "suspended", moment, WORDS, os.environ, rerun=here)
     assert found.identical, found
     assert (found.status, found.resumed_at[:5]) == (1, "step "), found
+    assert found.told.startswith("kernelstudy: "), found.told  # and nothing before it
 
 
 def test_a_second_process_is_told_who_is_at_work(tmp_path):
