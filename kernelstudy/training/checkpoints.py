@@ -188,8 +188,12 @@ class Store:
 
     def abandon(self) -> None:
         """Clear away what is written here though `claim` has given all there was to another holder."""
-        with suppress(Exception):
-            self.close()
+        if self._opened is not None:
+            # Each, whatever the other finds: what still writes makes the folder again.
+            for end in (self._opened.wait_until_finished, self._opened.close):
+                with suppress(Exception):
+                    end()
+            self._opened = None
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):
             self.folder.parent.rmdir()

@@ -250,3 +250,20 @@ def test_checkpoints_are_as_far_apart_as_they_should_be(monkeypatch, tmp_path):
     assert not store.due()
     now[0] = 46.0
     assert store.due()
+
+
+def test_a_writer_whose_folder_was_taken_away_is_ended_whatever_it_meets(tmp_path, monkeypatch):
+    place, ended = tmp_path / "checkpoints" / "000000001-a", []
+    store = checkpoints.Store(place, seconds=0, versions=VERSIONS)
+    place.mkdir(parents=True)
+    manager = store._manager
+    close = manager.close
+
+    def fails() -> None:
+        raise FileNotFoundError("state")
+
+    monkeypatch.setattr(manager, "wait_until_finished", fails)
+    monkeypatch.setattr(manager, "close", lambda: (ended.append(True), close()))
+    store.abandon()
+    assert ended
+    assert not place.parent.exists()
