@@ -14,7 +14,7 @@ from kernelstudy.studies import plan_report
 from kernelstudy.studies.hypotheses import above, below, within
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn, Number
-from kernelstudy.studies.plan_words import points_of
+from kernelstudy.studies.plan_words import points_of, remembered
 
 SIZES, WIDTHS, FULL = (1000, 60000), (4, 16, 64), 60000
 LEARNED, RANDOM, FROZEN = "he_normal", "he_normal/frozen", "sobel_prewitt/frozen"
@@ -61,7 +61,8 @@ def answer(found: StudyRuns) -> Answer:
         tables={"differences": grid},
         sentence=f"{beside_learned(grid)}.",
         terms=[
-            f"What the start still is: {remembered(found.networks)}",
+            remembered(found.networks, LEARNED),
+            remembered(found.networks, STARTED),
             "Differences are in points of accuracy (percentage points), less that of the learned first layer: "
             "above 0 the other one is better. Surely: the 95% interval lies on that side.",
         ],
@@ -89,19 +90,6 @@ def beside_learned(grid: pd.DataFrame) -> str:
     """Between which differences in points each layer lies. grid: `compared`."""
     told = points_of(grid, OTHERS)
     return f"Accuracy less that with a learned first layer, in points, over all sizes and widths. {told}"
-
-
-def remembered(nets: pd.DataFrame) -> str:
-    """How much of the start learned kernels still hold at the final step."""
-    told = []
-    for arm, words in ((LEARNED, "random starts"), (STARTED, "starts from Sobel and Prewitt")):
-        means = [
-            float(np.mean(found))
-            for size, width in itertools.product(SIZES, WIDTHS)
-            if len(found := by_seed(nets, "memory", arm, size=size, width=width))
-        ]
-        told.append(f"{words} hold {min(means):.2f} to {max(means):.2f}" if means else words)
-    return f"of the learned kernels' energy at the final step {', '.join(told)} (forgotten: below 0.25)."
 
 
 def at_full_size(grid: pd.DataFrame) -> str:
