@@ -9,10 +9,12 @@ import hashlib
 import logging
 import math
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, NamedTuple
@@ -52,18 +54,24 @@ def claim(folder: Path, generation: str) -> Path:
     no longer reaches it by its path; what it writes from then on bears a lower number, and nobody reads it.
     One that wakes just before this finds here that it holds the run no longer.
     """
-    files.check_guards(folder)
     own = folder / generation
-    former = sorted(path for path in folder.iterdir()) if folder.is_dir() else []
-    numbered = [path for path in former if files.is_numbered(path.name)]
-    if numbered:
-        numbered[-1].rename(own)
-        for path in numbered[:-1]:
-            shutil.rmtree(path, ignore_errors=True)
-    elif former:  # of a version that had no holders' names
-        own.mkdir()
-        for path in former:
-            path.rename(own / path.name)
+    while True:
+        files.check_guards(folder)
+        former = sorted(folder.iterdir()) if folder.is_dir() else []
+        unnamed = [path for path in former if not files.is_numbered(path.name)]
+        earlier = [path for path in former if path not in unnamed and path.name < generation]
+        try:
+            if earlier:
+                earlier[-1].rename(own)
+                for path in earlier[:-1]:
+                    shutil.rmtree(path, ignore_errors=True)
+            elif unnamed:  # of a version that had no holders' names
+                own.mkdir(exist_ok=True)
+                for path in unnamed:
+                    path.rename(own / path.name)
+        except FileNotFoundError:  # another took it: a holder that woke just now, or the next
+            continue
+        break
     return own
 
 
@@ -115,7 +123,8 @@ class Store:
         """
         self.check()
         began = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with files.changing(self.folder):  # of a holder that wakes just now it may vanish meanwhile
+            self.folder.mkdir(parents=True, exist_ok=True)
         for group, journal in enumerate(journals):
             steps, points = self._kept.get(group, (0, 0))
             if len(journal.records) > points or len(journal.losses) > steps:
@@ -240,6 +249,7 @@ class Store:
             ocp = _orbax()
             here = _process()
             threading.excepthook = _once
+            sys.unraisablehook = partial(_not_of_a_late_write, then=sys.unraisablehook)
             self._opened = ocp.CheckpointManager(
                 self.folder,
                 options=ocp.CheckpointManagerOptions(
@@ -299,6 +309,22 @@ def _once(told: threading.ExceptHookArgs) -> None:
     frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(told.exc_traceback))
     if not any(name.startswith("orbax.") for name in frames):
         threading.__excepthook__(told)
+
+
+def _not_of_a_late_write(
+    told: "sys.UnraisableHookArgs", then: Callable[["sys.UnraisableHookArgs"], Any]
+) -> None:
+    """Tell an error that cannot be raised, by `then`, unless it is of TensorStore's, which has no object.
+
+    Where one file of a checkpoint cannot be written, Orbax closes its event loop, and TensorStore finds it
+    closed when it has written the next. What failed first is raised where the checkpoint is waited for.
+    """
+    late = isinstance(told.exc_value, RuntimeError) and str(told.exc_value) == _CLOSED
+    if not (late and told.object is None):
+        then(told)
+
+
+_CLOSED = "Event loop is closed"  # asyncio's words
 
 
 def _orbax() -> Any:

@@ -3,6 +3,8 @@
 import dataclasses
 import shutil
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -267,3 +269,41 @@ def test_a_writer_whose_folder_was_taken_away_is_ended_whatever_it_meets(tmp_pat
     store.abandon()
     assert ended
     assert not place.parent.exists()
+
+
+LATE = """
+import asyncio, sys
+from pathlib import Path
+import tensorstore
+from kernelstudy.training.checkpoints import Store
+
+Store(Path(sys.argv[1]), seconds=0, versions={})._manager
+promise, written = tensorstore.Promise.new()
+
+async def save():
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.ensure_future(asyncio.wait_for(written, 10))
+    await asyncio.sleep(0.05)
+    closed = asyncio.new_event_loop()
+    closed.close()
+    loop.call_soon_threadsafe = closed.call_soon_threadsafe
+    promise.set_result(1)
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+
+class Told:
+    def __del__(self):
+        raise RuntimeError("told")
+
+asyncio.run(save())
+Told()
+"""
+
+
+def test_a_write_that_ends_when_orbax_has_given_up_is_not_told(tmp_path):
+    """As of a holder that wakes when its checkpoints are another's: one sentence, and no traceback besides."""
+    (tmp_path / "0").mkdir()
+    words = [sys.executable, "-c", LATE, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "closed" not in done.stderr
+    assert "told" in done.stderr
