@@ -3,7 +3,8 @@
 import sys
 import time
 import traceback
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,6 +112,16 @@ def _networks(study: Study) -> tuple[int, str]:
         for count, name in ((arms, "arm"), (seeds, "seed"), (arms * seeds, "network"))
     ]
     return arms * seeds, f"{counted[0]} x {counted[1]} = {counted[2]}"
+
+
+@contextmanager
+def _pruning(study: Study) -> Iterator[None]:
+    """Where the settings cannot be run, leave no empty directories behind."""
+    try:
+        yield
+    except (ConfigError, RunError):
+        runs.prune(study)
+        raise
 
 
 def _held(directory: Path) -> AbstractContextManager[lock.Hold]:
@@ -276,7 +287,7 @@ def _train(
         )
     is_new = not directory.exists()
     trajectory = None
-    with _held(directory) as hold:
+    with _pruning(study), _held(directory) as hold:
         if not runs.is_done(directory):  # by a process that has ended since
             try:
                 startup_seconds = time.perf_counter() - began
@@ -294,7 +305,7 @@ def _train(
                 )
             except (ConfigError, RunError):
                 if is_new:
-                    runs.discard(study)
+                    runs.discard(directory)
                 raise
             except lock.LostError:  # nothing in the directory is this process's any more
                 raise

@@ -16,7 +16,7 @@ import yaml
 
 from kernelstudy.config import ConfigError, Study, result_settings, settings_in_id, study_of
 from kernelstudy.config.checks import check_reported
-from kernelstudy.runs import layout, untrusted
+from kernelstudy.runs import layout, lock, untrusted
 from kernelstudy.system import files, limits, plain_yaml
 from kernelstudy.system.errors import RunError, first_line
 from kernelstudy.system.files import replacing, write_text
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 TRAJECTORY, ANALYSIS = "trajectory.zarr", "analysis.zarr"
 CONFIG, PROVENANCE, METRICS = "config.yaml", "provenance.json", "metrics.jsonl"
 CHECKPOINTS, DONE, FAILED = "checkpoints", "DONE", "FAILED"
-RESERVE = ".reserve"  # room for the trajectory while it is not there yet
+RESERVE = (
+    ".reserve"  # room for the trajectory while it is not there yet, among what its holder writes
+)
 SUMMARY = f"{ANALYSIS}/zarr.json"  # holds the summary of the measures
 SEALED = (CONFIG, PROVENANCE)  # by DONE, besides the trajectory
 
@@ -54,7 +56,7 @@ def start(run: Path, study: Study) -> None:
     run.mkdir(parents=True, exist_ok=True)
     untrusted.refuse_links(run, CHECKPOINTS)
     tidy(run)
-    release(run)
+    files.remove(run / RESERVE)  # of an earlier version, and killed
     files.remove(run / FAILED)
     files.remove(run / METRICS)
     write_text(run / CONFIG, yaml.safe_dump(result_settings(study), sort_keys=False))
@@ -76,24 +78,31 @@ def tidy(run: Path) -> None:
             files.tidy(folder)
 
 
-def discard(study: Study) -> None:
-    """Delete the directory of a run that could not start, and those above it that are left empty."""
-    run, runs_dir = run_dir(study), Path(study.runs_dir)
-    files.remove(run)
+def discard(run: Path) -> None:
+    """Delete what is in the directory of a run that could not start, but for what says who holds it."""
+    for path in sorted(run.iterdir()):
+        if not lock.is_mark(path):
+            files.remove(path)
+
+
+def prune(study: Study) -> None:
+    """Delete the directory of a run, and those above it, where they are empty."""
+    runs_dir = Path(study.runs_dir)
     above = [] if runs_dir.is_absolute() else [p for p in (runs_dir, *runs_dir.parents) if p.name]
     with suppress(OSError):
-        for folder in (run.parent, *above):
+        for folder in (run_dir(study), run_dir(study).parent, *above):
             folder.rmdir()
 
 
 def reserve(run: Path, size: int) -> None:
-    """Set aside room for a trajectory of so many bytes, until `release`; of a killed run `start` frees it.
+    """Set aside room for a trajectory of so many bytes, until `release` or until the run is held again.
 
     Raises:
         OSError: there is not so much, which the message says.
     """
+    files.check_guards(run)
     try:
-        with (run / RESERVE).open("wb") as file:
+        with _reserved(run).open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(1, size))
     except OSError as error:
         release(run)
@@ -105,7 +114,11 @@ def reserve(run: Path, size: int) -> None:
 
 def release(run: Path) -> None:
     """Give back what `reserve` has set aside."""
-    files.remove(run / RESERVE)
+    _reserved(run).unlink(missing_ok=True)
+
+
+def _reserved(run: Path) -> Path:
+    return files.scratch(run / RESERVE) / RESERVE
 
 
 def finish(run: Path, trajectory: xr.Dataset, provenance: dict[str, Any]) -> None:
@@ -152,9 +165,7 @@ def not_sealed(run: Path) -> list[str]:
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:
     """Add one object to metrics.jsonl."""
-    files.check_guards(run / METRICS)
-    with (run / METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+    files.append(run / METRICS, json.dumps(record) + "\n")
 
 
 def write_metrics(run: Path, records: Iterable[dict[str, Any]]) -> None:

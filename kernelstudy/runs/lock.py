@@ -11,10 +11,11 @@ that create it (O_EXCL) one succeeds; its process keeps an flock on it and touch
   living process would have touched it since. A job that a launcher starts again after its machine
   has died waits for that minute (`outlast`).
 - A process that was suspended for over a minute may find, when it wakes, that another has taken the run over.
-  So it looks for its own token before whatever it writes takes its place (`Hold.check`, `files.guarded`), and
-  ends where it finds another. What it wrote between two looks lies under its own number (`Hold.generation`),
-  which grows from holder to holder and which nobody reads any more (Kleppmann, 'How to do distributed
-  locking', 2016: fencing tokens).
+  So it looks for its own token before each change (`Hold.check`, `files.guarded`), and ends where it finds
+  another. It may be suspended just after that look, too. So whatever it writes or deletes passes, by one
+  rename, through a directory of its own (`Hold.scratch`). Whoever takes over begins by taking that away, and
+  the rename fails. Checkpoints lie under the holder's number, which grows from holder to holder (Kleppmann,
+  'How to do distributed locking', 2016: fencing tokens).
 
 What is assumed of a shared file system: a rename within a directory is atomic, a file can be created
 exclusively, and what one machine has written and synced another sees within seconds.
@@ -28,6 +29,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import stat
 import tempfile
@@ -41,7 +43,7 @@ from typing import NamedTuple
 from kernelstudy.system import files
 from kernelstudy.system.errors import printable
 
-HOLDER = ".holder"
+HOLDER, SCRATCH = ".holder", ".scratch-"
 TOUCHED_EVERY, DEAD_AFTER = 10.0, 60.0  # seconds
 _BEING_WRITTEN = 5.0  # seconds that a record without content counts
 
@@ -84,6 +86,11 @@ class Hold(NamedTuple):
         """The name of what this holder alone writes; those of later holders are sorted behind it."""
         return f"{self.fence:09d}-{self.token}"
 
+    @property
+    def scratch(self) -> Path:
+        """The directory through which this holder's changes pass."""
+        return self.run / f"{SCRATCH}{self.generation}"
+
     def check(self) -> None:
         """Raise LostError where this process is the holder no longer."""
         other = read(self.run)
@@ -113,7 +120,8 @@ def held(run: Path) -> Iterator[Hold]:
     signs_of_life.start()
     owner = os.getpid()
     try:
-        with files.guarded(run, hold.check):
+        _fence_off(hold)
+        with files.guarded(run, hold.check, hold.scratch):
             yield hold
     finally:
         if os.getpid() == owner:  # in a child that was forked meanwhile the hold is its parent's
@@ -121,8 +129,25 @@ def held(run: Path) -> Iterator[Hold]:
             signs_of_life.join()
             with suppress(OSError, LostError):
                 hold.check()
-                (run / HOLDER).unlink()
+                (run / HOLDER).rename(hold.scratch / HOLDER)
+            shutil.rmtree(hold.scratch, ignore_errors=True)
         os.close(descriptor)
+
+
+def _fence_off(hold: Hold) -> None:
+    """Make the directory that this holder's changes pass through, and take away those of all before it."""
+    hold.scratch.mkdir()
+    hold.check()  # or it was made after another had taken over, and that one did not see it
+    for path in hold.run.glob(f"{SCRATCH}*"):
+        if path != hold.scratch:
+            with suppress(FileNotFoundError):
+                path.rename(hold.scratch / path.name)
+            shutil.rmtree(hold.scratch / path.name, ignore_errors=True)
+
+
+def is_mark(path: Path) -> bool:
+    """Whether an entry of a run directory is there since somebody holds it."""
+    return path.name.startswith((HOLDER, SCRATCH))
 
 
 def outlast(run: Path, tell: Callable[[str], None]) -> None:
@@ -302,9 +327,9 @@ def _is_locked(descriptor: int) -> bool | None:
 
 def _file_systems_time(run: Path) -> float:
     """What time it is to the file system of `run`: machines' clocks differ."""
-    with tempfile.NamedTemporaryFile(dir=run, prefix=f"{HOLDER}.") as probe:
-        os.utime(probe.name)
-        return Path(probe.name).stat().st_mtime
+    with tempfile.TemporaryFile(dir=run) as probe:  # which a killed process does not leave
+        os.utime(probe.fileno())
+        return os.fstat(probe.fileno()).st_mtime
 
 
 def _touch(descriptor: int, ended: threading.Event) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import re
+import secrets
 import shutil
 import socket
 import stat
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
+from typing import NamedTuple
 
 _PARTIAL = re.compile(r"\..+\.partial-(?P<host>.+)-(?P<pid>\d+)-[^-]*")
 
@@ -29,64 +31,128 @@ def _exchange(one: Path, other: Path) -> bool:
     return rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
 
 
-_guards: dict[Path, Callable[[], None]] = {}  # by directory
+class _Guard(NamedTuple):
+    check: Callable[[], None]
+    scratch: Path
+
+
+_guards: dict[Path, _Guard] = {}  # by directory
 
 
 @contextmanager
-def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
-    """Within the block `check` is called before anything takes its place in `folder` or below it; what it
-    raises keeps it out."""
-    _guards[folder.absolute()] = check
+def guarded(folder: Path, check: Callable[[], None], scratch: Path) -> Iterator[None]:
+    """Within the block `folder`, and what is below it, is changed only as long as it is this process's.
+
+    `check` is called before each change; what it raises prevents it. A process may be suspended between the
+    two, and another take the folder over; so what is written or deleted passes through `scratch`, a directory
+    on the same file system that whoever takes over takes away: after that the change fails.
+    """
+    _guards[folder.absolute()] = _Guard(check, scratch.absolute())
     try:
         yield
     finally:
         del _guards[folder.absolute()]
 
 
+def _guards_of(path: Path) -> list[_Guard]:
+    """The guards of a path, those of the innermost directory first."""
+    found = sorted(_guards.items(), key=lambda item: len(item[0].parts), reverse=True)
+    return [guard for folder, guard in found if path.absolute().is_relative_to(folder)]
+
+
 def check_guards(path: Path) -> None:
-    """Ask whether `path` may be written; to be called before each write that is by neither `replacing` nor
-    `remove`."""
-    for folder, check in list(_guards.items()):
-        if path.absolute().is_relative_to(folder):
-            check()
+    """Ask whether `path` may be changed."""
+    for guard in _guards_of(path):
+        guard.check()
+
+
+def scratch(path: Path) -> Path:
+    """The directory that changes of `path` pass through: its own, where it is not `guarded`."""
+    return next((guard.scratch for guard in _guards_of(path)), path.parent)
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Ask whether `path` may be changed, also where the change fails: then its scratch may be gone."""
+    check_guards(path)
+    try:
+        yield
+    except Exception:
+        check_guards(path)
+        raise
 
 
 def remove(path: Path) -> None:
-    """Delete a file, or a directory with all that is in it, where it is there and may be written."""
-    check_guards(path)
+    """Delete a file, or a directory with all that is in it, where it is there and may be changed."""
+    with changing(path):
+        if not os.path.lexists(path):
+            return
+        if not _guards_of(path):
+            _delete(path)
+            return
+        away = scratch(path) / f"{path.name}.{secrets.token_hex(8)}"
+        path.rename(away)
+    _delete(away)
+
+
+def _delete(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
+def append(path: Path, text: str) -> None:
+    """Add to a file, which is created if need be."""
+    with changing(path):
+        if not os.path.lexists(path):
+            write_text(path, text)
+            return
+        # By a name of this process's own, which is gone where another has taken over.
+        name = scratch(path) / f"{path.name}.{secrets.token_hex(8)}"
+        try:
+            os.link(path, name, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _WITHOUT_LINKS:
+                raise
+            name = path
+        with name.open("a", encoding="utf-8") as file:
+            file.write(text)
+        if name != path:
+            name.unlink()
+
+
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # file systems
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends without an error.
+    """A temporary path that takes the place of `path` when the block ends without an error.
 
     What was written is on the disk before it is renamed, so that not even a power cut leaves half of it;
     not `durable`, that is left to the system, which takes milliseconds less: killed processes leave nothing
     half-written either way.
     """
-    check_guards(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name}.partial-{socket.gethostname()}-{os.getpid()}-"
-    with tempfile.TemporaryDirectory(
-        prefix=prefix, dir=path.parent, ignore_cleanup_errors=True
-    ) as place:
-        temporary = Path(place) / path.name
-        yield temporary
-        if durable:
-            sync(temporary)
-        check_guards(path)
-        if path.is_symlink():
-            path.unlink()  # a directory cannot be renamed over it
-        if not (path.is_dir() and _exchange(temporary, path)):
-            if path.is_dir():  # nor can one over another that is not empty
-                path.rename(Path(place) / "old")
-            temporary.replace(path)
-        if durable:
-            sync_directory(path.parent)
+    with changing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        prefix = f".{path.name}.partial-{socket.gethostname()}-{os.getpid()}-"
+        with tempfile.TemporaryDirectory(
+            prefix=prefix, dir=scratch(path), ignore_cleanup_errors=True
+        ) as place:
+            temporary = Path(place) / path.name
+            yield temporary
+            if durable:
+                sync(temporary)
+            check_guards(path)
+            former = Path(place) / "former"
+            if path.is_symlink():
+                path.rename(former)  # a directory cannot be renamed over it
+            if not (path.is_dir() and _exchange(temporary, path)):
+                if path.is_dir():  # nor can one over another that is not empty
+                    path.rename(former)
+                temporary.replace(path)
+            if durable:
+                sync_directory(path.parent)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -137,8 +138,8 @@ def test_another_s_token_keeps_all_that_is_there(tmp_path, is_done):
         elsewhere(run)
         for change in (
             lambda: runs.start(run, study),
-            lambda: runs.discard(study),
-            lambda: runs.release(run),
+            lambda: runs.discard(run),
+            lambda: runs.reserve(run, 2**20),
             lambda: claim(run / "checkpoints", "000000001-a"),
             *([lambda: runs.tidy(run)] if is_done else []),
         ):
@@ -180,7 +181,7 @@ def test_a_record_that_took_a_dead_one_s_place_is_put_back(tmp_path):
     with lock.held(tmp_path) as hold:
         lock._bury(tmp_path, dead)
         hold.check()
-        assert [p.name for p in tmp_path.iterdir()] == [lock.HOLDER]
+        assert {p.name for p in tmp_path.iterdir()} == {lock.HOLDER, hold.scratch.name}
 
 
 def test_checkpoints_of_the_one_before_go_over_by_a_single_rename(tmp_path):
@@ -205,3 +206,109 @@ def test_checkpoints_of_a_version_without_holders_are_taken_on(tmp_path):
     (tmp_path / "log").write_text("")
     own = claim(tmp_path, "000000001-x")
     assert {p.name for p in own.iterdir()} == {"24", "log"}
+
+
+# What a run's holder does, and nothing else: every kind of change, each told by who made it.
+CHANGES = """
+import sys, os, signal, pathlib
+from kernelstudy import runs
+from kernelstudy.runs import lock
+from kernelstudy.system import files
+from kernelstudy.training import checkpoints
+
+def change(run, who):
+    with lock.held(run) as hold:
+        runs.tidy(run)
+        for name in ("metrics.jsonl", "FAILED"):
+            files.remove(run / name)
+        files.write_text(run / "config.yaml", who)
+        own = checkpoints.claim(run / "checkpoints", hold.generation)
+        store = checkpoints.Store(own, seconds=0, versions={})
+        try:
+            train(run, who, own)
+        except lock.LostError:
+            store.abandon()
+            raise
+
+def train(run, who, own):
+    runs.reserve(run, 100)
+    for step in range(2):
+        runs.append_metrics(run, {"by": who})
+        with files.changing(own):
+            own.mkdir(parents=True, exist_ok=True)
+        files.write_text(own / str(step), who)
+        with files.replacing(run / "trajectory.zarr") as place:
+            (place / "c").mkdir(parents=True)
+            (place / "c" / "0").write_text(who)
+    runs.release(run)
+    files.write_text(run / "provenance.json", who)
+    files.write_text(run / "DONE", who)
+    files.remove(run / "checkpoints")
+"""
+SUSPENDED = """
+seen = 0
+def count(event, args):
+    global seen
+    of_run = isinstance(next(iter(args), None), (str, bytes, os.PathLike)) and str(run) in str(args[0])
+    if of_run and event.partition(".")[0] in ("open", "os", "shutil", "tempfile"):
+        seen += 1
+        if seen == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGSTOP)
+run = pathlib.Path(sys.argv[1])
+sys.addaudithook(count)
+try:
+    change(run, "loser")
+except lock.LostError:
+    sys.exit(1)
+"""
+
+
+def suspended(run, at):
+    """A process that changes `run`, stopped before its `at`-th system call on it; None where it has fewer."""
+    words = [sys.executable, "-c", CHANGES + SUSPENDED, str(run), str(at)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    if not os.WIFSTOPPED(status):
+        process.returncode = os.waitstatus_to_exitcode(status)
+        _, told = process.communicate()
+        assert process.returncode == 0, told
+        return None
+    return process
+
+
+@pytest.mark.slow
+def test_a_process_suspended_before_any_call_changes_nothing_when_it_wakes(tmp_path, monkeypatch):
+    """Between its look at the token and the change, too: each of its calls on the run is tried."""
+    monkeypatch.setattr(lock, "TOUCHED_EVERY", 0.02)  # for which a locked record is waited for
+    here = {}
+    exec(CHANGES, here)
+
+    def content(run):
+        return {str(p.relative_to(run)): p.read_text() for p in run.rglob("*") if p.is_file()}
+
+    def one(at):
+        run = tmp_path / f"{at}" / "run"
+        process = suspended(run, at)
+        if process is None:
+            return True
+        if (run / lock.HOLDER).exists():
+            os.utime(run / lock.HOLDER, (0, 0))
+        here["change"](run, "winner")
+        there = content(run), sorted(run.rglob("*"))
+        assert set(there[0].values()) <= {"winner", '{"by": "winner"}\n' * 2}, (at, there[0])
+        process.send_signal(signal.SIGCONT)
+        _, told = process.communicate(timeout=60)
+        assert "Traceback" not in told, (at, told)
+        found = content(run), sorted(run.rglob("*"))
+        if process.returncode:  # or it had done all, or nothing, and its turn came after
+            assert found == there, (at, found)
+        else:
+            assert set(found[0].values()) in (
+                {"winner", '{"by": "winner"}\n' * 2},
+                {"loser", '{"by": "loser"}\n' * 2},
+            )
+        return False
+
+    with ThreadPoolExecutor(4) as threads:
+        ended = list(threads.map(one, range(1, 200)))
+    assert 100 < ended.index(True) < 199  # calls
