@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -22,15 +22,16 @@ WORDS = (
     *("+exp=mnist", "+debug=tiny", "name=fault", "seeds=2", "steps=300", "log_points=10"),
     *("arms=[{init: he_normal}, {init: sobel, labels: shuffled}]", "checkpoint_seconds=0"),
 )
+COMMAND = ("-m", "kernelstudy.run")
 # Writes at which a process is killed: what of them is to be seen in the run's directory.
 WRITES = {
-    "what was logged": "checkpoints/*/.log-*",
+    "what was logged": ".scratch-*/.log-*",
     "a checkpoint": "checkpoints/*/*.orbax-checkpoint-tmp*",
-    "the trajectory": ".trajectory.zarr.partial-*",
-    "DONE": ".DONE.partial-*",
-    "the analysis": ".analysis.zarr.partial-*",
-    "a figure": "figures/.*.partial-*",
-    "the page": ".report.html.partial-*",
+    "the trajectory": ".scratch-*/.trajectory.zarr.partial-*",
+    "DONE": ".scratch-*/.DONE.partial-*",
+    "the analysis": ".scratch-*/.analysis.zarr.partial-*",
+    "a figure": ".scratch-*/.*.svg.partial-*",
+    "the page": ".scratch-*/.report.html.partial-*",
 }
 
 
@@ -47,14 +48,16 @@ class Outcome(NamedTuple):
 
 
 def command(words=WORDS) -> list[str]:
-    return [sys.executable, "-m", "kernelstudy.run", *words]
+    return [sys.executable, *COMMAND, *words]
 
 
-def start(place: Path, words=WORDS, environment=None) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
+def start(
+    place: Path, words=WORDS, environment=None, program: Sequence[str] = COMMAND
+) -> subprocess.Popen[str]:
+    """The command in a process of its own, or another `program` with the same words."""
     place.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        command(words),
+        [sys.executable, *program, *words],
         cwd=place,
         env=environment,
         stdout=subprocess.PIPE,
@@ -77,9 +80,18 @@ def directory(place: Path) -> Path | None:
 
 def same(run: Path | None, other: Path) -> bool:
     """Whether a run ended as `other`: the same files, and in them the same bits but for times."""
+    return not difference(run, other)
+
+
+def difference(run: Path | None, other: Path) -> str:
+    """What makes a run not the `same` as another, in words."""
     if run is None or not (run / "DONE").is_file() or not (run / "metrics.jsonl").is_file():
-        return False
-    return _content(run) == _content(other)
+        return "it is not finished"
+    found, wanted = _content(run), _content(other)
+    if names := set(found["names"]) ^ set(wanted["names"]):
+        return f"one of them alone has {', '.join(sorted(names))}"
+    differing = sorted(name for name in wanted if found.get(name) != wanted[name])
+    return f"{', '.join(differing)} differ" if differing else ""
 
 
 # What ties analysis.zarr to its run holds provenance.json, and that the time it took.
@@ -132,16 +144,18 @@ def takeover(
     place: Path,
     reference: Path,
     fault: str,
-    moment: float | str,
+    moment: float | str | None,
     words=WORDS,
     environment=None,
     rerun: Callable = again,
+    program: Sequence[str] = COMMAND,
 ) -> Outcome:
     """A process suspended for longer than a dead one is waited for; a second takes over; the first wakes.
 
-    The first must stop with one sentence, or find the run finished, and change nothing.
+    The first must stop with one sentence, or find the run finished, and change nothing. `moment`: None where
+    `program` stops itself.
     """
-    process = start(place, words, environment)
+    process = start(place, words, environment, program)
     after = _until(process, place, moment)
     process.send_signal(signal.SIGSTOP)
     for record in place.glob("results/runs/*/*/.holder"):
@@ -155,22 +169,26 @@ def takeover(
     # lines on where it is may come first, one for about half a minute; others are told, and no loss
     odd = [line for line in said if not line.startswith("kernelstudy: ")]
     stopped = process.returncode == 1 and "taken over" in "".join(said[-1:])
-    identical = same(directory(place), reference)
+    differing = difference(directory(place), reference)
     return found._replace(
         status=process.returncode,
-        identical=identical and (stopped or process.returncode == 0),
-        told=" / ".join([*odd[:3], *said[-1:]]),
+        identical=found.identical and not differing and (stopped or process.returncode == 0),
+        told=" / ".join(filter(None, [differing, *odd[:3], *said[-1:]])),
     )
 
 
-def _until(process: subprocess.Popen[str], place: Path, moment: float | str) -> float:
-    """Wait for a moment (`hit`) or the end of a process; seconds that it took."""
+def _until(process: subprocess.Popen[str], place: Path, moment: float | str | None) -> float:
+    """Wait for a moment (`hit`), until a process has stopped itself (None), or for its end; seconds."""
     began = time.perf_counter()
     while process.poll() is None:
         if isinstance(moment, float):
             if time.perf_counter() - began >= moment:
                 break
             time.sleep(0.005)
+        elif moment is None:
+            if "T (stopped)" in Path(f"/proc/{process.pid}/status").read_text():
+                break
+            time.sleep(0.02)
         elif any(place.glob(f"results/runs/*/*/{moment}")):
             break
     return time.perf_counter() - began

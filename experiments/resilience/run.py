@@ -18,6 +18,7 @@ import hostile
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
+import stepped
 
 from kernelstudy.system.software import environment
 
@@ -49,6 +50,7 @@ def main() -> int:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="kernelstudy-faults-") as place:
         found, lasted = faults.kills(Path(place), given.kills, tiny=given.tiny)
+        calls = pd.DataFrame(stepped.takeovers(Path(place) / "calls", tiny=given.tiny))
     with tempfile.TemporaryDirectory(prefix="kernelstudy-hostile-") as place:
         finished, _ = faults.undisturbed(Path(place) / "finished")
         harmful = pd.DataFrame(hostile.tried(Path(place), finished, tiny=given.tiny))
@@ -57,10 +59,11 @@ def main() -> int:
         counts, wrong = bad_input.fuzz(given.inputs, Path(place))
         separate = processes(given.processes, Path(place))
     table = pd.DataFrame(found)
-    # of what was said, what is not of this machine
-    table["told"] = table["told"].str.replace(r"\S*/kernelstudy-faults-[^/]*/", "", regex=True)
-    table["told"] = table["told"].str.replace(f" on {platform.node()},", " on this machine,")
-    table.to_csv(out / "tables" / "faults.csv", index=False)
+    for name, outcomes in (("faults", table), ("calls", calls)):
+        # of what was said, what is not of this machine
+        told = outcomes["told"].str.replace(r"\S*/kernelstudy-faults-[^/]*/", "", regex=True)
+        outcomes["told"] = told.str.replace(f" on {platform.node()},", " on this machine,")
+        outcomes.to_csv(out / "tables" / f"{name}.csv", index=False)
     odd = pd.DataFrame(
         [(" ".join(case.words), answer.status, "; ".join(what)) for case, answer, what in wrong],
         columns=["command line", "status", "fault"],
@@ -73,12 +76,13 @@ def main() -> int:
         **environment(),
     }
     (out / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    text = report(table, lasted, counts, odd, separate, harmful, facts)
+    text = report(table, calls, lasted, counts, odd, separate, harmful, facts)
     (out / "report.md").write_text(text, encoding="utf-8")
-    lost = int((~table["identical"]).sum())
+    tried = pd.concat([table, calls])
+    lost = int((~tried["identical"]).sum())
     tracebacks = int(odd["fault"].str.contains("traceback").sum()) + separate["traceback"]
     print(
-        f"{len(table)} faults, {lost} runs lost; {given.inputs} bad inputs, {tracebacks} tracebacks"
+        f"{len(tried)} faults, {lost} runs lost; {given.inputs} bad inputs, {tracebacks} tracebacks"
     )
     wronged = int((~harmful["right"]).sum())
     print(f"{len(harmful)} hostile inputs, {wronged} not as they should be")
@@ -139,6 +143,7 @@ def figure(table: pd.DataFrame, lasted: float, path: Path) -> None:
 
 def report(
     table: pd.DataFrame,
+    calls: pd.DataFrame,
     lasted: float,
     counts: dict,
     odd: pd.DataFrame,
@@ -162,6 +167,10 @@ def report(
         f"- **{len(table)} faults tried, {lost} runs lost.** A run is lost if the same command does not end it "
         "bit for bit as an undisturbed one: trajectory, analysis, tables, metrics (but for times), and no file "
         "more or less.",
+        f"- **{len(calls)} processes stopped just before a call on their run's files, "
+        f"{int((~calls['identical']).sum())} runs lost.** One for every kind of call that a run makes "
+        "(creating, renaming, deleting, ...): another process takes the run over and ends it, then the first "
+        "wakes, and has to leave it as it is.",
         f"- **{tried:,} bad inputs tried, {tracebacks} tracebacks.** {counts.get('refused', 0):,} were refused "
         f"with exit status 2 and one sentence that names the key, {counts.get('accepted', 0):,} are valid as "
         f"they stand; {len(odd)} answers were not as they should be; nothing was left behind. "
@@ -195,7 +204,8 @@ def report(
         "",
         f"Made by `{facts['command']}` in {facts['seconds']:,} s, kernelstudy {facts['kernelstudy']} at "
         f"{(facts['git_commit'] or 'no commit')[:12]}, {facts['machine']}. The whole table: "
-        "[tables/faults.csv](tables/faults.csv); hostile inputs: [tables/hostile.csv](tables/hostile.csv).",
+        "[tables/faults.csv](tables/faults.csv); calls: [tables/calls.csv](tables/calls.csv); hostile inputs: "
+        "[tables/hostile.csv](tables/hostile.csv).",
         "",
     ]
     return "\n".join(lines)
