@@ -30,7 +30,7 @@ WRITES = {
     "the trajectory": ".scratch-*/.trajectory.zarr.partial-*",
     "DONE": ".scratch-*/.DONE.partial-*",
     "the analysis": ".scratch-*/.analysis.zarr.partial-*",
-    "a figure": ".scratch-*/.*.svg.partial-*",
+    "a figure": "figures/.*.partial-*",
     "the page": ".scratch-*/.report.html.partial-*",
 }
 
