@@ -12,6 +12,7 @@ from kernelstudy import handcrafted
 from .gradients import derivative_fit
 from .layer import live_kernels, mean_over_live
 from .nulls import isotropic
+from .opponency import AXES
 from .sectors import SECTORS, sector_energies
 from .similarity import BestMatch, best_match, cosine, steered_r2
 
@@ -38,7 +39,7 @@ def support_of(name: str) -> tuple[float, float]:
     plain = name.removeprefix(DELTA).removeprefix(NEW).partition("[")[0]
     if plain == "cos_start":
         return -1.0, 1.0
-    share = plain in (*SHAPE_MEASURES, "test_accuracy", "changed_accuracy", "memory")
+    share = plain in (*SHAPE_MEASURES, *AXES, "test_accuracy", "changed_accuracy", "memory")
     return (0.0, 1.0) if share else (0.0, np.inf)
 
 

@@ -13,6 +13,7 @@ from .inference import FEWEST, benjamini_hochberg
 from .intervals import bootstrap_t_interval, mean_test
 from .kernels import PREFIXES, SHAPE_MEASURES, support_of
 from .ladder import Rung
+from .opponency import AXES
 from .variables import accuracy_on
 from .verdict import Verdict
 
@@ -35,8 +36,10 @@ CHANGED_COLUMNS = [
     *("arm", "test", "n", "accuracy", "ci_low", "ci_high"),
     *("change", "change_low", "change_high"),
 ]
+COLOURS_COLUMNS = ["arm", "axis", "n", "start", "value", "ci_low", "ci_high", "chance", "p", "q"]
 _PLAIN = (
     *("movement", "memory", "cos_start", "start_left"),
+    *AXES,
     *("train_loss", "test_accuracy"),
 )
 
@@ -162,6 +165,31 @@ def growth(analysis: xr.Dataset) -> pd.DataFrame:
             means = start.mean(), (start + new + cross).mean(), new.mean(), cross.mean()
             rows.append((arm, sector, len(new), *means[:3], *ends[:2], means[3], *ends[2:]))
     return pd.DataFrame(rows, columns=GROWTH_COLUMNS)
+
+
+def colours(analysis: xr.Dataset) -> pd.DataFrame:
+    """The filters' energy on each axis of colour at the final step, means over networks with bootstrap-t
+    intervals, beside its mean at the start and chance.
+
+    Chance is a third, whatever the filters' patterns: of a filter whose colours are turned at random every axis
+    holds as much on average. p is that of `mean_test`, empty below 6 networks; q is over arms and axes.
+    """
+    rows = []
+    for arm in analysis["arm"].values:
+        for axis in AXES:
+            of_arm = analysis[axis].sel(arm=arm).transpose("step", "seed")
+            values, start = (of_arm.values[i] for i in (-1, 0))
+            values = values[np.isfinite(values)]
+            if not len(values):
+                continue
+            chance = 1 / len(AXES)
+            low, high = bootstrap_t_interval(values, support=support_of(axis))
+            p = mean_test(values - chance) if len(values) >= FEWEST else np.nan
+            row = arm, axis, len(values), np.nanmean(start), values.mean(), low, high, chance
+            rows.append((*row, float(p), np.nan))
+    table = pd.DataFrame(rows, columns=COLOURS_COLUMNS)
+    table["q"] = benjamini_hochberg(table["p"].to_numpy())
+    return table
 
 
 def changed(analysis: xr.Dataset) -> pd.DataFrame:

@@ -27,11 +27,12 @@ from .kinds import count_kinds
 from .ladder import Rung
 from .layer import live_kernels, mean_over_live
 from .memory import memory_of_start, new_part
+from .opponency import AXES, opponent_shares
 from .population import population_a_interval
 from .sectors import SECTORS, network_growth
 from .similarity import colour_spatial, cosine
 from .theory import a_pca
-from .variables import PATCHES
+from .variables import NET, PATCHES
 from .verdict import Verdict, as_family, judge
 
 # By (arm, 'W', 'update' or 'new').
@@ -69,9 +70,10 @@ def measure_trajectory(
     step, entry), means over live kernels; a_pop, a_pop_low, a_pop_high, a_pop_gap, a_pop_resolved,
     a_pop_reason (arm, step) over networks and a_pca of the images (NaN where none are known), for
     3 x 3; movement, memory, cos_start, start_left (`memory_of_start`), train_loss, test_accuracy (arm, seed,
-    step); changed_accuracy (arm, seed, step, test), where it is known; `network_growth`
-    (arm, seed, step, sector); live_kernels (arm, seed, step); kinds (arm, seed, step, kind), how many
-    live kernels are of each kind; and N0 as null_mean, null_low,
+    step); achromatic, red_green, blue_yellow (arm, seed, step), the mean shares of the filters' energy on these
+    axes (`opponent_shares`), of networks that see three colours; changed_accuracy (arm, seed, step, test),
+    where it is known; `network_growth` (arm, seed, step, sector); live_kernels (arm, seed, step); kinds
+    (arm, seed, step, kind), how many live kernels are of each kind; and N0 as null_mean, null_low,
     null_high (measure).
     """
     kernels = spatial_kernels(trajectory) if kernels is None else kernels
@@ -103,6 +105,9 @@ def measure_trajectory(
     found |= {name: (net, values) for name, values in remembered._asdict().items()}
     for name, values in network_growth(kernels).items():
         found[name] = ((*net, "sector"), values)
+    if trajectory.sizes["cin"] == len(AXES):
+        of_axes = np.moveaxis(_shares_of_colours(trajectory, kernels), -1, 0)
+        found |= {name: (net, values) for name, values in zip(AXES, of_axes, strict=True)}
     for name in ("train_loss", "test_accuracy"):
         values = trajectory[name].transpose(*net).values.astype(float)
         found[name] = (net, np.where(kept[..., None], values, np.nan))
@@ -121,6 +126,15 @@ def measure_trajectory(
     coords = {name: trajectory[name] for name in (*net, *({"test"} & set(trajectory.dims)))}
     coords |= {"entry": list(bank), "sector": list(SECTORS), "kind": list(ALL_KINDS)}
     return xr.merge([xr.Dataset(found, coords=coords), isotropic_chance(size, channels, bank)])
+
+
+def _shares_of_colours(trajectory: xr.Dataset, kernels: np.ndarray) -> np.ndarray:
+    """Mean `opponent_shares` of each network's live filters, (arm, seed, step, axis). `kernels`: their spatial
+    profiles."""
+    weights = trajectory["kernel"].transpose(*NET, "ky", "kx", "cin", "cout")
+    shares = opponent_shares(weights.values)
+    live = live_kernels(np.nan_to_num(kernels))
+    return mean_over_live(np.moveaxis(shares, -1, -2), live[..., None, :])
 
 
 def _new(kernels: np.ndarray) -> np.ndarray:

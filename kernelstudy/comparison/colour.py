@@ -6,23 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kernelstudy.comparison.measure import LayerMeasures
+from kernelstudy.reporting.colour import kernels_rgb
 from kernelstudy.reporting.style import DIVERGING, styled
 
 SHOWN, COLUMNS = 64, 16
 _SIDE, _GAP = 20, 3  # pixels of a picture at least, and between two
-
-
-def kernels_rgb(kernels_hwio: np.ndarray) -> np.ndarray:
-    """Filters on three channels as pictures: (kh, kw, 3, out) -> (out, kh, kw, 3) within 0 and 1.
-
-    A weight of 0 is 0.5 in its channel, and the largest |weight| of the layer is 0 or 1. Whether the
-    channels are R, G, B or B, G, R is for the caller to know. ValueError for other numbers of channels.
-    """
-    kernels = np.asarray(kernels_hwio, dtype=np.float64)
-    if kernels.ndim != 4 or kernels.shape[2] != 3:
-        raise ValueError(f"kernels must be (kh, kw, 3, out), not {kernels.shape}")
-    peak = np.abs(kernels).max(initial=0) or 1.0
-    return 0.5 + kernels.transpose(3, 0, 1, 2) / (2 * peak)
 
 
 def colour_gallery(layer: LayerMeasures, kernels_hwio: np.ndarray) -> Figure:

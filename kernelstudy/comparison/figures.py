@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from kernelstudy.analysis.gradients import phi_of_a
 from kernelstudy.analysis.kernels import Bank, exact_means, kernel_matches
 from kernelstudy.analysis.nulls import isotropic, r2_quantile
-from kernelstudy.comparison.colour import kernels_rgb
 from kernelstudy.comparison.measure import LayerMeasures
 from kernelstudy.reporting import lead
+from kernelstudy.reporting.colour import kernels_rgb
 from kernelstudy.reporting.dark import AS_IT_IS
 from kernelstudy.reporting.galleries import mosaic
 from kernelstudy.reporting.measure_words import SECTOR_NAMES

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from kernelstudy import handcrafted, runs
 from kernelstudy.analysis.kernels import Bank, usable_bank
 from kernelstudy.comparison import glance, opening
-from kernelstudy.comparison.colour import colour_gallery, kernels_rgb
+from kernelstudy.comparison.colour import colour_gallery
 from kernelstudy.comparison.figures import SHOWN, answer, fits, gallery, portrait, symmetry
 from kernelstudy.comparison.measure import LayerMeasures, measure_layer, subject
 from kernelstudy.comparison.opening import Opened
@@ -35,6 +35,7 @@ from kernelstudy.comparison.words import (
     what_one_cannot_tell,
 )
 from kernelstudy.reporting import page, style
+from kernelstudy.reporting.colour import kernels_rgb
 from kernelstudy.system import files
 from kernelstudy.system.errors import InputError
 from kernelstudy.system.software import environment

@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 
 from kernelstudy.analysis.kernels import PREFIXES
 from kernelstudy.analysis.trajectory import spatial_kernels
-from kernelstudy.comparison.colour import kernels_rgb
 from kernelstudy.reporting import curves, galleries
+from kernelstudy.reporting.colour import kernels_rgb
 from kernelstudy.reporting.measure_words import SECTOR_WORDS, SHORT_WORDS
 from kernelstudy.reporting.style import DIVERGING, SECTOR_COLOURS, styled
 from kernelstudy.weights.modules import as_numpy

@@ -20,6 +20,7 @@ from kernelstudy.analysis.fields import Field, fields_of
 from kernelstudy.analysis.kernels import PREFIXES, Bank, kernel_matches
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.variables import layers_of, probe_names
+from kernelstudy.reporting.colour import CHANNELS, filters_of
 from kernelstudy.reporting.measure_words import METRIC_WORDS, SECTOR_WORDS
 from kernelstudy.reporting.style import (
     ARM_COLOURS,
@@ -72,14 +73,15 @@ def payload(
     for name, colours in (("lut_diverging", DIVERGING), ("lut_maps", MAPS)):
         table = mpl.colormaps[colours](np.arange(256), bytes=True)[:, :3]
         arrays[name] = pack(table)
-    in_colour = trajectory.sizes["cin"] == 3
-    if in_colour:
-        arrays["colour"] = pack_whole(_in_colour(trajectory, len(seeds)), ends=3)
+    filters = filters_of(trajectory)
+    if filters is not None:
+        of_page = filters[:, : len(seeds)]
+        arrays["colour"] = pack_whole(of_page.reshape(*of_page.shape[:4], -1), ends=CHANNELS)
     arms = [str(a) for a in trajectory["arm"].values]
     content: dict[str, Any] = {
         "arms": arms,
         "arm_words": [names.get(arm, arm) for arm in arms],
-        "colour": in_colour,
+        "colour": filters is not None,
         "colours": [colour_of(i) for i in range(trajectory.sizes["arm"])],
         "seeds": seeds,
         "steps": trajectory["step"].values.tolist(),
@@ -149,13 +151,6 @@ def pack_over_steps(values: np.ndarray, *, axis: int) -> dict[str, Any]:
     outer = int(np.prod(values.shape[:axis]))
     steps = [outer, values.shape[axis]]
     return pack(changes) | {"shape": list(values.shape), "steps": steps}
-
-
-def _in_colour(trajectory: xr.Dataset, seeds: int) -> np.ndarray:
-    """First-layer kernels on three channels (arm, seed, step, channel, row by row with three colours each)."""
-    dims = ("arm", "seed", "step", "cout", "ky", "kx", "cin")
-    values = trajectory["kernel"].isel(seed=slice(seeds)).transpose(*dims).values.astype(float)
-    return values.reshape(*values.shape[:4], -1)
 
 
 def _stacked(dataset: xr.Dataset, names: Any) -> np.ndarray:

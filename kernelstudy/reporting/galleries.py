@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis.variables import layers_of, probe_names
+from kernelstudy.reporting.colour import rgb
 from kernelstudy.reporting.style import DIVERGING, MAPS, styled
 
 SHOWN_CHANNELS, SHOWN_STEPS = 16, 7
@@ -28,13 +29,17 @@ def shown_steps(count: int, *, most: int = SHOWN_STEPS) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
-def kernels_over_time(trajectory: xr.Dataset, kernels: np.ndarray, row: int) -> Figure:
+def kernels_over_time(
+    trajectory: xr.Dataset, kernels: np.ndarray, row: int, *, in_colour: bool = False
+) -> Figure:
     """The first seed's kernels of the arm in `row`, a row a step: W on the left, W - W0 on the right.
 
     Every row has a symmetric colour scale of its own, whose end stands beside it: kernels that shrink or
-    grow as they train keep their shapes in sight. `kernels`: the trajectory's `spatial_kernels`.
+    grow as they train keep their shapes in sight. `kernels`: the trajectory's `spatial_kernels`, or where
+    `in_colour` its filters (arm, seed, step, channel, k, k, 3).
     """
     arm, values = str(trajectory["arm"].values[row]), kernels[row, 0]
+    signs = "mid-grey for zero" if in_colour else "orange positive, violet negative"
     steps = shown_steps(len(values))
     channels = min(values.shape[1], SHOWN_CHANNELS)
     rows, beside = len(steps), 1.16 * channels
@@ -46,9 +51,12 @@ def kernels_over_time(trajectory: xr.Dataset, kernels: np.ndarray, row: int) -> 
             (beside, values - values[:1], "W − W₀"),
         ):
             shown = stack[steps, :channels]
-            ends = np.abs(np.nan_to_num(shown, posinf=0, neginf=0)).max(axis=(1, 2, 3))
+            finite = np.abs(np.nan_to_num(shown, posinf=0, neginf=0))
+            ends = finite.max(axis=tuple(range(1, finite.ndim)))
             axes.imshow(
-                tiled(shown / np.where(ends > 0, ends, 1)[:, None, None, None]),
+                tiled_rgb(np.stack([rgb(of) for of in shown]))
+                if in_colour
+                else tiled(shown / np.where(ends > 0, ends, 1)[:, None, None, None]),
                 cmap=DIVERGING,
                 vmin=-1,
                 vmax=1,
@@ -66,8 +74,7 @@ def kernels_over_time(trajectory: xr.Dataset, kernels: np.ndarray, row: int) -> 
         )
         axes.set_xlabel(
             f"{channels} of {values.shape[1]} kernels of {arm}, seed "
-            f"{int(trajectory['seed'].values[0])}; orange positive, violet negative, at each step up to the "
-            "weight beside it",
+            f"{int(trajectory['seed'].values[0])}; {signs}, at each step up to the weight beside it",
             fontsize=8.5,
         )
     return figure
@@ -228,6 +235,13 @@ def tiled(stack: np.ndarray) -> np.ndarray:
     padded = np.pad(stack, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=np.nan)
     rows, columns, height, width = padded.shape
     return padded.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)[:-1, :-1]
+
+
+def tiled_rgb(stack: np.ndarray) -> np.ndarray:
+    """`tiled`, of pictures (rows, columns, h, w, 3): in red, green, blue and opacity, 0 between them."""
+    channels = [tiled(stack[..., channel]) for channel in range(stack.shape[-1])]
+    opaque = np.isfinite(channels[0]).astype(float)
+    return np.stack([*(np.nan_to_num(channel) for channel in channels), opaque], axis=-1)
 
 
 def bare(axis: Axes) -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from kernelstudy.analysis.intervals import bootstrap_t_interval
 from kernelstudy.analysis.kernels import support_of
 from kernelstudy.analysis.kinds import KINDS, live_kinds
+from kernelstudy.reporting import colour
 from kernelstudy.reporting.galleries import bare, tiled
 from kernelstudy.reporting.measure_words import likeness
 from kernelstudy.reporting.style import CHANCE, DIVERGING, colour_of, styled
@@ -31,6 +32,10 @@ CAPTION = (
     "detector (R²), the part of a centred kernel that Sobel's kernel at its best angle explains, from 0 to "
     "1. A dot is a network's mean over its kernels."
 )
+IN_COLOUR = (
+    " Start and end are in colour, mid-grey for zero. Pattern: what a filter's colours have in common, the "
+    "largest term of colour x pattern, which is what is measured."
+)
 EDGE_LABEL = "counts as an edge detector"
 
 
@@ -42,16 +47,19 @@ def before_and_after(
     metric: str,
     names: Mapping[str, str],
     *,
+    filters: np.ndarray | None = None,
     narrow: bool = False,
 ) -> Figure:
     """Kernels (arm, seed, step, channel, k, k) of each arm's first network, and every network beside chance.
 
     `nearest`: name of each final kernel's match in `bank` (arm, seed, channel). `names`: arm -> its name in
-    words. `narrow`: as wide as a phone, chance below the kernels and not beside them.
+    words. `filters`: of networks that see three colours, (arm, seed, 2, channel, k, k, 3) at the start and the
+    end, of which the kernels are the patterns. `narrow`: as wide as a phone, chance below the kernels and not
+    beside them.
     """
     arms = [str(arm) for arm in analysis["arm"].values[:ARMS]]
     shown = min(kernels.shape[3], 12 if narrow else 16)
-    block = block_of(4)
+    block = block_of(4 if filters is None else 5)
     height, width = block * len(arms), SIDE * shown
     if narrow:
         rows = [(NARROW_ROW * i + 0.32, 0.1) for i in range(len(arms))]
@@ -65,11 +73,15 @@ def before_and_after(
             start, end = kernels[i, network, [0, -1], :shown]
             edges = live_kinds(kernels[i, network, -1])[:shown] == KINDS.index("edge")
             rows_of_arm = [
-                ("start", scaled(start)),
-                ("end", scaled(end)),
                 ("centred", centred(end)),
                 ("nearest", nearest_entries(end, matches, bank)),
             ]
+            if filters is None:
+                rows_of_arm = [("start", scaled(start)), ("end", scaled(end)), *rows_of_arm]
+            else:
+                pictures_of = [colour.rgb(of[:shown]) for of in filters[i, network]]
+                in_colour = zip(("start", "end"), pictures_of, strict=True)
+                rows_of_arm = [*in_colour, ("pattern", scaled(end)), *rows_of_arm]
             strips(pictures, names.get(arm, arm), rows_of_arm, block * i)
             _mark(pictures, edges, 1 / (1 + end.shape[-1]), block * (i + 1) - FOOT)
         chance.plot([], [], "^", ms=5, color="black", label=EDGE_LABEL)

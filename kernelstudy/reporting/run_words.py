@@ -10,6 +10,7 @@ import xarray as xr
 
 from kernelstudy.analysis.inference import FEWEST
 from kernelstudy.analysis.kernels import DELTA, NEW, PREFIXES
+from kernelstudy.analysis.opponency import AXES
 from kernelstudy.analysis.trajectory import Verdicts
 from kernelstudy.analysis.variables import accuracy_on
 from kernelstudy.analysis.verdict import TIERS, UNRESOLVED, Verdict
@@ -268,6 +269,8 @@ def sentences(
             lines.append(_growth(analysis, arm))
         if "a_pop" in analysis:
             lines.append(_operator(analysis, verdicts, arm))
+        if (arm, "achromatic") in final.index:
+            lines.append(_colours(final, arm))
         if (arm, "test_accuracy") in final.index:  # a recording need not know it
             accuracy = final.loc[(arm, "test_accuracy")]
             lines.append(f"Test accuracy {_interval(accuracy, percent=True)}.")
@@ -394,6 +397,14 @@ def _growth(analysis: xr.Dataset, arm: str) -> str:
         f"{start + new + cross:.2f} at the end; {new:+.2g} is new (|W − W₀|²), {cross:+.2g} is what was "
         f"there, {turned} (2⟨W₀, W − W₀⟩)."
     )
+
+
+def _colours(final: Any, arm: str) -> str:
+    """How the energy of filters that see three colours divides."""
+    shares = [_interval(final.loc[(arm, axis)], percent=True) for axis in AXES]
+    names = [axis.replace("_", "-") for axis in AXES]
+    told = ", ".join(f"{share} {name}" for share, name in zip(shares, names, strict=True))
+    return f"Of a filter's energy {told}; by chance each is 33%."
 
 
 def _operator(analysis: xr.Dataset, verdicts: Verdicts, arm: str) -> str:

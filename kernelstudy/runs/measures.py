@@ -303,6 +303,7 @@ def complete(findings: Findings, run: Path, out: Path) -> Findings:
         "kinds": tables.kinds(count_arms(trajectory, study.controls, kernels=findings.kernels)),
         "growth": tables.growth(analysis),
         "kernels": tables.kernels(trained, trajectory["diverged"]),
+        **({"colours": tables.colours(analysis)} if "achromatic" in analysis else {}),
         **({"changed": tables.changed(analysis)} if "changed_accuracy" in analysis else {}),
         **({} if deep is None else deep_tables(deep)),
     }

@@ -28,6 +28,7 @@ from kernelstudy.reporting import (
     style,
 )
 from kernelstudy.reporting.animation import kernels_gif
+from kernelstudy.reporting.colour import filters_of
 from kernelstudy.reporting.drawing import Save, drawing
 from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.runs import directory, measures
@@ -112,9 +113,11 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     metric, matches = findings.study.bank.metric, findings.matches
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
     nearest, names = matches.trained["best"], names_of(findings.study)
+    filters = filters_of(trajectory)
+    ends = None if filters is None else filters[:, :, [0, -1]]
     for shape, narrow in (("answer", False), ("answer_narrow", True)):
         drawing = partial(lead.before_and_after, kernels, analysis, nearest, bank, metric, names)
-        save(partial(drawing, narrow=narrow), folder, shape, vector=not narrow)
+        save(partial(drawing, filters=ends, narrow=narrow), folder, shape, vector=not narrow)
     save(partial(curves.parts, analysis, metric), folder, "parts")
     save(partial(curves.over_time, analysis, [metric, *others][:3]), folder, "similarity")
     for prefix in ("", DELTA):
@@ -136,8 +139,12 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
         gallery = partial(galleries.matches, final, matches.untrained, bank, title)
         save(gallery, folder, name)
     named = trajectory[["arm", "seed", "step"]]
+    shown = kernels if filters is None else filters
+    in_colour = filters is not None
     for row in range(trajectory.sizes["arm"]):
-        over_time = partial(galleries.kernels_over_time, named, kernels, row)
+        over_time = partial(
+            galleries.kernels_over_time, named, shown[:, :1], row, in_colour=in_colour
+        )
         save(over_time, folder, f"kernels_{row}")
 
 
@@ -182,7 +189,7 @@ def compose(findings: Findings) -> Page:
         lead=Figure(
             "answer",
             figure_titles.lead(analysis, metric),
-            lead.CAPTION + more,
+            lead.CAPTION + (lead.IN_COLOUR if "colours" in tables else "") + more,
             narrow=True,
             pictures=True,
         ),
@@ -201,6 +208,11 @@ def compose(findings: Findings) -> Page:
                     )
                 ]
                 if "changed" in tables
+                else []
+            ),
+            *(
+                [("The filters' energy by colour, beside chance", tables["colours"])]
+                if "colours" in tables
                 else []
             ),
             ("Summary", final_summary),
