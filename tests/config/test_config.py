@@ -253,7 +253,7 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
             ["+exp=mnist", "model=3"],
             "one of cnn, convnext, resnet, vgg; its settings are model\\.",
         ),
-        (["exp=frobnicate"], r"\+exp=NAME; there are datasets, deep,"),
+        (["exp=frobnicate"], r"\+exp=NAME; there are colour, datasets,"),
         (["mnist"], r": \+exp=mnist$"),
         (["+exp", "mnist"], r": \+exp=mnist$"),
         (["+exp=MNIST"], r"did you mean \+exp=mnist\?"),
