@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from .gradients import OPERATORS, derivative_fit, gradient_matrix, phi_of_a
 from .inference import FEWEST
 from .kinds import KINDS, kind_of
 from .layer import live_kernels
+from .nulls import isotropic
 from .population import PopulationInterval, population_a_interval
 
 UNRESOLVED = "unresolved"
@@ -38,12 +40,14 @@ class Naming(NamedTuple):
 def name_operator(kernels: np.ndarray, *, level: float = 0.05) -> Naming:
     """The operator that the edge kernels among kernels (net, channel, 3, 3) are, and why there is none.
 
-    Edges by `kinds.kind_of`, which takes any a. A name needs three things. (1) The interval of their a over
-    networks (`population_a_interval`) holds one operator's a and no other's. (2) They are of one operator:
-    the spread of phi over kernels, beyond the layer's noise, stays below `SPREAD` with 95% confidence (half
-    Sobel, half Prewitt has the mean of Frei-Chen). Noise puts as much into a gradient's other direction
-    across the operator as along it, where the spread adds to it: the difference is the spread. (3) Not all
-    lie at 45 degrees, where the compass mask of Sobel is the steered Prewitt, and the reverse.
+    Edges by `kinds.kind_of`, which takes any a. A name needs four things. (1) Of the live kernels more are
+    edges than of random ones: what few edges are is the noise of kernels that are something else (of Prewitt
+    plus a stronger Laplacian). (2) The interval of their a over networks (`population_a_interval`) holds one
+    operator's a and no other's. (3) They are of one operator: the spread of phi over kernels, beyond the
+    layer's noise, stays below `SPREAD` with 95% confidence (half Sobel, half Prewitt has the mean of
+    Frei-Chen). Noise puts as much into a gradient's other direction across the operator as along it, where
+    the spread adds to it: the difference is the spread. (4) Not all lie at 45 degrees, where the compass mask
+    of Sobel is the steered Prewitt, and the reverse.
     Blind to: what the kernels that are no edges are.
     """
     live = live_kernels(kernels)
@@ -59,6 +63,8 @@ def name_operator(kernels: np.ndarray, *, level: float = 0.05) -> Naming:
     def unresolved(reason: str) -> Naming:
         return Naming(UNRESOLVED, reason, a, count, spread, low, high)
 
+    if count <= _by_chance() * live.sum():
+        return unresolved("no more of its kernels are edges than of random ones")
     if not a.resolved:
         return unresolved(a.reason)
     names = a.names()
@@ -76,6 +82,13 @@ def name_operator(kernels: np.ndarray, *, level: float = 0.05) -> Naming:
             "its edges lie at 45 degrees, where one operator's compass mask is another steered"
         )
     return Naming(names[0], "", a, count, spread, low, high)
+
+
+@functools.cache
+def _by_chance() -> float:
+    """The part of isotropic 3 x 3 kernels that are edges."""
+    drawn = isotropic(20_000, 3, np.random.default_rng(0))
+    return float(np.mean(kind_of(drawn).index == KINDS.index("edge")))
 
 
 def _spread(edges: np.ndarray, phi: float, level: float) -> tuple[float, float, float]:

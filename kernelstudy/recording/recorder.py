@@ -168,6 +168,7 @@ class Recorder:
                 f"{self.folder} holds a run that was not recorded: nothing goes on there"
             )
         joined.reopen(self.folder)
+        runs.renew_metrics(self.folder)
         return points.steps(self.folder)
 
     def __enter__(self) -> Recorder:

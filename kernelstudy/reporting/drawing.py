@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 
 from kernelstudy.reporting import style
+from kernelstudy.system import files
 
 # As `style.save`, of a figure, or of a function that makes it, which is then called by whoever draws it.
 Save = Callable[..., Any]
@@ -87,7 +88,8 @@ def _start() -> subprocess.Popen[bytes] | None:
 
 
 def _hand_over(process: subprocess.Popen[bytes], work: tuple[tuple, dict]) -> bool:
-    """Whether the other process has drawn it."""
+    """Whether the other process has drawn it; an error where its folder may not be changed."""
+    files.check_guards(work[0][1])
     try:
         process.stdin.write(pickle.dumps(work, pickle.HIGHEST_PROTOCOL))  # pyright: ignore[reportOptionalMemberAccess]
         process.stdin.flush()  # pyright: ignore[reportOptionalMemberAccess]

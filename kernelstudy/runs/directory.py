@@ -168,6 +168,12 @@ def append_metrics(run: Path, record: dict[str, Any]) -> None:
     files.append(run / METRICS, json.dumps(record) + "\n")
 
 
+def renew_metrics(run: Path) -> None:
+    """Make metrics.jsonl another file with the same lines: an earlier holder may still have it open."""
+    if (run / METRICS).is_file() and not (run / METRICS).is_symlink():
+        files.write_bytes(run / METRICS, (run / METRICS).read_bytes())
+
+
 def write_metrics(run: Path, records: Iterable[dict[str, Any]]) -> None:
     """Begin metrics.jsonl with the records of log points passed before."""
     write_text(run / METRICS, "".join(json.dumps(record) + "\n" for record in records))

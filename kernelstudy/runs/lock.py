@@ -12,10 +12,12 @@ that create it (O_EXCL) one succeeds; its process keeps an flock on it and touch
   has died waits for that minute (`outlast`).
 - A process that was suspended for over a minute may find, when it wakes, that another has taken the run over.
   So it looks for its own token before each change (`Hold.check`, `files.guarded`), and ends where it finds
-  another. It may be suspended just after that look, too. So whatever it writes or deletes passes, by one
-  rename, through a directory of its own (`Hold.scratch`). Whoever takes over begins by taking that away, and
-  the rename fails. Checkpoints lie under the holder's number, which grows from holder to holder (Kleppmann,
-  'How to do distributed locking', 2016: fencing tokens).
+  another. It may be suspended just after that look, too. So what it writes or deletes passes, by one rename,
+  through a directory of its own (`Hold.scratch`). Whoever takes over begins by taking that away, and the
+  rename fails. That directory and its checkpoints lie under the holder's number, which grows from holder to
+  holder, so that none touches a later one's (Kleppmann, 'How to do distributed locking', 2016: fencing
+  tokens). Not so guarded are figures, which a second process draws, the same whoever holds the run, and
+  TensorBoard's files.
 
 What is assumed of a shared file system: a rename within a directory is atomic, a file can be created
 exclusively, and what one machine has written and synced another sees within seconds.
@@ -29,7 +31,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 import socket
 import stat
 import tempfile
@@ -46,6 +47,8 @@ from kernelstudy.system.errors import printable
 HOLDER, SCRATCH = ".holder", ".scratch-"
 TOUCHED_EVERY, DEAD_AFTER = 10.0, 60.0  # seconds
 _BEING_WRITTEN = 5.0  # seconds that a record without content counts
+# A holder's number: seconds since 2020, so that it has nine digits until 2051.
+_SINCE, _MOST = 1_577_836_800, 9 * 10**8
 
 
 class Holder(NamedTuple):
@@ -129,8 +132,9 @@ def held(run: Path) -> Iterator[Hold]:
             signs_of_life.join()
             with suppress(OSError, LostError):
                 hold.check()
-                (run / HOLDER).rename(hold.scratch / HOLDER)
-            shutil.rmtree(hold.scratch, ignore_errors=True)
+                _bury(run, hold.token)
+            with suppress(OSError):
+                files.delete(hold.scratch)
         os.close(descriptor)
 
 
@@ -139,10 +143,15 @@ def _fence_off(hold: Hold) -> None:
     hold.scratch.mkdir()
     hold.check()  # or it was made after another had taken over, and that one did not see it
     for path in hold.run.glob(f"{SCRATCH}*"):
-        if path != hold.scratch:
-            with suppress(FileNotFoundError):
-                path.rename(hold.scratch / path.name)
-            shutil.rmtree(hold.scratch / path.name, ignore_errors=True)
+        if (
+            path.name < hold.scratch.name
+        ):  # should this have just woken, a later one's is not its to take
+            gone = hold.run / f"{SCRATCH}{0:09d}-{secrets.token_hex(8)}"
+            with suppress(OSError):
+                path.rename(gone)  # at once, for file by file its process could write on meanwhile
+                path = gone
+            with suppress(OSError):
+                files.delete(path)
 
 
 def is_mark(path: Path) -> bool:
@@ -203,7 +212,7 @@ def _read(path: Path, now: float | None = None) -> Holder | None:
         host, since, domain, token = (
             printable(str(record.get(key, ""))[:80]) for key in ("host", "since", "place", "token")
         )
-        fence = max(0, min(int(record.get("fence", 0)), 10**8))
+        fence = max(0, min(int(record.get("fence", 0)), _MOST))
         return Holder(int(record["pid"]), host, since, domain, age, token, fence, locked)
     except (
         OSError,
@@ -220,7 +229,10 @@ def _read(path: Path, now: float | None = None) -> Holder | None:
 def _take(run: Path) -> tuple[Hold, int]:
     """The hold on `run`, and its record, open and locked."""
     _refuse_if_held(run)
-    fence = files.highest_number(run / "checkpoints") + 1
+    # Above those of all before it, also where nothing of them is left: by the clock of the file system.
+    fence = max(
+        int(_file_systems_time(run)) - _SINCE, files.highest_number(run / "checkpoints") + 1
+    )
     for _ in range(3):
         other = read(run)
         fence = max(fence, other.fence + 1 if other else 0)
@@ -229,7 +241,7 @@ def _take(run: Path) -> tuple[Hold, int]:
             descriptor = os.open(run / HOLDER, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             _refuse_if_held(run)
-            _bury(run, other)
+            _bury(run, other.token if other else None)
             continue
         try:
             _lock(descriptor)
@@ -243,15 +255,17 @@ def _take(run: Path) -> tuple[Hold, int]:
     raise _held_error(run, read(run))
 
 
-def _bury(run: Path, dead: Holder | None) -> None:
-    """Move the record of a dead process out of the way, and no other that has taken its place meanwhile."""
+def _bury(run: Path, token: str | None) -> None:
+    """Move the record with a token (None: one that cannot be read) out of the way, and no other that has taken
+    its place meanwhile."""
     grave = run / f"{HOLDER}.{secrets.token_hex(8)}"
     with suppress(FileNotFoundError):
         (run / HOLDER).rename(grave)
         found = _read(grave)
-        if found is not None and (dead is None or found.token != dead.token):
+        if found is not None and found.token != token:
             with suppress(FileExistsError):
-                os.link(grave, run / HOLDER)
+                if not files.link(grave, run / HOLDER):
+                    grave.rename(run / HOLDER)
         grave.unlink()
 
 
@@ -327,8 +341,9 @@ def _is_locked(descriptor: int) -> bool | None:
 
 def _file_systems_time(run: Path) -> float:
     """What time it is to the file system of `run`: machines' clocks differ."""
-    with tempfile.TemporaryFile(dir=run) as probe:  # which a killed process does not leave
-        os.utime(probe.fileno())
+    with tempfile.TemporaryFile(
+        dir=run, prefix=f"{HOLDER}."
+    ) as probe:  # without a name, where it can
         return os.fstat(probe.fileno()).st_mtime
 
 

@@ -37,7 +37,7 @@ from kernelstudy.system.version import __version__
 OF, BY, SUMMARY = "measured_of", "measured_by", "summary"  # attributes of analysis.zarr
 PARTS = tuple(PREFIXES)
 # What is measured and how a verdict is made, counted up when that changes: older measures are made again.
-MADE_BY = f"{__version__}, measures 2"
+MADE_BY = f"{__version__}, measures 3"
 MOST_VALUES = 10**7  # of one array
 
 _LAST = {

@@ -74,7 +74,9 @@ def scratch(path: Path) -> Path:
 @contextmanager
 def changing(path: Path) -> Iterator[None]:
     """Ask whether `path` may be changed, also where the change fails: then its scratch may be gone."""
-    check_guards(path)
+    for guard in _guards_of(path):
+        guard.scratch.mkdir(exist_ok=True)  # before the look: cleaners remove what is empty
+        guard.check()
     try:
         yield
     except Exception:
@@ -88,16 +90,30 @@ def remove(path: Path) -> None:
         if not os.path.lexists(path):
             return
         if not _guards_of(path):
-            _delete(path)
+            delete(path)
             return
         away = scratch(path) / f"{path.name}.{secrets.token_hex(8)}"
+        _put_away(path, away)
+    delete(away)
+
+
+def _put_away(path: Path, away: Path) -> None:
+    """Move what is to be deleted by one rename; what cannot be moved (a mount point, a directory of a lower
+    layer of a container, another's directory) is deleted where it is."""
+    try:
         path.rename(away)
-    _delete(away)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EBUSY, errno.EACCES, errno.EPERM):
+            raise
+        check_guards(path)
+        delete(path)
 
 
-def _delete(path: Path) -> None:
+def delete(path: Path) -> None:
+    """Delete a file, or a directory with all of it that can be deleted; guards are not asked."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        with suppress(RecursionError):
+            shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
@@ -110,19 +126,29 @@ def append(path: Path, text: str) -> None:
             return
         # By a name of this process's own, which is gone where another has taken over.
         name = scratch(path) / f"{path.name}.{secrets.token_hex(8)}"
-        try:
-            os.link(path, name, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in _WITHOUT_LINKS:
-                raise
+        if not link(path, name):
             name = path
-        with name.open("a", encoding="utf-8") as file:
-            file.write(text)
-        if name != path:
-            name.unlink()
+        try:
+            with name.open("a", encoding="utf-8") as file:
+                file.write(text)
+        finally:
+            if name != path:
+                name.unlink(missing_ok=True)
 
 
-_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)  # file systems
+# What file systems say that have no links, or none here.
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+
+
+def link(path: Path, name: Path) -> bool:
+    """Give a file another name; False where the file system cannot."""
+    try:
+        os.link(path, name, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        return False
+    return True
 
 
 @contextmanager
@@ -149,7 +175,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
                 path.rename(former)  # a directory cannot be renamed over it
             if not (path.is_dir() and _exchange(temporary, path)):
                 if path.is_dir():  # nor can one over another that is not empty
-                    path.rename(former)
+                    _put_away(path, former)
                 temporary.replace(path)
             if durable:
                 sync_directory(path.parent)

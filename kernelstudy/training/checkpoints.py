@@ -249,7 +249,7 @@ class Store:
             ocp = _orbax()
             here = _process()
             threading.excepthook = _once
-            sys.unraisablehook = partial(_not_of_a_late_write, then=sys.unraisablehook)
+            _ignore_late_writes()
             self._opened = ocp.CheckpointManager(
                 self.folder,
                 options=ocp.CheckpointManagerOptions(
@@ -309,6 +309,12 @@ def _once(told: threading.ExceptHookArgs) -> None:
     frames = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(told.exc_traceback))
     if not any(name.startswith("orbax.") for name in frames):
         threading.__excepthook__(told)
+
+
+def _ignore_late_writes() -> None:
+    hook = sys.unraisablehook
+    if not (isinstance(hook, partial) and hook.func is _not_of_a_late_write):  # once is enough
+        sys.unraisablehook = partial(_not_of_a_late_write, then=hook)
 
 
 def _not_of_a_late_write(

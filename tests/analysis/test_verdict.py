@@ -120,6 +120,20 @@ def test_other_kernels_do_not_change_the_name_of_the_edges():
     assert both.operator == "unresolved"
 
 
+def test_the_few_edges_that_noise_makes_have_no_name():
+    """Of Prewitt plus a stronger Laplacian 0.4 of 16 kernels are edges; of random kernels 3.8 are."""
+    laplacian = kernel("laplacian8") / np.linalg.norm(kernel("laplacian8"))
+    found = [
+        analysis.name_operator(planted(1, 20, seed) + 1.2 * 20**0.5 * laplacian)
+        for seed in range(100)
+    ]
+    assert {naming.operator for naming in found} == {"unresolved"}
+    assert "no more of its kernels are edges than of random ones" in {n.reason for n in found}
+    assert (
+        sum(naming.a is not None and naming.a.resolved for naming in found) > 2
+    )  # it would be named
+
+
 def test_at_45_degrees_two_operators_have_one_name():
     """The compass mask of Sobel at 45 degrees is the steered Prewitt."""
     mask = np.array([[0, 1, 2], [-1, 0, 1], [-2, -1, 0]]) / 12**0.5
