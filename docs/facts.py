@@ -56,10 +56,11 @@ def _main_run() -> dict[str, str]:
 
 def _calibration() -> dict[str, str]:
     table = pd.read_csv(RESULTS / "calibration" / "false_positives.csv")
-    held = table[table.must_hold]
+    is_asked = (table["size"] == 3) | ~table.claim.isin(["Sobel", "any name"])  # names are of 3 x 3
+    held = table[table.must_hold & is_asked]
     if not held.holds.all():
         raise ValueError("docs/statistics.md says that all rates keep to their nominal level")
-    sobel = table[(table.claim == "Sobel") & (table["size"] == 3)]  # names are of that size
+    sobel = table[(table.claim == "Sobel") & is_asked]
     return {
         "studies_of_chance": f"{sobel.studies.sum():,}",
         "called_sobel": f"{sobel['count'].sum():,}",

@@ -56,6 +56,8 @@ def false_positives(found: pd.DataFrame) -> str:
     summary.append(
         f"- Of what need not respect N3, {most['kind']} pass it most often, at up to "
         f"{percent(most['rate'])} ({most['size']}x{most['size']}, {most['channels']} kernels)."
+        if most["count"]
+        else "- Nor does anything that need not respect N3 pass it."
     )
     headers = [
         "kernels",
