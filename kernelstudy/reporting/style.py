@@ -104,12 +104,13 @@ def save(
     width_mm: float = PAGE_MM,
     dark: bool = False,
     vector: bool = True,
+    palette: bool = True,
     dpi: int = DPI,
 ) -> Path:
     """Write <name>.png, each file whole or not at all; <name>.svg if `vector`, <name>-dark.png if `dark`.
 
     The SVG is `width_mm` wide; its drawing is the same. PNG have a palette (`with_palette`): a third of the
-    bytes, and to the eye the same.
+    bytes, and to the eye the same, but for pictures in colour, which have none (not `palette`).
 
     A drawing a file: `Figure.savefig` would draw each file twice, and lay it out again.
 
@@ -120,14 +121,14 @@ def save(
     _take_literally(figure)
     png, svg = (folder / f"{name}{suffix}" for suffix in (".png", ".svg"))
     with styled():
-        _write_png(figure, png)
+        _write_png(figure, png, palette=palette)
         figure.set_layout_engine("none")  # the layout found for the PNG stands
         if vector:
             _write_svg(figure, svg, width_mm)
         if dark:
             darken(figure)
             figure.set_dpi(dpi)  # SVG has another
-            _write_png(figure, folder / f"{name}-dark.png")
+            _write_png(figure, folder / f"{name}-dark.png", palette=palette)
     return png
 
 
@@ -140,13 +141,13 @@ def _write_svg(figure: Figure, path: Path, width_mm: float) -> None:
     write_text(path, _SIZE.sub(size, text.getvalue(), count=1))
 
 
-def _write_png(figure: Figure, path: Path) -> None:
+def _write_png(figure: Figure, path: Path, *, palette: bool) -> None:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     with replacing(path) as temporary:
-        few = with_palette(picture)
-        few.save(temporary, format="PNG", dpi=(figure.dpi, figure.dpi))
+        shown = with_palette(picture) if palette else picture
+        shown.save(temporary, format="PNG", dpi=(figure.dpi, figure.dpi))
 
 
 def with_palette(picture: Image.Image) -> Image.Image:

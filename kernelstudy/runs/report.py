@@ -114,10 +114,12 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
     nearest, names = matches.trained["best"], names_of(findings.study)
     filters = filters_of(trajectory)
-    ends = None if filters is None else filters[:, :, [0, -1]]
+    in_colour = filters is not None
+    ends = filters[:, :, [0, -1]] if in_colour else None
     for shape, narrow in (("answer", False), ("answer_narrow", True)):
         drawing = partial(lead.before_and_after, kernels, analysis, nearest, bank, metric, names)
-        save(partial(drawing, filters=ends, narrow=narrow), folder, shape, vector=not narrow)
+        drawing = partial(drawing, filters=ends, narrow=narrow)
+        save(drawing, folder, shape, vector=not narrow, palette=not in_colour)
     save(partial(curves.parts, analysis, metric), folder, "parts")
     save(partial(curves.over_time, analysis, [metric, *others][:3]), folder, "similarity")
     for prefix in ("", DELTA):
@@ -139,13 +141,12 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
         gallery = partial(galleries.matches, final, matches.untrained, bank, title)
         save(gallery, folder, name)
     named = trajectory[["arm", "seed", "step"]]
-    shown = kernels if filters is None else filters
-    in_colour = filters is not None
+    shown = filters if in_colour else kernels
     for row in range(trajectory.sizes["arm"]):
         over_time = partial(
             galleries.kernels_over_time, named, shown[:, :1], row, in_colour=in_colour
         )
-        save(over_time, folder, f"kernels_{row}")
+        save(over_time, folder, f"kernels_{row}", palette=not in_colour)
 
 
 def names_of(study: Study) -> dict[str, str]:
