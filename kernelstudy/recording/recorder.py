@@ -219,9 +219,14 @@ class Recorder:
         with self._lock:
             if self.closed:
                 raise InputError(f"the recording in {self.folder} is closed")
-            self._begin_at(step)
-            if self._source is None:
-                self._begin(model)
+            try:
+                self._begin_at(step)
+                if self._source is None:
+                    self._begin(model)
+            except (OSError, lock.LostError) as error:
+                told = getattr(error, "strerror", None) or error
+                self._warn(f"step {step:,} was not logged: {told}", once="begin")
+                return False
             assert self._source is not None
             try:
                 kernels = self._source.snapshot(self._source.pick(model))

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -381,6 +382,28 @@ def test_what_others_do_to_a_recording_does_not_end_the_training(tmp_path, monke
     assert log(1, KERNELS[0, 0])
     log.close()
     assert kernelstudy.open_run(log.folder).sizes["step"] == 2
+
+
+def test_nor_does_what_they_do_before_the_first_step(tmp_path, monkeypatch):
+    log = kernelstudy.Recorder(tmp_path / "a", layout="hwio", every=1)
+    (log.folder / ".holder").unlink()
+    with pytest.warns(UserWarning, match="step 0 was not logged: .* taken over"):
+        assert not log(0, KERNELS[0, 0])
+    with pytest.warns(UserWarning, match="fewer than two"):
+        log.close()
+    log = kernelstudy.Recorder(tmp_path / "b", layout="hwio", every=1)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(points, "write_about", full)
+        with pytest.warns(UserWarning, match="No space left"):
+            assert not log(0, KERNELS[0, 0])
+    assert log(1, KERNELS[0, 0])  # space was made
+    assert log(2, KERNELS[0, 0])
+    log.close()
+    assert kernelstudy.open_run(log.folder)["step"].values.tolist() == [1, 2]
 
 
 def test_a_forked_child_leaves_its_parents_recording_alone(tmp_path):
