@@ -351,8 +351,9 @@ def _method(study: Study, entries: str) -> list[str]:
         "N4: the arm that differs in shuffled labels alone.",
         "Above N0 and N1: structured. Also above N2: spatially structured, which is what 'derivative-like' "
         "needs. Also above N3: beyond image energies. An operator is named where kernels are "
-        "derivative-like, from their edge detectors alone: the interval of their a holds its a and no "
-        "other's, and they differ no more than one operator's would. 'Unresolved' is an answer.",
+        "derivative-like, from their edge detectors alone, of which there must be more than of random "
+        "kernels: the interval of their a holds its a and no other's, and they differ no more than one "
+        "operator's would. 'Unresolved' is an answer.",
         "Kinds: a kernel, its mean left in, is of the kind of which some member, at any angle and scale, "
         "holds more than half of its energy (of a grating three quarters). Kinds are low-pass, edge (a "
         "first derivative), line (a second), blob, checker and grating; else it is mixed. Chance by the "
