@@ -72,6 +72,17 @@ def test_five_at_random_moments(tmp_path, seed, monkeypatch):
 
 
 @pytest.mark.slow
+def test_stopped_just_before_a_call(tmp_path, monkeypatch):
+    """Before some of its calls on its run's files; experiments/resilience has one of every kind."""
+    import stepped
+
+    monkeypatch.delenv("XLA_FLAGS")
+    found = stepped.takeovers(tmp_path, tiny=True)
+    assert len(found) > 2
+    assert [outcome for outcome in found if not outcome.identical] == []
+
+
+@pytest.mark.slow
 def test_hostile_inputs_are_refused(tmp_path):
     import hostile
 
