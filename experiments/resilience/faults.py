@@ -172,7 +172,7 @@ def takeover(
     differing = difference(directory(place), reference)
     return found._replace(
         status=process.returncode,
-        identical=found.identical and not differing and (stopped or process.returncode == 0),
+        identical=not differing and (stopped or process.returncode == 0),
         told=" / ".join(filter(None, [differing, *odd[:3], *said[-1:]])),
     )
 
