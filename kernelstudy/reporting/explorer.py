@@ -73,10 +73,9 @@ def payload(
     for name, colours in (("lut_diverging", DIVERGING), ("lut_maps", MAPS)):
         table = mpl.colormaps[colours](np.arange(256), bytes=True)[:, :3]
         arrays[name] = pack(table)
-    filters = filters_of(trajectory)
+    filters = filters_of(trajectory.isel(seed=slice(len(seeds))))
     if filters is not None:
-        of_page = filters[:, : len(seeds)]
-        arrays["colour"] = pack_whole(of_page.reshape(*of_page.shape[:4], -1), ends=CHANNELS)
+        arrays["colour"] = pack_whole(filters.reshape(*filters.shape[:4], -1), ends=CHANNELS)
     arms = [str(a) for a in trajectory["arm"].values]
     content: dict[str, Any] = {
         "arms": arms,

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 TRAJECTORY, ANALYSIS = "trajectory.zarr", "analysis.zarr"
 CONFIG, PROVENANCE, METRICS = "config.yaml", "provenance.json", "metrics.jsonl"
 CHECKPOINTS, DONE, FAILED = "checkpoints", "DONE", "FAILED"
-RESERVE = (
-    ".reserve"  # room for the trajectory while it is not there yet, among what its holder writes
-)
+RESERVE = ".reserve"  # room for the trajectory while it is not there yet
 SUMMARY = f"{ANALYSIS}/zarr.json"  # holds the summary of the measures
 SEALED = (CONFIG, PROVENANCE)  # by DONE, besides the trajectory
 

@@ -139,13 +139,14 @@ def held(run: Path) -> Iterator[Hold]:
 
 
 def _fence_off(hold: Hold) -> None:
-    """Make the directory that this holder's changes pass through, and take away those of all before it."""
+    """Make the directory that this holder's changes pass through, and take away those of all before it.
+
+    Of those before it alone: should this process have been suspended here, a later one is at work.
+    """
     hold.scratch.mkdir()
     hold.check()  # or it was made after another had taken over, and that one did not see it
     for path in hold.run.glob(f"{SCRATCH}*"):
-        if (
-            path.name < hold.scratch.name
-        ):  # should this have just woken, a later one's is not its to take
+        if path.name < hold.scratch.name:
             gone = hold.run / f"{SCRATCH}{0:09d}-{secrets.token_hex(8)}"
             with suppress(OSError):
                 path.rename(gone)  # at once, for file by file its process could write on meanwhile

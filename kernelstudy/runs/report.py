@@ -113,9 +113,10 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
     metric, matches = findings.study.bank.metric, findings.matches
     others = [m for m in ("r2_sobel_centered", "best_abs_cos", "odd") if m != metric]
     nearest, names = matches.trained["best"], names_of(findings.study)
-    filters = filters_of(trajectory)
-    in_colour = filters is not None
-    ends = filters[:, :, [0, -1]] if in_colour else None
+    ends, first = (
+        filters_of(part) for part in (trajectory.isel(step=[0, -1]), trajectory.isel(seed=[0]))
+    )
+    in_colour = ends is not None
     for shape, narrow in (("answer", False), ("answer_narrow", True)):
         drawing = partial(lead.before_and_after, kernels, analysis, nearest, bank, metric, names)
         drawing = partial(drawing, filters=ends, narrow=narrow)
@@ -141,11 +142,9 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
         gallery = partial(galleries.matches, final, matches.untrained, bank, title)
         save(gallery, folder, name)
     named = trajectory[["arm", "seed", "step"]]
-    shown = filters if in_colour else kernels
+    shown = kernels[:, :1] if first is None else first
     for row in range(trajectory.sizes["arm"]):
-        over_time = partial(
-            galleries.kernels_over_time, named, shown[:, :1], row, in_colour=in_colour
-        )
+        over_time = partial(galleries.kernels_over_time, named, shown, row, in_colour=in_colour)
         save(over_time, folder, f"kernels_{row}", palette=not in_colour)
 
 

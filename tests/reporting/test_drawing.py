@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from kernelstudy.reporting import drawing as module
 from kernelstudy.reporting import style
 from kernelstudy.reporting.drawing import drawing
+from kernelstudy.runs.lock import LostError
+from kernelstudy.system.files import guarded
 
 
 @pytest.fixture
@@ -62,6 +64,19 @@ def test_what_cannot_be_written_is_told_as_by_one_process(processes, tmp_path):
     with pytest.raises(OSError, match="file"), drawing() as save:
         save(figure("a"), tmp_path / "file", "a")
     assert processes[0].poll() is not None
+
+
+def test_nothing_is_drawn_into_a_run_that_another_has_taken_over(processes, tmp_path):
+    def check():
+        raise LostError("taken over")
+
+    def draw_one():
+        with drawing() as save:
+            save(figure("late"), tmp_path / "figures", "late")
+
+    with guarded(tmp_path, check, tmp_path), pytest.raises(LostError):
+        draw_one()
+    assert list(tmp_path.rglob("*.png")) == []
 
 
 def test_an_error_ends_the_other_process(processes, tmp_path):
