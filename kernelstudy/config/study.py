@@ -298,6 +298,7 @@ NEUTRAL = {
     "data.path": None,
     "data.white": None,
     "data.task": "class",
+    "data.split_seed": 0,
     "tests": [],
     "probe_seeds": 3,
     "probe_mib": 200.0,

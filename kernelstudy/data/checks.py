@@ -46,6 +46,11 @@ def check_data(data: Data) -> None:
         if getattr(data, key) is not None:
             at_least(f"data.{key}", getattr(data, key), 1)
     fraction("data.val_fraction", data.val_fraction)
+    at_least("data.split_seed", data.split_seed, 0)
+    if data.split_seed and data.subset is None and not data.val_fraction:
+        raise ConfigError(
+            "data.split_seed: nothing is drawn without data.subset or data.val_fraction; set one of them"
+        )
     at_least("data.shift", data.shift, 0)
     if data.name != "oriented":
         for key in ("orientation", "concentration", "blur"):

@@ -165,10 +165,10 @@ def _rotated(images: Images, limit: float) -> Images:
 def choose(labels: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:
     """Rows (n,) to train on and rows (m,) to validate on, ascending and disjoint.
 
-    Both are stratified. The rows to validate on do not depend on `subset`, and a larger subset holds
-    the smaller ones.
+    Both are stratified, and drawn by `split_seed`. The rows to validate on do not depend on `subset`, and a
+    larger subset holds the smaller ones.
     """
-    order = stratified(labels)
+    order = stratified(labels, data.split_seed)
     held_out = round(data.val_fraction * len(labels))
     available = len(labels) - held_out
     wanted = available if data.subset is None else data.subset
@@ -184,10 +184,10 @@ def choose(labels: np.ndarray, data: Data) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[:wanted]), np.sort(order[available:])
 
 
-def stratified(labels: np.ndarray) -> np.ndarray:
-    """A fixed mixed order of examples of which every start holds the classes in proportion."""
+def stratified(labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A mixed order of examples, one a seed, of which every start holds the classes in proportion."""
     labels = np.asarray(labels)
-    order = np.random.RandomState(0).permutation(len(labels))  # its stream is frozen by NumPy
+    order = np.random.RandomState(seed).permutation(len(labels))  # its stream is frozen by NumPy
     by_class = order[np.argsort(labels[order], kind="stable")]
     counts = np.bincount(labels)[labels[by_class]]
     first = np.searchsorted(labels[by_class], labels[by_class])

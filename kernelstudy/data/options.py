@@ -22,6 +22,7 @@ class Data:
     resize: int | None = None
     subset: int | None = None  #: so many training examples, stratified; null: all
     val_fraction: float = 0.0  #: of the training examples, stratified, held out to validate
+    split_seed: int = 0  #: which random draw of training examples `subset` and `val_fraction` take
     flip: bool = False  #: augmentation: mirrored at random
     shift: int = 0  #: augmentation: moved at random by up to so many pixels
     orientation: float = 0.0

@@ -136,6 +136,9 @@ def test_log_steps_are_log_spaced():
         ({"data": Data(task="rotatoin")}, "data.task: .*did you mean rotation"),
         ({"data": Data(task="rotation", flip=True)}, "data.flip: a mirrored image turned by 90"),
         ({"data": Data(task="photo")}, "data.task: photo is of data=folder"),
+        ({"data": Data(split_seed=1)}, "data.split_seed: nothing is drawn without data.subset"),
+        ({"data": Data(subset=9, split_seed=-1)}, "data.split_seed"),
+        ({"data": Data(subset=9, split_seed=2**32)}, "data.split_seed: .* to 2,147,483,647"),
         (
             {"data": Data("folder", path="x", task="photo", resize=64)},
             "data.resize: 64 is less than the 192 pixels .* data.resize=null",
@@ -358,11 +361,12 @@ def test_conf_has_no_code_in_it():
 
 def test_keys_of_images_and_tests_that_are_unset_leave_the_id_alone():
     plain = config.settings_in_id(study())
-    assert not {"path", "white", "task"} & set(plain["data"])
+    assert not {"path", "white", "task", "split_seed"} & set(plain["data"])
     assert "tests" not in plain
-    others = [study(data=Data(task="rotation")), study(tests=["blur@1"])]
-    assert len({runs.run_id(of) for of in (study(), *others)}) == 3
-    assert config.study_of(config.result_settings(others[1])) == others[1]
+    changed = [{"task": "rotation"}, {"subset": 100}, {"subset": 100, "split_seed": 1}]
+    others = [study(tests=["blur@1"]), *(study(data=Data(**keys)) for keys in changed)]
+    assert len({runs.run_id(of) for of in (study(), *others)}) == 5
+    assert config.study_of(config.result_settings(others[0])) == others[0]
 
 
 def test_an_arms_own_rates_change_the_id_and_their_absence_does_not():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from kernelstudy.data import (
     DataError,
@@ -182,6 +183,22 @@ def test_subsets_are_nested_and_leave_the_validation_part_alone():
     assert sorted([*everything, *val]) == list(range(200))
     np.testing.assert_array_equal(np.bincount(labels[choices[1][0]]), [10] * 4)
     np.testing.assert_array_equal(images.choose(labels, Data())[0], np.arange(200))
+
+
+def test_another_split_seed_draws_anew():
+    """Two draws of n of N share a hypergeometric number of examples: n^2 / N in the mean."""
+    labels = np.repeat(np.arange(4), 500)
+    drawn = [images.choose(labels, Data(subset=200, split_seed=s))[0] for s in range(30)]
+    for rows in drawn:
+        np.testing.assert_array_equal(np.bincount(labels[rows]), [50] * 4)
+    shared = [len(np.intersect1d(*pair)) for pair in itertools.combinations(drawn, 2)]
+    of_chance = stats.hypergeom(2000, 200, 200)
+    assert abs(np.mean(shared) - of_chance.mean()) < 6 * of_chance.std() / np.sqrt(len(shared))
+    small, val = images.choose(labels, Data(subset=20, val_fraction=0.1, split_seed=3))
+    large, same = images.choose(labels, Data(subset=90, val_fraction=0.1, split_seed=3))
+    assert set(small) < set(large)
+    assert not set(large) & set(val)
+    np.testing.assert_array_equal(val, same)
 
 
 @pytest.mark.parametrize(
