@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
@@ -296,31 +297,50 @@ def _read(run: Path, name: str, parse: Any) -> Any:
 
 
 def write_dataset(path: Path, dataset: xr.Dataset) -> None:
-    """Write a Zarr store whole or not at all."""
-    with replacing(path) as temporary, warnings.catch_warnings():
+    """Write a Zarr store whole or not at all; one that is there with the same bytes is left alone.
+
+    It is made in memory: hundreds of small files are slow to delete again on many file systems.
+    """
+    content = _stored(dataset)
+    if files.holds(path, content):
+        return
+    with replacing(path) as temporary:
+        for name, data in content.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / name).write_bytes(data)
+
+
+def _stored(dataset: xr.Dataset) -> dict[str, bytes]:
+    """The files of a dataset's Zarr store, by their paths in it."""
+    from zarr.storage import MemoryStore
+
+    stored: dict[str, Any] = {}
+    with warnings.catch_warnings():
         # Zarr 3 says of text coordinates that their encoding is not in its specification yet.
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-        dataset.to_zarr(temporary, consolidated=False)
-        _consolidate(temporary)
+        dataset.to_zarr(MemoryStore(stored), consolidated=False)
+    content = {name: buffer.to_bytes() for name, buffer in sorted(stored.items())}
+    return {**content, "zarr.json": _consolidated(content)}
 
 
-def _consolidate(store: Path) -> None:
-    """Put the arrays' metadata into the group's, sorted, so that plain `xarray.open_zarr` reads it in one go.
+def _consolidated(content: dict[str, bytes]) -> bytes:
+    """The group's metadata with the arrays' in it, sorted, so that plain `xarray.open_zarr` reads it in one go.
 
     As zarr.consolidate_metadata does, which gathers them in whatever order they come: the same dataset is to be
     the same bytes.
     """
+    group = json.loads(content["zarr.json"])
     arrays = {
-        path.parent.name: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(store.glob("*/zarr.json"))
+        name.partition("/")[0]: json.loads(data)
+        for name, data in content.items()
+        if re.fullmatch(r"[^/]+/zarr[.]json", name)
     }
-    group = json.loads((store / "zarr.json").read_text(encoding="utf-8"))
     group["consolidated_metadata"] = {
         "kind": "inline",
         "must_understand": False,
         "metadata": arrays,
     }
-    (store / "zarr.json").write_text(json.dumps(group, indent=2), encoding="utf-8")
+    return json.dumps(group, indent=2).encode()
 
 
 def stale(run: Path) -> str:

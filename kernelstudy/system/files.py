@@ -11,7 +11,8 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import NamedTuple
 _PARTIAL = re.compile(r"\..+\.partial-(?P<host>.+)-(?P<pid>\d+)-[^-]*")
 
 _NUMBERED = re.compile(r"(\d{9})-\w+")
+SYNCING = 16  # threads that wait for the disk
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 
 
@@ -224,13 +226,36 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
         temporary.write_bytes(content)
 
 
+def holds(path: Path, content: Mapping[str, bytes]) -> bool:
+    """Whether a directory has these files, by their paths in it, with these bytes, and nothing else."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    there = {entry.relative_to(path).as_posix(): entry for entry in path.rglob("*")}
+    there = {
+        name: entry for name, entry in there.items() if entry.is_symlink() or not entry.is_dir()
+    }
+    return there.keys() == content.keys() and all(
+        _is_regular(entry, len(content[name])) and entry.read_bytes() == content[name]
+        for name, entry in there.items()
+    )
+
+
+def _is_regular(path: Path, size: int) -> bool:
+    state = path.lstat()
+    return stat.S_ISREG(state.st_mode) and state.st_size == size
+
+
 def sync(path: Path) -> None:
     """Have a file, or all of a directory, on the disk."""
-    if path.is_dir():
-        for entry in path.iterdir():
-            sync(entry)
-        sync_directory(path)
+    if not path.is_dir():
+        _sync_file(path)
         return
+    entries = [path, *path.rglob("*")]
+    with ThreadPoolExecutor(SYNCING) as threads:  # the system then writes many at once
+        list(threads.map(lambda at: sync_directory(at) if at.is_dir() else _sync_file(at), entries))
+
+
+def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import os
 import socket
+import warnings
 
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 from kernelstudy import runs
 from kernelstudy.config import Arm, Bank, Study
@@ -95,6 +97,47 @@ def test_a_dataset_replaces_another(tmp_path):
     with xr.open_zarr(tmp_path / "x.zarr", consolidated=False) as found:
         assert found.sizes["seed"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
+
+
+def spoil(path, how):
+    name = path / "seed" / "c" / "0"
+    if how == "a byte":
+        name.write_bytes(name.read_bytes()[:-1] + b"!")
+    elif how == "one more":
+        (path / "more").touch()
+    else:
+        name.unlink()
+    if how == "a pipe":
+        os.mkfifo(name)
+    elif how == "a link":
+        name.symlink_to("zarr.json")
+
+
+@pytest.mark.parametrize("how", ["a byte", "one more", "lost", "a pipe", "a link"])
+def test_a_dataset_is_written_again_only_where_it_differs(tmp_path, how):
+    path = tmp_path / "x.zarr"
+    runs.write_dataset(path, trajectory(seeds=2))
+    before = path.stat().st_ino
+    runs.write_dataset(path, trajectory(seeds=2))
+    assert path.stat().st_ino == before
+    spoil(path, how)
+    runs.write_dataset(path, trajectory(seeds=2))
+    assert path.stat().st_ino != before
+    xr.testing.assert_identical(xr.open_zarr(path, consolidated=True), trajectory(seeds=2))
+    assert not (path / "more").exists()
+
+
+def test_the_consolidated_metadata_is_what_zarr_makes(tmp_path):
+    ours, zarrs = tmp_path / "ours.zarr", tmp_path / "zarrs.zarr"
+    runs.write_dataset(ours, trajectory(seeds=2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trajectory(seeds=2).to_zarr(zarrs, consolidated=False)
+        zarr.consolidate_metadata(zarrs)
+    one, other = (json.loads((path / "zarr.json").read_text()) for path in (ours, zarrs))
+    assert one == other
+    files = [{p.relative_to(of) for p in of.rglob("*") if p.is_file()} for of in (ours, zarrs)]
+    assert files[0] == files[1]
 
 
 def test_what_is_no_run(tmp_path):
