@@ -72,34 +72,54 @@ def above_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
 
     rung: a row of `tables.ladder`; None where there is none.
     """
-    return _outcome_on_rung(
-        claim, rung, lambda up, down: HOLDS if up else FAILS if down else OPEN, level
-    )
+    found = _against(rung, level)
+    return _on_rung(claim, rung, HOLDS if found.above else FAILS if found.below else OPEN)
 
 
 def not_above_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
-    """'It is at chance', as the ladder asks: fails if q says above, and holds if it does not.
+    """'It is at chance', as the ladder asks: fails if q says above, is open if the interval alone does, and
+    holds otherwise.
 
     That nothing was found is no proof that there is nothing: the interval says how little it may be.
     """
-    return _outcome_on_rung(claim, rung, lambda up, down: FAILS if up else HOLDS, level)
+    found = _against(rung, level)
+    return _on_rung(claim, rung, FAILS if found.above else OPEN if found.maybe_above else HOLDS)
 
 
 def not_from_chance(claim: str, rung, *, level: float = 0.05) -> Outcome:
-    """'It matches this rung': fails if q says above or below, and holds if it says neither."""
-    return _outcome_on_rung(claim, rung, lambda up, down: FAILS if up or down else HOLDS, level)
+    """'It matches this rung': as `not_above_chance`, and below as above."""
+    found = _against(rung, level)
+    maybe = found.maybe_above or found.maybe_below
+    return _on_rung(claim, rung, FAILS if found.above or found.below else OPEN if maybe else HOLDS)
 
 
-def _outcome_on_rung(claim: str, rung, decide, level: float) -> Outcome:
+class _Against(NamedTuple):
+    """How networks lie to a rung, by q; `maybe`: by their interval, where q does not say so."""
+
+    above: bool = False
+    below: bool = False
+    maybe_above: bool = False
+    maybe_below: bool = False
+
+
+def _against(rung, level: float) -> _Against:
     if rung is None or not rung.n:
-        return missing(claim)
+        return _Against()
     is_clear = rung.q <= level  # False where too few networks allow no test
     margin = margin_of(rung.null, rung.measure)
-    verdict = decide(is_clear and rung.diff > margin, is_clear and rung.diff < 0)
-    if np.isnan(rung.q):
-        verdict = OPEN
+    return _Against(
+        is_clear and rung.diff > margin,
+        is_clear and rung.diff < 0,
+        rung.ci_low > margin,
+        rung.ci_high < 0,
+    )
+
+
+def _on_rung(claim: str, rung, verdict: str) -> Outcome:
+    if rung is None or not rung.n:
+        return missing(claim)
     diff, low, high, p, q = map(float, (rung.diff, rung.ci_low, rung.ci_high, rung.p, rung.q))
-    return Outcome(claim, int(rung.n), diff, low, high, p, q, verdict)
+    return Outcome(claim, int(rung.n), diff, low, high, p, q, OPEN if np.isnan(q) else verdict)
 
 
 def missing(claim: str) -> Outcome:

@@ -263,7 +263,8 @@ _METHOD = [
     "q is Benjamini and Hochberg's, of one rung over a run's arms and parts (W, W − W₀, new part): each "
     "rung of each run is a family of its own.",
     "'Above' holds at q ≤ .05, fails if the difference is as surely negative, and is open otherwise. 'Not "
-    "above' fails at q ≤ .05 and holds otherwise, which is no proof of equality.",
+    "above' fails at q ≤ .05, is open where the interval alone lies above, and holds otherwise, which is no "
+    "proof of equality.",
     "Measures and ladders are those of each run's own report where it is current, else made again.",
 ]
 

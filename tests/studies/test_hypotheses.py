@@ -78,17 +78,20 @@ def test_networks_that_agree_exactly_decide():
 
 
 @pytest.mark.parametrize(
-    ("diff", "q", "expected"),
+    ("diff", "half", "q", "expected"),
     [
-        (0.1, 0.01, (HOLDS, FAILS, FAILS)),
-        (-0.1, 0.01, (FAILS, HOLDS, FAILS)),
-        (0.1, 0.051, (OPEN, HOLDS, HOLDS)),
-        (-0.1, 0.051, (OPEN, HOLDS, HOLDS)),
-        (0.1, np.nan, (OPEN, OPEN, OPEN)),
+        (0.1, 0.1, 0.01, (HOLDS, FAILS, FAILS)),
+        (-0.1, 0.1, 0.01, (FAILS, HOLDS, FAILS)),
+        (0.1, 0.1, 0.051, (OPEN, HOLDS, HOLDS)),
+        (-0.1, 0.1, 0.051, (OPEN, HOLDS, HOLDS)),
+        # the interval says what q over the family does not
+        (0.1, 0.05, 0.051, (OPEN, OPEN, OPEN)),
+        (-0.1, 0.05, 0.051, (OPEN, HOLDS, OPEN)),
+        (0.1, 0.05, np.nan, (OPEN, OPEN, OPEN)),
     ],
 )
-def test_claims_on_chance_are_decided_by_q(diff, q, expected):
-    rung = Rung("N0", CENTRED, 10, diff, diff - 0.1, diff + 0.1, q / 2, q)
+def test_claims_on_chance_are_decided_by_q(diff, half, q, expected):
+    rung = Rung("N0", CENTRED, 10, diff, diff - half, diff + half, q / 2, q)
     tests = (
         hypotheses.above_chance,
         hypotheses.not_above_chance,
@@ -102,6 +105,9 @@ def test_image_statistics_must_be_exceeded_by_the_margin():
     for diff, verdict in ((0.03, OPEN), (0.07, HOLDS), (-0.01, FAILS)):
         rung = Rung("N3", CENTRED, 10, diff, diff - 0.01, diff + 0.01, 0.002, 0.004)
         assert hypotheses.above_chance("", rung).verdict == verdict
+    for diff, verdict in ((0.055, HOLDS), (0.065, OPEN)):
+        rung = Rung("N3", CENTRED, 10, diff, diff - 0.01, diff + 0.01, 0.05, 0.1)
+        assert hypotheses.not_above_chance("", rung).verdict == verdict
 
 
 @pytest.mark.parametrize(
