@@ -242,3 +242,33 @@ def test_sources_go_where_the_arms_read_them(tmp_path):
         assert of.place(run) == tmp_path / wanted
         assert (tmp_path / wanted / runs.CONFIG).is_file()
         assert wanted.replace(settings.data.name, "${data.name}") in read
+
+
+def test_the_variance_of_draws_and_of_seeds_is_found_in_the_mean():
+    variance = script("splits", "measures").variance
+    rng = np.random.default_rng(0)
+    sds, found = (0.5, 0.8, 1.0), []
+    for _ in range(3000):
+        draws, seeds, rest = (
+            rng.normal(0, sd, shape) for sd, shape in zip(sds, ((10, 1), 8, (10, 8)), strict=True)
+        )
+        one = variance(draws + seeds + rest)
+        found.append((one.draws.mean(), one.seeds, one.rest))
+    np.testing.assert_allclose(np.mean(found, axis=0), np.square(sds), rtol=0.03)
+
+
+def test_seeds_that_are_shared_by_all_draws_are_none_of_the_draws_variance():
+    variance = script("splits", "measures").variance
+    seeds, draws = np.array([0.0, 1.0, 5.0]), np.array([[0.0], [2.0]])
+    assert variance(seeds + draws).draws.mean() == pytest.approx(2)  # of 0 and 2
+    assert variance(seeds + draws).seeds == pytest.approx(np.var(seeds, ddof=1))
+    assert variance(seeds + 0 * draws).ratios == pytest.approx([0, 0])
+
+
+def test_a_seed_that_diverged_on_one_draw_is_left_out_of_all():
+    crossed = script("splits", "measures").crossed
+    rows = [
+        (d, "a", s, d == "x" and s == 1, 10.0 * s + len(d)) for d in ("x", "yy") for s in (0, 1, 2)
+    ]
+    networks = pd.DataFrame(rows, columns=["data", "arm", "seed", "diverged", "value"])
+    np.testing.assert_array_equal(crossed(networks, "a", "value"), [[1, 21], [2, 22]])
