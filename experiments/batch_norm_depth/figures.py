@@ -1,6 +1,7 @@
 """The figure of this study: memory and likeness at the end, of every arm in the four networks."""
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -44,7 +45,7 @@ def ends(nets: pd.DataFrame, arms: Mapping[str, str], null: Any) -> Figure:
                 axes.grid(axis="y", visible=False)
                 axes.set_xlim(-0.02, 1.02)
             row[0].set_title(data_words(data))
-            row[0].set_yticks(range(len(arms)), list(arms.values()))
+            row[0].set_yticks(range(len(arms)), [fill(words, 24) for words in arms.values()])
             row[0].set_ylim(len(arms) - 0.5, -0.5)
         for axes, words in zip(panels[-1], PANELS.values(), strict=True):
             axes.set_xlabel(words)

@@ -16,6 +16,53 @@ def with_interval(values: pd.Series, form: str = ".2f") -> str:
     return f"{known.mean():{form}} [{low:{form}}, {high:{form}}]"
 
 
+def batch_norm_depth(results) -> Iterator[tuple[str, str]]:
+    cells = results("batch_norm_depth/tables/cells.csv")
+    if cells is None:
+        return
+    for data, mine in cells.groupby("set", sort=False):
+        told = []
+        for arm, words in (
+            ("he_normal", "without decay"),
+            ("he_normal*0.1", "from a tenth of the scale"),
+            ("he_normal/lr=0.003/wd=1", "with a decay of 1"),
+        ):
+            of_arm = mine[mine["arm"] == arm].set_index(["norm", "depth"])
+            said = [
+                f"{of_arm.loc[(norm, depth), 'value']:.2f} ({of_arm.loc[(norm, depth), 'memory']:.0%})"
+                for norm in (False, True)
+                for depth in (2, 4)
+                if (norm, depth) in of_arm.index
+            ]
+            told.append(f"{words} {', '.join(said)}")
+        yield (
+            f"On {data}, R² of the kernels (in brackets what is left of their start) in networks of two and "
+            "four "
+            f"layers, and of two and four with batch norm: {'; '.join(told)}.",
+            "batch_norm_depth/tables/cells.csv",
+        )
+
+
+def splits(results) -> Iterator[tuple[str, str]]:
+    spread = results("splits/tables/variance.csv")
+    if spread is None:
+        return
+    of_r2 = spread[spread["measure"] == "value"]
+    within = (of_r2["sd_seeds"] ** 2 + of_r2["sd_rest"] ** 2) ** 0.5
+    told = [
+        f"{draws:.3f} and {seeds:.3f} {'with' if 'wd' in arm else 'without'} decay"
+        for arm, draws, seeds in zip(of_r2["arm"], of_r2["sd_draws"], within, strict=True)
+    ]
+    yield (
+        "From one draw of 4,000 training images to another, and from seed to seed, R² of the kernels has "
+        "standard "
+        f"deviations of {', '.join(told)}. Intervals of ten seeds that also cover the draw would be "
+        f"{spread['wider'].min():.2f} to {spread['wider'].max():.2f} times as wide, over "
+        f"{spread['measure'].nunique()} measures.",
+        "splits/tables/variance.csv",
+    )
+
+
 def datasets(results) -> Iterator[tuple[str, str]]:
     """A sentence and its table; nothing where the study is not there. So for all below."""
     nets, correlations = (results(f"datasets/tables/{name}.csv") for name in ("a", "correlations"))
@@ -166,4 +213,13 @@ def replication(results) -> Iterator[tuple[str, str]]:
     )
 
 
-SMALL_STUDIES = (datasets, kernel_size, deeper_layers, fixed_banks, redrawn, replication)
+SMALL_STUDIES = (
+    batch_norm_depth,
+    splits,
+    datasets,
+    kernel_size,
+    deeper_layers,
+    fixed_banks,
+    redrawn,
+    replication,
+)

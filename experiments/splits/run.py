@@ -173,7 +173,9 @@ def by_draw(found: StudyRuns) -> Figure:
             axes.axvline(mine["value"].mean(), color="black", ls="--", lw=1)
             for at, draw in enumerate(draws):
                 values = mine[mine["data"] == draw]["value"]
-                axes.plot(values, np.full(len(values), at), ".", color=colour, alpha=0.35, ms=6)
+                axes.plot(
+                    values, np.full(len(values), at + 0.3), ".", color=colour, alpha=0.35, ms=6
+                )
                 marks.mean_of_shares(axes, values, at, colour)
             axes.grid(axis="y", visible=False)
             axes.set_title(plan_report.arm_words(found.plan)[arm])

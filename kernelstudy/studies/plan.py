@@ -178,7 +178,11 @@ def _place(plan: Plan, member: Member) -> tuple[str, int, int]:
     job = next((job for job in plan.jobs if _is(job, member)), {})
     alike = [other for other in plan.jobs if list(other) == list(job)]
     swept = [key for key in job if len({str(other[key]) for other in alike}) > 1]
-    words = [f"{key.rpartition('.')[2]} {job[key]}" for key in swept if key not in _IN_PLACE]
+    words = [
+        Path(str(job[key])).stem if key == "data.path" else f"{key.rpartition('.')[2]} {job[key]}"
+        for key in swept
+        if key not in _IN_PLACE
+    ]
     name = ", ".join([study.data.name, *(word.replace("_", " ") for word in words)])
     return name, member.provenance["data"]["train"], study.model.width
 

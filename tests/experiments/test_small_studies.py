@@ -32,6 +32,11 @@ def plan(study):
         ("datasets", {"name": "photo_patches", "colour": "rgb"}, "photo_patches, colour rgb"),
         ("datasets", {"name": "digits"}, "digits"),
         ("kernel_size", {"name": "fashion_mnist"}, "fashion_mnist, kernel size 3"),
+        (
+            "derived_labels",
+            {"name": "arrays", "path": "results/runs/derived_labels_images/noise_sobel.npz"},
+            "arrays, noise sobel",
+        ),
         ("why", {"name": "mnist5k"}, "mnist5k"),
     ],
 )
