@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 from figures import ends
 
-from kernelstudy.studies import plan_report
+from kernelstudy.studies import equal_memory, plan_report
 from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance, within
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired, rung
 from kernelstudy.studies.plan_report import Answer, Claim, Drawn, Number
@@ -16,6 +16,7 @@ LAZY, SMALL, DECAYED = "he_normal", "he_normal*0.1", "he_normal/lr=0.003/wd=1"
 SHUFFLED = "he_normal/shuffled/lr=0.003/wd=1"
 TRUE, ARMS = (LAZY, SMALL, DECAYED), (LAZY, SMALL, DECAYED, SHUFFLED)
 FORGOTTEN, KEPT = 0.25, 0.9  # memory
+LABELS = "What true labels add to R² of W, beside shuffled ones"
 
 TERMS = [
     f"Memory is the share of the kernels' energy that their start still explains. Below {FORGOTTEN:.0%} a "
@@ -64,10 +65,13 @@ def in_words(norm: bool, depth: int) -> str:
 
 def answer(found: StudyRuns) -> Answer:
     nets = with_cells(found.networks)
+    names = plan_report.arm_words(found.plan)
+    labels = equal_memory.compared(found, {DECAYED: SHUFFLED})
     return Answer(
         runs=found,
         parts=[part for data in DATA for part in tested(found, data)],
-        tables={"cells": cells(nets), "ladder": found.ladder},
+        tables={"cells": cells(nets), "labels": labels, "ladder": found.ladder},
+        shown={LABELS: equal_memory.shown(labels, names)},
         measure="W",
         sentence=in_one(nets),
         terms=TERMS,
@@ -79,10 +83,11 @@ def answer(found: StudyRuns) -> Answer:
                 "At the end of training: what is left of the start, and likeness to an edge detector, of the "
                 "four "
                 "networks. Means over networks with their 95% interval. Grey: networks of random kernels.",
-                ends(nets, plan_report.arm_words(found.plan), found.sweep.cells.iloc[0]),
+                ends(nets, names, found.sweep.cells.iloc[0]),
             )
         ],
         readings=[
+            equal_memory.READING,
             "'Forgotten' and 'kept' are read off an arm's mean memory at the end, in each network by itself; "
             "arms "
             "between the two are not held against chance (hypothesis 4).",

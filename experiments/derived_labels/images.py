@@ -1,4 +1,4 @@
-"""python experiments/derived_labels/images.py [--out DIR]: images of 12 x 12, labelled by an operator's responses."""
+"""python experiments/derived_labels/images.py [--out DIR]: images of 12 x 12 with an operator's labels."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ SIZE, DIRECTIONS, TRAIN, TEST = 12, 8, 60_000, 10_000
 
 
 def direction(images: np.ndarray, a: float) -> np.ndarray:
-    """Which of `DIRECTIONS` the strongest response of [1, a, 1]ᵀ x [-1, 0, 1], steered, has anywhere in an image.
+    """Which of `DIRECTIONS` the strongest response of [1, a, 1]ᵀ x [-1, 0, 1], steered, has in an image.
 
     images: (n, H, W). The answer: (n,), 0 to DIRECTIONS − 1, counted from the x axis.
     """

@@ -8,7 +8,7 @@ from figures import derivative_share, profile
 from measures import METRIC, Theory, measured
 
 from kernelstudy.config.study import Arm
-from kernelstudy.studies import plan_report
+from kernelstudy.studies import equal_memory, plan_report
 from kernelstudy.studies.hypotheses import (
     FAILS,
     HOLDS,
@@ -27,6 +27,7 @@ from kernelstudy.studies.plan_words import above_noise
 DATA = ("mnist5k", "photo_patches")
 INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
 CORRELATED = ("natural", "phase_scrambled")
+LABELS = "What true labels add to R² of the update, beside shuffled ones"
 
 OF_R2 = "R² of the update, less that of"
 NUMBERS = {
@@ -69,6 +70,7 @@ def answer(found: StudyRuns) -> Answer:
     ladder = with_q(pd.concat([found.ladder.drop(columns="q"), theory.n3], ignore_index=True))
     found = found._replace(ladder=ladder)
     parts = [part for data in DATA for part in tested(found, theory, data)]
+    labels = equal_memory.compared(found, {arm(i): arm(i, "shuffled") for i in INPUTS}, "update")
     return Answer(
         runs=found,
         parts=allowed_exception(parts),
@@ -77,7 +79,9 @@ def answer(found: StudyRuns) -> Answer:
             "linear_theory": theory.fits,
             "derivative_share": theory.curves,
             "profiles": theory.profiles,
+            "labels": labels,
         },
+        shown={LABELS: equal_memory.shown(labels, plan_report.arm_words(found.plan))},
         numbers=NUMBERS,
         figures=[
             Drawn(
@@ -107,6 +111,7 @@ def answer(found: StudyRuns) -> Answer:
         readings=[
             "'At chance': the ladder does not find the update above N0; where it lies below, the interval "
             "says so. 'Above chance': above N0.",
+            equal_memory.READING,
             "Inputs are compared under true labels, where phases are scrambled (hypothesis 1) and where inputs "
             "are whitened (3); shuffled labels are in the figure.",
             f"That N3 matches the updates (hypothesis 5) is tested in the primary measure ({METRIC}), as it "

@@ -3,7 +3,7 @@
 import sys
 
 from kernelstudy.config.study import Arm
-from kernelstudy.studies import plan_report
+from kernelstudy.studies import equal_memory, plan_report
 from kernelstudy.studies.hypotheses import above, above_chance, below, not_above_chance, within
 from kernelstudy.studies.inputs_figure import LABELLED, r2_by_inputs
 from kernelstudy.studies.plan import StudyRuns, by_seed, paired, rung
@@ -13,6 +13,7 @@ from kernelstudy.studies.plan_words import above_noise
 DATA = ("mnist5k", "photo_patches")
 INPUTS = ("natural", "phase_scrambled", "whitened", "permuted", "iid")
 FORGOTTEN = 0.25  # memory
+LABELS = "What true labels add to R² of W, beside shuffled ones"
 
 
 def arm(inputs: str, labels: str = "true") -> str:
@@ -48,10 +49,12 @@ NUMBERS = {
 
 
 def answer(found: StudyRuns) -> Answer:
+    labels = equal_memory.compared(found, {arm(i): arm(i, "shuffled") for i in INPUTS})
     return Answer(
         runs=found,
         parts=[part for data in DATA for part in tested(found, data)],
-        tables={"ladder": found.ladder},
+        tables={"ladder": found.ladder, "labels": labels},
+        shown={LABELS: equal_memory.shown(labels, plan_report.arm_words(found.plan))},
         measure="W",
         numbers=NUMBERS,
         figures=[
@@ -69,6 +72,7 @@ def answer(found: StudyRuns) -> Answer:
             "'At chance': the ladder does not find W above N0.",
             "Inputs are compared under true labels, where phases are scrambled (hypothesis 1) and where inputs "
             "are whitened (3); shuffled labels are in the figure.",
+            equal_memory.READING,
             "An arm's N3 is on the axes of the images that it sees itself, scrambled or whitened as they are.",
         ],
         limits=[

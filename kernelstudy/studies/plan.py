@@ -128,7 +128,11 @@ def _as_hydra_reads(text: str) -> dict[str, Any]:
 
 def command_of(name: str, swept: dict[str, list[Any]]) -> str:
     """The command that makes the runs of study `name`."""
-    words = [f"{key}={','.join(map(str, values))}" for key, values in swept.items()]
+    # true and false as YAML has them
+    words = [
+        f"{key}={','.join(str(v).lower() if isinstance(v, bool) else str(v) for v in values)}"
+        for key, values in swept.items()
+    ]
     return shlex.join(["python", "-m", "kernelstudy.run", "-m", f"+exp={name}", *words])
 
 

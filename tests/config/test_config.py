@@ -256,7 +256,7 @@ def test_what_hydra_refuses_is_told_in_one_sentence(override, said):
             ["+exp=mnist", "model=3"],
             "one of cnn, convnext, resnet, vgg; its settings are model\\.",
         ),
-        (["exp=frobnicate"], r"\+exp=NAME; there are colour, datasets,"),
+        (["exp=frobnicate"], r"\+exp=NAME; there are batch_norm_depth, colour,"),
         (["mnist"], r": \+exp=mnist$"),
         (["+exp", "mnist"], r": \+exp=mnist$"),
         (["+exp=MNIST"], r"did you mean \+exp=mnist\?"),

@@ -32,6 +32,9 @@ JOBS = {
     "replication": 2,
     "fixed_banks": 3,
     "redrawn": 2,
+    "batch_norm_depth": 8,
+    "splits": 10,
+    "derived_labels": 6,
 }
 
 
