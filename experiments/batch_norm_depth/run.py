@@ -15,7 +15,7 @@ DATA, DEPTHS, NORMS = ("mnist5k", "photo_patches"), (2, 4), (False, True)
 LAZY, SMALL, DECAYED = "he_normal", "he_normal*0.1", "he_normal/lr=0.003/wd=1"
 SHUFFLED = "he_normal/shuffled/lr=0.003/wd=1"
 TRUE, ARMS = (LAZY, SMALL, DECAYED), (LAZY, SMALL, DECAYED, SHUFFLED)
-FORGOTTEN, KEPT = 0.25, 0.9  # memory
+FORGOTTEN, KEPT, GONE = 0.25, 0.9, 0.01  # memory; of the start's length
 LABELS = "What true labels add to R² of W, beside shuffled ones"
 
 TERMS = [
@@ -88,6 +88,7 @@ def answer(found: StudyRuns) -> Answer:
         ],
         readings=[
             equal_memory.READING,
+            withered(nets),
             "'Forgotten' and 'kept' are read off an arm's mean memory at the end, in each network by itself; "
             "arms "
             "between the two are not held against chance (hypothesis 4).",
@@ -112,6 +113,20 @@ def with_cells(networks: pd.DataFrame) -> pd.DataFrame:
         [known[name] for name in mine["data"]], columns=["set", "norm", "depth"], index=mine.index
     )
     return mine.join(found)
+
+
+def withered(nets: pd.DataFrame) -> str:
+    """How many networks' kernels have only shrunk, which memory does not tell from a start that is kept."""
+    gone = nets[(nets["start_left"] < GONE) & (nets["memory"] > KEPT)]
+    told = [
+        f"{len(mine)} of '{arm}' on {data} with {in_words(bool(norm), int(str(depth)))}"
+        for (data, norm, depth, arm), mine in gone.groupby(["set", "norm", "depth", "arm"])
+    ]
+    return (
+        f"Networks of which decay has left less than {GONE:.0%} of the start's length and no other direction: "
+        f"{'; '.join(told) or 'none'}. They learn nothing any more, and their memory is near 100%, though "
+        "nothing is kept."
+    )
 
 
 def cells(nets: pd.DataFrame) -> pd.DataFrame:

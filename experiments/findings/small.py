@@ -43,6 +43,27 @@ def batch_norm_depth(results) -> Iterator[tuple[str, str]]:
         )
 
 
+def derived_labels(results) -> Iterator[tuple[str, str]]:
+    of_a = results("derived_labels/tables/a.csv")
+    if of_a is None:
+        return
+    for arm, words in (("he_normal/wd=0.1", "a random start"), ("sobel/wd=0.1", "Sobel's kernels")):
+        told = []
+        for kind, where in (("noise", "white noise"), ("photographs", "photographs")):
+            mine = of_a[(of_a["arm"] == arm) & (of_a["kind"] == kind)]
+            said = [
+                f"{with_interval(group['a'])} by {str(name).capitalize()}'s"
+                for name, group in mine.groupby("labels", sort=False)
+            ]
+            told.append(f"on {where} {', '.join(said)}")
+        yield (
+            "Where labels are the direction of the strongest response of one operator, a of the kernels "
+            "(Prewitt's is "
+            f"1, Sobel's 2, Scharr's 3.33) ends, from {words} with a decay of 0.1, {'; '.join(told)}.",
+            "derived_labels/tables/a.csv",
+        )
+
+
 def splits(results) -> Iterator[tuple[str, str]]:
     spread = results("splits/tables/variance.csv")
     if spread is None:
@@ -215,6 +236,7 @@ def replication(results) -> Iterator[tuple[str, str]]:
 
 SMALL_STUDIES = (
     batch_norm_depth,
+    derived_labels,
     splits,
     datasets,
     kernel_size,

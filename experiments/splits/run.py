@@ -74,7 +74,7 @@ def answer(found: StudyRuns) -> Answer:
             )
         ],
         readings=[
-            "Hypotheses 1 and 2 have a part for each of five measures and two arms.",
+            "What is said of variances (hypotheses 1 and 2) has a part for each of five measures and two arms.",
             "The variance of draws is an estimate and may lie below 0, where it is small: then it is told as "
             "0.",
         ],
