@@ -38,6 +38,7 @@ def facts() -> dict[str, str]:
         **_calibration(),
         **_zoo(),
         **_speed(),
+        **_splits(),
     }
 
 
@@ -75,6 +76,13 @@ def _zoo() -> dict[str, str]:
     table = table[table.copy_of.isna()]  # near-copies once
     share = table.derivative_like.sum() / (table.kernels - table.dead - table.constant).sum()
     return {"zoo_networks": str(len(table)), "zoo_share": f"{share:.0%}"}
+
+
+def _splits() -> dict[str, str]:
+    """How much wider an interval for R² with decay would be that also covers the training images."""
+    table = pd.read_csv(RESULTS / "splits" / "tables" / "variance.csv")
+    of_r2 = table[(table.measure == "value") & table.arm.str.contains("wd=")]
+    return {"wider": f"{of_r2.wider.item():.1f}"}
 
 
 def _speed() -> dict[str, str]:

@@ -81,8 +81,7 @@ def answer(found: StudyRuns) -> Answer:
                 "ends",
                 lead(nets),
                 "At the end of training: what is left of the start, and likeness to an edge detector, of the "
-                "four "
-                "networks. Means over networks with their 95% interval. Grey: networks of random kernels.",
+                "four networks. Means over networks with their 95% interval. Grey: networks of random kernels.",
                 ends(nets, names, found.sweep.cells.iloc[0]),
             )
         ],
@@ -90,11 +89,9 @@ def answer(found: StudyRuns) -> Answer:
             equal_memory.READING,
             withered(nets),
             "'Forgotten' and 'kept' are read off an arm's mean memory at the end, in each network by itself; "
-            "arms "
-            "between the two are not held against chance (hypothesis 4).",
+            "arms between the two are not held against chance (hypothesis 4).",
             "All steps and learning rates are those that networks without batch norm were given: none was "
-            "tuned for "
-            "batch norm or depth.",
+            "tuned for batch norm or depth.",
         ],
         limits=[
             "Two depths, max-pooling after every layer, batch norm over the whole batch of 64, one learning "
@@ -154,8 +151,8 @@ def in_one(nets: pd.DataFrame) -> str:
     ]
     chance = nets["chance"].iloc[0] if len(nets) else float("nan")
     return (
-        f"Over two and four layers and both sets, a decay of 1 leaves {'; '.join(told)}. "
-        f"Random kernels have {chance:.2f}."
+        f"Over two and four layers and both sets, a decay of 1 leaves {'; '.join(told)}. Random kernels have "
+        f"{chance:.2f}."
     )
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from kernelstudy import handcrafted
+from kernelstudy.analysis.gradients import OPERATORS as A_OF
 from kernelstudy.data import images as sets
 
 ROOT = Path(__file__).resolve().parents[2]
-OPERATORS = {"prewitt": 1.0, "sobel": 2.0, "scharr": 10 / 3}
+OPERATORS = {name: A_OF[name.capitalize()] for name in ("prewitt", "sobel", "scharr")}  # to their a
 SIZE, DIRECTIONS, TRAIN, TEST = 12, 8, 60_000, 10_000
 
 

@@ -55,17 +55,16 @@ def answer(found: StudyRuns) -> Answer:
         sentence=in_one(of_a),
         terms=[
             "a is that of [1, a, 1]ᵀ x [-1, 0, 1]: 1 is Prewitt's operator, 2 Sobel's, 10/3 Scharr's. It is "
-            "that of all "
-            "kernels of a network together, at any angle."
+            "that of all kernels of a network together, at any angle."
         ],
         numbers=NUMBERS,
         figures=[
             Drawn(
                 "a",
                 lead(of_a),
-                "a of the kernels by the operator that made the labels. Dots: networks; diamonds: medians over "
-                "networks with their 95% interval (of the mean); lines: the three operators. What lies beyond "
-                f"{LEAST:g} and {MOST:g} is drawn there.",
+                "a of the kernels by the operator that made the labels. Dots: networks; diamonds: medians "
+                "over networks with their 95% interval (of the mean); lines: the three operators. What lies "
+                f"beyond {LEAST:g} and {MOST:g} is drawn there.",
                 drawn(of_a),
             )
         ],
@@ -74,14 +73,12 @@ def answer(found: StudyRuns) -> Answer:
             "'Within 15%' is decided on the mean over networks of a over the operator's, less 1.",
             named(found),
             "That it is the labels (hypothesis 3) is tested with the images and labels of each operator: "
-            "shuffled labels differ in "
-            "their "
-            "order alone.",
+            "shuffled labels differ in their order alone.",
         ],
         limits=[
             "Labels of which one operator's strongest response is the whole truth are no task that people "
-            "have: "
-            "this shows what training can find and what the measures can see, not what happens on photographs.",
+            "have: this shows what training can find and what the measures can see, not what happens on "
+            "photographs.",
             "One architecture, images of 12 x 12, one learning rate, 8,000 steps.",
         ],
     )
@@ -93,9 +90,8 @@ def named(found: StudyRuns) -> str:
     count = int((cells["operator_W"] != "unresolved").sum())
     return (
         f"The runs' own reports go beyond image energies in {len(cells)} arms, and name an operator in "
-        f"{count}. "
-        "A name needs an interval of a that holds the operator's own a; here intervals are so narrow that an a "
-        "that is off by a few per cent is outside, and the reports say 'unresolved'."
+        f"{count}. A name needs an interval of a that holds the operator's own a; here intervals are so "
+        "narrow that an a that is off by a few per cent is outside, and the reports say 'unresolved'."
     )
 
 
@@ -135,8 +131,8 @@ def in_one(of_a: pd.DataFrame) -> str:
     operators = ", ".join(f"{WORDS[name]}'s {a:.2f}" for name, a in OPERATORS.items())
     return (
         f"From random starts, with decay, a of the kernels is on white noise {_told(of_a, 'noise', DECAYED)} "
-        "labels; on "
-        f"photographs {_told(of_a, 'photographs', DECAYED)}. Of the operators themselves it is {operators}."
+        f"labels; on photographs {_told(of_a, 'photographs', DECAYED)}. Of the operators themselves it is "
+        f"{operators}."
     )
 
 

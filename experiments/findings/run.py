@@ -18,12 +18,11 @@ ROOT = Path(__file__).resolve().parents[2]
 START, STOP = "<!-- findings: made by experiments/findings/run.py -->", "<!-- /findings -->"
 LIMITS = (
     "Small networks of one architecture (two convolutions, max-pooling, ReLU), 3 x 3 first-layer kernels, "
-    "small grey images, one learning rate and no weight decay unless a finding says otherwise: a regime "
-    "in which kernels keep their start; those with decay are of one that forgets it. Networks of a study "
-    "share their training images, so that intervals are over seeds, not over data (but in splits). R² is a "
-    "measure of "
-    "likeness to a *steered* first derivative; it names no operator, and 'not above chance' is no proof "
-    "of chance."
+    "small grey images, one learning rate and no weight decay unless a finding says otherwise: a regime in "
+    "which kernels keep their start; those with decay are of one that forgets it. Networks of a study share "
+    "their training images, so that intervals are over seeds, not over data (but in splits). R² is a measure "
+    "of likeness to a *steered* first derivative; it names no operator, and 'not above chance' is no proof of "
+    "chance."
 )
 
 

@@ -37,8 +37,7 @@ def batch_norm_depth(results) -> Iterator[tuple[str, str]]:
             told.append(f"{words} {', '.join(said)}")
         yield (
             f"On {data}, R² of the kernels (in brackets what is left of their start) in networks of two and "
-            "four "
-            f"layers, and of two and four with batch norm: {'; '.join(told)}.",
+            f"four layers, and of two and four with batch norm: {'; '.join(told)}.",
             "batch_norm_depth/tables/cells.csv",
         )
 
@@ -58,8 +57,8 @@ def derived_labels(results) -> Iterator[tuple[str, str]]:
             told.append(f"on {where} {', '.join(said)}")
         yield (
             "Where labels are the direction of the strongest response of one operator, a of the kernels "
-            "(Prewitt's is "
-            f"1, Sobel's 2, Scharr's 3.33) ends, from {words} with a decay of 0.1, {'; '.join(told)}.",
+            f"(Prewitt's is 1, Sobel's 2, Scharr's 3.33) ends, from {words} with a decay of 0.1, "
+            f"{'; '.join(told)}.",
             "derived_labels/tables/a.csv",
         )
 
@@ -76,8 +75,7 @@ def splits(results) -> Iterator[tuple[str, str]]:
     ]
     yield (
         "From one draw of 4,000 training images to another, and from seed to seed, R² of the kernels has "
-        "standard "
-        f"deviations of {', '.join(told)}. Intervals of ten seeds that also cover the draw would be "
+        f"standard deviations of {', '.join(told)}. Intervals of ten seeds that also cover the draw would be "
         f"{spread['wider'].min():.2f} to {spread['wider'].max():.2f} times as wide, over "
         f"{spread['measure'].nunique()} measures.",
         "splits/tables/variance.csv",
@@ -92,12 +90,11 @@ def datasets(results) -> Iterator[tuple[str, str]]:
     kernels = nets[(nets["arm"] == FORGETS) & (nets["part"] == "W")]
     turned = kernels[kernels["concentration"] > 0].groupby("seed")["aligned"].mean()
     yield (
-        f"Over {nets['data'].nunique()} sets of images, where a decay of 2 makes the start forgotten, a of the "
-        f"kernels goes with a of the images' own patches by a rank correlation of "
+        f"Over {nets['data'].nunique()} sets of images, where a decay of 2 makes the start forgotten, a of "
+        "the kernels goes with a of the images' own patches by a rank correlation of "
         f"{with_interval(correlations[FORGETS])} (what training adds without decay: "
-        f"{with_interval(correlations[LAZY])}), "
-        "and on images whose edges lie about one direction edge detectors lie along it by "
-        f"{with_interval(turned)} of 1.",
+        f"{with_interval(correlations[LAZY])}), and on images whose edges lie about one direction edge "
+        f"detectors lie along it by {with_interval(turned)} of 1.",
         "datasets/tables/a.csv",
     )
 
@@ -112,9 +109,8 @@ def kernel_size(results) -> Iterator[tuple[str, str]]:
     for size, at in mine.groupby("size"):
         chance = at.groupby("null")["chance"].mean()
         told.append(
-            f"{at['value'].mean():.0%} of kernels of {size} x {size} (random {chance['N0']:.0%}, "
-            f"random signs on the images' "
-            f"axes {chance['N3 signs']:.0%}, random phases {chance['N3 phases']:.0%})"
+            f"{at['value'].mean():.0%} of kernels of {size} x {size} (random {chance['N0']:.0%}, random signs "
+            f"on the images' axes {chance['N3 signs']:.0%}, random phases {chance['N3 phases']:.0%})"
         )
     ends, gains = [], gains[gains["data"] == data]
     for size in (gains["size"].min(), gains["size"].max()):
@@ -126,8 +122,7 @@ def kernel_size(results) -> Iterator[tuple[str, str]]:
         ends.append(f"{with_interval(by_seed, '+.1f')} points at {size} x {size}")
     yield (
         f"On {data}, where the start is forgotten, a Gabor function holds 80% of the energy of "
-        f"{', '.join(told)}; learning the "
-        f"first layer instead of freezing it is worth {' and '.join(ends)}.",
+        f"{', '.join(told)}; learning the first layer instead of freezing it is worth {' and '.join(ends)}.",
         "kernel_size/tables/fits.csv",
     )
 
@@ -152,11 +147,9 @@ def deeper_layers(results) -> Iterator[tuple[str, str]]:
         for arm in (LAZY, FORGETS)
     ]
     yield (
-        "Of the channels of the second and third layer this share had a label (edge, bar, corner, "
-        "blob) on the way "
-        f"that the last feature maps do not show: {', '.join(told)}. At the end two seeds agree on "
-        f"labels beyond "
-        f"chance by kappa {kappa[0]} without decay and {kappa[1]} with.",
+        "Of the channels of the second and third layer this share had a label (edge, bar, corner, blob) on "
+        f"the way that the last feature maps do not show: {', '.join(told)}. At the end two seeds agree on "
+        f"labels beyond chance by kappa {kappa[0]} without decay and {kappa[1]} with.",
         "deeper_layers/tables/channels.csv",
     )
 
@@ -184,9 +177,8 @@ def fixed_banks(results) -> Iterator[tuple[str, str]]:
             if cells:
                 told.append(f"{bank} {' and '.join(cells)}")
         yield (
-            f"With {int(str(size)):,} digits frozen banks change accuracy against a learned first "
-            f"layer, in points without "
-            f"decay and with: {'; '.join(told)}.",
+            f"With {int(str(size)):,} digits frozen banks change accuracy against a learned first layer, in "
+            f"points without decay and with: {'; '.join(told)}.",
             "fixed_banks/tables/gains.csv",
         )
 

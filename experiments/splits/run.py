@@ -58,18 +58,16 @@ def answer(found: StudyRuns) -> Answer:
         measure="W",
         sentence=in_one(spread),
         terms=[
-            "A draw is one random choice of the 4,000 training images out of 60,000; a seed is a start and "
-            "an order "
-            "of batches, the same on every draw."
+            "A draw is one random choice of the 4,000 training images out of 60,000; a seed is a start and an "
+            "order of batches, the same on every draw."
         ],
         numbers=NUMBERS,
         figures=[
             Drawn(
                 "draws",
                 lead(spread),
-                "A row a draw of training images. Dots: networks, a seed each; diamonds: means over "
-                "seeds with their 95% interval. Dashed: the mean over all draws. Grey: networks of random "
-                "kernels.",
+                "A row a draw of training images. Dots: networks, a seed each; diamonds: means over seeds "
+                "with their 95% interval. Dashed: the mean over all draws. Grey: networks of random kernels.",
                 by_draw(found),
             )
         ],
@@ -79,8 +77,8 @@ def answer(found: StudyRuns) -> Answer:
             "0.",
         ],
         limits=[
-            "The test images and the data set itself are the same on every draw: nothing is said of other test "
-            "images, or of other sets.",
+            "The test images and the data set itself are the same on every draw: nothing is said of other "
+            "test images, or of other sets.",
             "Draws of 4,000 of one set of 60,000 images: smaller sets would vary more, larger ones less.",
         ],
         shown={"Standard deviations, and how much wider an interval would be": _shown(spread)},
@@ -93,8 +91,7 @@ def in_one(spread: pd.DataFrame) -> str:
     of_r2 = of_r2.assign(sd_within=np.hypot(of_r2["sd_seeds"], of_r2["sd_rest"]))
     told = [
         f"{words}, R² of the kernels varies by {of_r2.loc[arm, 'sd_draws']:.3f} (standard deviation) from "
-        "draw to "
-        f"draw and by {of_r2.loc[arm, 'sd_within']:.3f} from seed to seed"
+        f"draw to draw and by {of_r2.loc[arm, 'sd_within']:.3f} from seed to seed"
         for arm, words in ((LAZY, "Without decay"), (DECAYED, "with decay"))
         if arm in of_r2.index
     ]
@@ -110,8 +107,7 @@ def lead(spread: pd.DataFrame) -> str:
     more = int((spread["ratio"] >= 1).sum())
     return (
         f"Which images were drawn matters less than the seed in {len(spread) - more} of {len(spread)} "
-        "combinations "
-        "of measure and arm"
+        "combinations of measure and arm"
     )
 
 

@@ -88,23 +88,23 @@ def answer(found: StudyRuns) -> Answer:
                 "update",
                 above_noise(ladder, "update"),
                 "R² of the update by inputs and labels. Dots: networks; diamonds: means with their 95% "
-                "interval; squares: Gaussian kernels with the "
-                "layer's own energies on the patches' axes (N3). Grey: networks of random kernels (N0).",
+                "interval; squares: Gaussian kernels with the layer's own energies on the patches' axes (N3). "
+                "Grey: networks of random kernels (N0).",
                 r2_by_inputs(found, INPUTS, arm, "update", METRIC),
             ),
             Drawn(
                 "derivative_share",
                 rise_and_fall(theory.curves),
-                "The share of the update that is odd (gradient-like) against step. Solid: measured, mean "
-                "with its 95% interval; dashed: the closed form at the run's learning "
-                "rate, with labels unrelated to patches. Dotted: chance, 4 of 9 dimensions.",
+                "The share of the update that is odd (gradient-like) against step. Solid: measured, mean with "
+                "its 95% interval; dashed: the closed form at the run's learning rate, with labels unrelated "
+                "to patches. Dotted: chance, 4 of 9 dimensions.",
                 derivative_share(theory.shares, CORRELATED, arm),
             ),
             Drawn(
                 "profile",
                 as_predicted(theory.fits),
-                "Energy of the update over the patches' principal axes, measured and predicted. Axes "
-                "from the largest variance to the smallest; those that are mostly odd are shaded.",
+                "Energy of the update over the patches' principal axes, measured and predicted. Axes from the "
+                "largest variance to the smallest; those that are mostly odd are shaded.",
                 profile(theory.profiles, CORRELATED, arm),
             ),
         ],
@@ -112,22 +112,23 @@ def answer(found: StudyRuns) -> Answer:
             "'At chance': the ladder does not find the update above N0; where it lies below, the interval "
             "says so. 'Above chance': above N0.",
             equal_memory.READING,
-            "Inputs are compared under true labels, where phases are scrambled (hypothesis 1) and where inputs "
-            "are whitened (3); shuffled labels are in the figure.",
+            "Inputs are compared under true labels, where phases are scrambled (hypothesis 1) and where "
+            "inputs are whitened (3); shuffled labels are in the figure.",
             f"That N3 matches the updates (hypothesis 5) is tested in the primary measure ({METRIC}), as it "
-            "says; the ladder's own N3, in the concentration of R², is in ladder.csv. All its tests are within "
-            "the declared family.",
-            "The closed form needs a rate, a time and the labels' coupling to patches, and the plan fixes none."
-            " Taken are the run's learning rate, its steps, and labels unrelated to patches; no parameter is "
-            "fitted. linear_theory.csv also has the best r over all rates, and r without the first axis.",
+            "says; the ladder's own N3, in the concentration of R², is in ladder.csv. All its tests are "
+            "within the declared family.",
+            "The closed form needs a rate, a time and the labels' coupling to patches, and the plan fixes "
+            "none. Taken are the run's learning rate, its steps, and labels unrelated to patches; no "
+            "parameter is fitted. linear_theory.csv also has the best r over all rates, and r without the "
+            "first axis.",
             "'First rises, then falls': the share at the peak of the *other* networks' mean curve exceeds the "
             "network's own at the first logged step, and at the last.",
         ],
         limits=[
             "The closed form is of a linear network with a global average pool and plain gradient descent; "
             "these networks pool maxima, rectify, and are trained by Adam.",
-            "A correlation over nine axes of which the first holds most energy is high for many shapes: "
-            "see r without the first axis.",
+            "A correlation over nine axes of which the first holds most energy is high for many shapes: see r "
+            "without the first axis.",
             "N3 has the layer's own energies: that it matches says that kernels are as random as their "
             "energies allow, not that the images alone fix those energies.",
             "One width, one depth, one optimiser, and two sets of images.",

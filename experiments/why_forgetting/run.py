@@ -61,17 +61,16 @@ def answer(found: StudyRuns) -> Answer:
             Drawn(
                 "kernels",
                 above_noise(found.ladder, "W"),
-                "R² of the kernels W by inputs and labels. Dots: networks; diamonds: means with their "
-                "95% interval; squares: the same kernels with "
-                "random signs on the images' axes, or random phases (N3). Grey: networks of random "
-                "kernels (N0).",
+                "R² of the kernels W by inputs and labels. Dots: networks; diamonds: means with their 95% "
+                "interval; squares: the same kernels with random signs on the images' axes, or random phases "
+                "(N3). Grey: networks of random kernels (N0).",
                 r2_by_inputs(found, INPUTS, arm, "W"),
             ),
         ],
         readings=[
             "'At chance': the ladder does not find W above N0.",
-            "Inputs are compared under true labels, where phases are scrambled (hypothesis 1) and where inputs "
-            "are whitened (3); shuffled labels are in the figure.",
+            "Inputs are compared under true labels, where phases are scrambled (hypothesis 1) and where "
+            "inputs are whitened (3); shuffled labels are in the figure.",
             equal_memory.READING,
             "An arm's N3 is on the axes of the images that it sees itself, scrambled or whitened as they are.",
         ],

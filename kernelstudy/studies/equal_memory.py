@@ -79,8 +79,7 @@ def _row(measured: xr.Dataset, values: xr.DataArray, one: str, other: str) -> tu
 READING = (
     "At equal memory: each pair of networks is compared where both have come to the same memory of their "
     "start, the least that both reach; memory and measure lie on straight lines between log points. An arm "
-    "may have "
-    "changed its kernels further in as many steps; this takes that away."
+    "may have changed its kernels further in as many steps; this takes that away."
 )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernelstudy import handcrafted, runs
+from kernelstudy import correlate, handcrafted, runs
 from kernelstudy.studies.hypotheses import FAILS, HOLDS, OPEN
 from kernelstudy.studies.plan import Member, _place, plan_of
 from tests.experiments.scripts import script
@@ -277,3 +277,24 @@ def test_a_seed_that_diverged_on_one_draw_is_left_out_of_all():
     ]
     networks = pd.DataFrame(rows, columns=["data", "arm", "seed", "diverged", "value"])
     np.testing.assert_array_equal(crossed(networks, "a", "value"), [[1, 21], [2, 22]])
+
+
+@pytest.mark.parametrize("a", [1.0, 2.0, 10 / 3])
+def test_labels_are_the_direction_in_which_an_edge_rises(a):
+    y, x = np.mgrid[:12, :12] - 5.5
+    angles = 2 * np.pi * np.arange(8) / 8
+    edges = [np.tanh(x * np.cos(at) + y * np.sin(at)) for at in angles]
+    direction = script("derived_labels", "images").direction
+    np.testing.assert_array_equal(direction(128 + 40 * np.array(edges), a), np.arange(8))
+
+
+@pytest.mark.parametrize("name", ["prewitt", "sobel", "scharr"])
+def test_labels_are_those_of_the_packages_own_responses(name):
+    """But where two directions answer alike, which rounding decides."""
+    images = script("derived_labels", "images")
+    noise = images.noise(2000, np.random.default_rng(1))
+    gx, gy = (handcrafted.kernel(f"{name}_{axis}", 3) for axis in "xy")
+    steered = [handcrafted.steer(gx, gy, 2 * np.pi * i / 8) for i in range(8)]
+    best = np.asarray(correlate(noise, np.stack(steered))).max((1, 2)).argmax(axis=1)
+    found = images.direction(noise, images.OPERATORS[name])
+    assert np.mean(found == best) > 0.99
