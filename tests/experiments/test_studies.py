@@ -35,6 +35,7 @@ JOBS = {
     "batch_norm_depth": 8,
     "splits": 10,
     "derived_labels": 6,
+    "long_training": 2,
 }
 
 
