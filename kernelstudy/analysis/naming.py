@@ -70,6 +70,10 @@ def name_operator(kernels: np.ndarray, *, level: float = 0.05) -> Naming:
     names = a.names()
     if len(names) != 1:
         held = " and ".join(names) if names else "no named operator"
+        near, far = a.nearest()
+        # 'not quite' says more than 'none', where the edges are of one operator at all
+        if not names and far < SPREAD and high <= SPREAD:
+            held += f"; nearest is {near}, of {OPERATORS[near]:.3g}"
         return unresolved(f"the interval of a holds {held}")
     if not high <= SPREAD:
         return unresolved(

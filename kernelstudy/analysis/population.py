@@ -56,6 +56,17 @@ class PopulationInterval(NamedTuple):
         """The names in `OPERATORS` whose a the interval holds; all of them if unresolved."""
         return tuple(name for name, a in OPERATORS.items() if self.holds(a))
 
+    def nearest(self) -> tuple[str, float]:
+        """Of operators outside the interval the one that is nearest to it, and how far it is from the nearer
+        end, in radians of phi."""
+
+        def beyond(a: float) -> float:
+            away = float(wrap_phi(phi_of_a(a) - self.phi))
+            return max(self.phi_low - self.phi - away, away - (self.phi_high - self.phi))
+
+        far = {name: beyond(a) for name, a in OPERATORS.items() if not self.holds(a)}
+        return min(far.items(), key=lambda item: item[1], default=("", np.nan))
+
 
 def population_a(kernels: ArrayLike) -> PopulationA:
     """One a for all kernels (..., 3, 3): top eigenvector of their sum of M M^T (`gradient_matrix`).

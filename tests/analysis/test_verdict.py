@@ -68,6 +68,21 @@ def test_between_two_operators_is_unresolved():
     assert verdict.reason.startswith("the interval of a holds")
 
 
+def test_an_operator_that_is_missed_by_little_is_told_as_nearest():
+    """As after training on labels that Sobel makes, where a ends at 1.92: surely near, surely not it."""
+    for a, near in ((1.85, "Sobel, of 2"), (3.0, "Scharr, of 3.33"), (1.6, "Frei-Chen, of 1.41")):
+        naming = analysis.name_operator(planted(a, 200, 0))
+        assert naming.operator == "unresolved"
+        assert naming.reason == f"the interval of a holds no named operator; nearest is {near}"
+        name, far = naming.a.nearest()
+        ends = naming.a.phi_low, naming.a.phi_high
+        assert far == pytest.approx(
+            min(abs(analysis.phi_of_a(analysis.OPERATORS[name]) - e) for e in ends)
+        )
+    spread = analysis.name_operator(mixture(planted(1, 20, 0), planted(10 / 3, 20, 1)))
+    assert "nearest" not in spread.reason
+
+
 def test_a_name_is_of_what_is_there_whatever_the_images_imply():
     """Prewitt is what photographs imply, too: named, and not beyond their energies."""
     for basis in (None, BASES[3]):
