@@ -13,7 +13,7 @@ from .gradients import (
 )
 from .inference import benjamini_hochberg, cliffs_delta, max_statistic, sign_flip_test
 from .intervals import bootstrap_t_interval, cluster_bootstrap, mean_test, t_interval
-from .kind_counts import kinds_by_chance
+from .kind_counts import KindAgreement, kind_agreement, kinds_by_chance
 from .kinds import KINDS, Kind, count_kinds, kind_of
 from .ladder import Rung, gradient_plane, permutation_p
 from .layer import (
@@ -68,6 +68,7 @@ __all__ = [
     "GaborFit",
     "GaussianDerivativeFit",
     "Kind",
+    "KindAgreement",
     "Memory",
     "Naming",
     "Opponency",
@@ -102,6 +103,7 @@ __all__ = [
     "gradient_plane",
     "isotropic",
     "judge",
+    "kind_agreement",
     "kind_of",
     "kinds_by_chance",
     "layer_opponency",

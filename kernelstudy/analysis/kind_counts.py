@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from .arrays import as_kernels, rows
 from .inference import benjamini_hochberg
+from .intervals import t_interval
 from .kinds import KINDS, MIXED, count_kinds, kind_of
 from .ladder import Rung, compare, within_family
 from .layer import live_kernels
@@ -75,6 +78,59 @@ def kinds_by_chance(
         for column, kind in enumerate(ALL_KINDS)
         for null, chance in chances.items()
     ]
+
+
+class KindAgreement(NamedTuple):
+    """Of `n` networks: which share of two networks' kernels can be paired off by kind, mean over pairs with a
+    95% interval; of networks of `random` kernels; of networks whose kernels are `drawn` one by one from the
+    pooled mixture of these. NaN with fewer than two networks, the interval with fewer than three."""
+
+    n: int
+    share: float
+    ci_low: float
+    ci_high: float
+    random: float
+    drawn: float
+
+
+def kind_agreement(kernels: ArrayLike) -> KindAgreement:
+    """How alike the mixtures of kinds are that networks (net, channel, k, k) of one arm have come to.
+
+    Two networks share the sum over `ALL_KINDS` of the smaller of their counts, over the number of channels.
+    Above `drawn`, networks are more alike than draws from one mixture; below it, they differ as wholes. Both
+    expectations are exact given the rates of the kinds, for counts are binomial. The interval is the
+    jackknife's of a U-statistic (Arvesen 1969, Ann. Math. Stat. 40:2076), with Student's t. Networks that are
+    not finite are left out. Blind to: which kernel is of which kind, and how far it is.
+    """
+    kernels = as_kernels(kernels)
+    kernels = kernels[np.isfinite(kernels).all(axis=(1, 2, 3))]
+    n, channels = kernels.shape[:2]
+    if n < 2:
+        return KindAgreement(n, *[np.nan] * 5)
+    counts, wanted = count_kinds(kernels), np.arange(1, channels + 1)
+    live = counts.sum(axis=1).astype(int)
+
+    def shared(at_least: np.ndarray) -> np.ndarray:
+        """(net, net), from how likely each has so many of a kind at least: (net, kind, channel)."""
+        flat = at_least.reshape(n, -1)  # the smaller of two counts: how many numbers both reach
+        return flat @ flat.T / channels
+
+    def expected(rates: np.ndarray) -> float:
+        tail = special.bdtrc(wanted - 1, live[:, None, None], rates[:, None])
+        return float(shared(np.nan_to_num(tail))[pairs].mean())
+
+    pairs = np.triu_indices(n, 1)
+    found = shared((counts[..., None] >= wanted).astype(float))
+    np.fill_diagonal(found, 0)
+    share = found.sum() / (n * (n - 1))
+    ci_low = ci_high = np.nan
+    if n > 2:
+        without = (found.sum() - 2 * found.sum(axis=0)) / ((n - 1) * (n - 2))
+        low, high = t_interval(n * share - (n - 1) * without)
+        ci_low, ci_high = float(max(low, 0)), float(min(high, 1))
+    pooled = counts.sum(axis=0) / max(1, counts.sum())
+    random = expected(isotropic_rates(kernels.shape[-1]))
+    return KindAgreement(n, float(share), ci_low, ci_high, random, expected(pooled))
 
 
 def counts_as_family(found: dict, level: float = 0.05) -> dict:

@@ -12,6 +12,7 @@ import xarray as xr
 from .inference import FEWEST, benjamini_hochberg
 from .intervals import bootstrap_t_interval, mean_test
 from .kernels import PREFIXES, SHAPE_MEASURES, support_of
+from .kind_counts import KindAgreement
 from .ladder import Rung
 from .opponency import AXES
 from .variables import accuracy_on
@@ -139,6 +140,12 @@ def ladder(verdicts: dict[tuple[str, str], Verdict]) -> pd.DataFrame:
 def kinds(counts: dict[tuple[str, str], list[Rung]]) -> pd.DataFrame:
     """Kernels of each kind a network at the final step beside each null model: `trajectory.count_arms`."""
     return _rungs(counts).rename(columns={"measure": "kind"})
+
+
+def kind_agreement(agreement: dict[tuple[str, str], KindAgreement]) -> pd.DataFrame:
+    """How alike the kinds of kernels of two networks of an arm are: `trajectory.agreement_of_arms`."""
+    rows = [(*key, *found) for key, found in agreement.items()]
+    return pd.DataFrame(rows, columns=["arm", "part", *KindAgreement._fields])
 
 
 def _rungs(rungs: dict[tuple[str, str], list[Rung]]) -> pd.DataFrame:

@@ -22,7 +22,13 @@ from .kernels import (
     network_measures,
     usable_bank,
 )
-from .kind_counts import ALL_KINDS, counts_as_family, kinds_by_chance
+from .kind_counts import (
+    ALL_KINDS,
+    KindAgreement,
+    counts_as_family,
+    kind_agreement,
+    kinds_by_chance,
+)
 from .kinds import count_kinds
 from .ladder import Rung
 from .layer import live_kernels, mean_over_live
@@ -172,6 +178,14 @@ def count_arms(
     return counts_as_family(
         {key: kinds_by_chance(values, **given) for key, (values, given) in layers.items()}
     )
+
+
+def agreement_of_arms(
+    trajectory: xr.Dataset, *, kernels: np.ndarray | None = None
+) -> dict[tuple[str, str], KindAgreement]:
+    """`kind_agreement` over the seeds of each arm at the final step, for the same layers as `judge_arms`."""
+    layers = _final_layers(trajectory, [None] * trajectory.sizes["arm"], kernels)
+    return {key: kind_agreement(values) for key, (values, _) in layers.items()}
 
 
 def _final_layers(

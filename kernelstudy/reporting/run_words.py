@@ -223,6 +223,24 @@ def kind_sentence(kinds: pd.DataFrame, arm: str, part: str) -> str:
     return f"{arm}: of {total:.0f} kernels {found} (by chance: {'; '.join(chances)})."
 
 
+def agreement(table: pd.DataFrame, arms: list[str]) -> list[str]:
+    """On how many kernels two networks of an arm agree, by kind, in a sentence; nothing where no arm has two.
+    table: `tables.kind_agreement`."""
+    known: Any = table[(table["part"] == "W") & table["share"].notna() & table["arm"].isin(arms)]
+    told = []
+    for row in known.itertuples():
+        ends = f" [{row.ci_low:.0%}, {row.ci_high:.0%}]" if row.n > 2 else ""
+        told.append(
+            f"{row.arm} {row.share:.0%}{ends} (random kernels {row.random:.0%}, draws from the arm's own "
+            f"mixture of kinds {row.drawn:.0%})"
+        )
+    if not told:
+        return []
+    return [
+        f"Agreement over seeds, the share of kernels that two networks can pair off by kind: {'; '.join(told)}."
+    ]
+
+
 def _operator_in_words(verdict: Verdict) -> str:
     if verdict.a is None:
         return "not asked: kernels are not 3 x 3"

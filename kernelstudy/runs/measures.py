@@ -21,6 +21,7 @@ from kernelstudy.analysis.kernels import DELTA, NEW, PREFIXES
 from kernelstudy.analysis.trajectory import (
     Matches,
     Verdicts,
+    agreement_of_arms,
     count_arms,
     final_matches,
     judge_arms,
@@ -301,6 +302,9 @@ def complete(findings: Findings, run: Path, out: Path) -> Findings:
         "tests": tables.tests(analysis),
         "ladder": tables.ladder(verdicts),
         "kinds": tables.kinds(count_arms(trajectory, study.controls, kernels=findings.kernels)),
+        "kind_agreement": tables.kind_agreement(
+            agreement_of_arms(trajectory, kernels=findings.kernels)
+        ),
         "growth": tables.growth(analysis),
         "kernels": tables.kernels(trained, trajectory["diverged"]),
         **({"colours": tables.colours(analysis)} if "achromatic" in analysis else {}),

@@ -181,6 +181,7 @@ def compose(findings: Findings) -> Page:
         headline=[
             run_words.HOW_TO_READ,
             *run_words.headline(verdicts, study.learning_arms, tables["kinds"]),
+            *run_words.agreement(tables["kind_agreement"], study.learning_arms),
         ],
         answer=run_words.sentences(analysis, tables["summary"], tables["tests"], verdicts, metric),
         notes=[note for note in notes if note],
@@ -198,6 +199,11 @@ def compose(findings: Findings) -> Page:
             (
                 "Kinds of kernels a network beside chance, means over networks",
                 _kinds(tables["kinds"]),
+            ),
+            (
+                "Share of kernels that two networks of an arm can pair off by kind, beside random kernels and "
+                "draws from the arm's mixture",
+                tables["kind_agreement"],
             ),
             ("Growth of each sector's energy: start + new + cross = end", tables["growth"]),
             *(
@@ -356,7 +362,8 @@ def _method(study: Study, entries: str) -> list[str]:
         "Kinds: a kernel, its mean left in, is of the kind of which some member, at any angle and scale, "
         "holds more than half of its energy (of a grating three quarters). Kinds are low-pass, edge (a "
         "first derivative), line (a second), blob, checker and grating; else it is mixed. Chance by the "
-        "same nulls; q is over arms and parts, kind by kind.",
+        "same nulls; q is over arms and parts, kind by kind. Two networks agree on as many kernels as can be "
+        "paired off with one of the same kind; mean over pairs, with the jackknife's interval over networks.",
         "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm"
         f"{own}.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "

@@ -5,7 +5,14 @@ import pytest
 from scipy import stats
 
 from kernelstudy import handcrafted
-from kernelstudy.analysis import KINDS, count_kinds, kind_of, kinds_by_chance, patch_pca
+from kernelstudy.analysis import (
+    KINDS,
+    count_kinds,
+    kind_agreement,
+    kind_of,
+    kinds_by_chance,
+    patch_pca,
+)
 from kernelstudy.analysis.kind_counts import (
     ALL_KINDS,
     counts_as_family,
@@ -184,3 +191,69 @@ def test_dead_kernels_and_broken_networks_do_not_count():
     assert counts[0].sum() == 10
     assert np.isnan(counts[1]).all()
     assert counts[2].sum() == 16
+
+
+PURE = {
+    "edge": handcrafted.kernel("sobel_x"),
+    "low-pass": np.ones((3, 3)) / 2,
+    "blob": handcrafted.kernel("laplacian8"),
+}
+
+
+def of_kinds(*networks):
+    """Networks whose kernels are of the kinds named."""
+    return np.array([[PURE[kind] for kind in kinds] for kinds in networks], dtype=float)
+
+
+def test_two_networks_agree_on_what_pairs_off():
+    found = kind_agreement(
+        of_kinds(["edge"] * 3 + ["blob"], ["edge"] * 2 + ["low-pass", "blob"], ["blob"] * 4)
+    )
+    assert found.n == 3
+    assert found.share == pytest.approx((3 + 1 + 1) / (3 * 4))
+    same = kind_agreement(of_kinds(*[["edge", "blob", "low-pass"]] * 4))
+    assert (same.share, same.ci_low, same.ci_high) == (1, 1, 1)
+    assert same.drawn < 1
+
+
+def test_agreement_by_chance_is_that_of_drawn_networks():
+    """Both expectations, by drawing networks; the isotropic ones are random kernels themselves."""
+    rng = RNG(0)
+    rates = isotropic_rates(3)
+    random = kind_agreement(rng.standard_normal((60, 16, 3, 3)))
+    drawn = rng.multinomial(16, rates, size=(2, 20_000))
+    expected = np.minimum(*drawn).sum(-1).mean() / 16
+    assert random.random == pytest.approx(expected, abs=0.005)
+    assert random.ci_low < random.random < random.ci_high
+    assert random.share == pytest.approx(random.drawn, abs=0.02)
+
+
+def test_the_interval_of_agreement_covers_what_networks_agree_on_in_truth():
+    rng, kinds = RNG(1), np.array(list(PURE))
+    rates = np.array([0.5, 0.3, 0.2])
+    drawn = rng.multinomial(12, rates, size=(2, 100_000))
+    truth = np.minimum(*drawn).sum(-1).mean() / 12
+    covered = [
+        found.ci_low <= truth <= found.ci_high
+        for found in (
+            kind_agreement(of_kinds(*rng.choice(kinds, (8, 12), p=rates))) for _ in range(150)
+        )
+    ]
+    assert np.mean(covered) >= 0.9
+
+
+def test_networks_that_differ_as_wholes_agree_on_less_than_draws_from_their_mixture():
+    found = kind_agreement(of_kinds(*[["edge"] * 8] * 4, *[["blob"] * 8] * 4))
+    assert found.share == pytest.approx(12 / 28)
+    assert found.share < found.drawn - 0.3
+
+
+def test_agreement_of_few_broken_and_dead_networks():
+    kernels = of_kinds(["edge"] * 4, ["edge"] * 4, ["edge"] * 4)
+    kernels[2, 0, 0, 0] = np.nan
+    kernels[1, 0] *= 1e-9
+    found = kind_agreement(kernels)
+    assert (found.n, found.share) == (2, 0.75)
+    assert found.drawn == pytest.approx(0.75)
+    assert np.isnan(found.ci_low)
+    assert np.isnan(kind_agreement(kernels[:1]).share)

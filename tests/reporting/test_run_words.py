@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from kernelstudy.analysis import tables
-from kernelstudy.analysis.trajectory import count_arms, judge_arms, measure_trajectory
+from kernelstudy.analysis.trajectory import (
+    agreement_of_arms,
+    count_arms,
+    judge_arms,
+    measure_trajectory,
+)
 from kernelstudy.reporting import run_words
 from tests.synthetic import trajectory
 
@@ -74,6 +79,19 @@ def test_kinds_are_told_beside_their_chance(kinds):
     assert f"step 0 {edge.loc['N1', 'chance']:.1f} and " in said
     assert f"images' axes {edge.loc['N3', 'chance']:.1f} and " in said
     assert run_words.kind_sentence(kinds, "sobel/frozen", "update") == ""
+
+
+def test_agreement_over_seeds_is_told_beside_chance():
+    made = trajectory()
+    table = tables.kind_agreement(agreement_of_arms(made))
+    assert set(table["part"]) == {"W", "update", "new"}
+    row = table[(table["arm"] == "he_normal") & (table["part"] == "W")].iloc[0]
+    (said,) = run_words.agreement(table, ["he_normal"])
+    assert f"he_normal {row['share']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}]" in said
+    assert f"random kernels {row['random']:.0%}" in said
+    assert "sobel" not in said
+    alone = trajectory(seeds=1)
+    assert run_words.agreement(tables.kind_agreement(agreement_of_arms(alone)), ["he_normal"]) == []
 
 
 def test_a_decayed_start_is_told():
