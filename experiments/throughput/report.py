@@ -1,5 +1,6 @@
 """results/throughput/report.md and its figures, from the tables beside it."""
 
+import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +61,7 @@ def write(out: Path, facts: dict) -> Path:
     took = ", ".join(f"{name} {value / 60:.1f} min" for name, value in seconds.items())
     text = [HEAD, f"Its parts took: {took}.\n", *floors(out, rates), *contenders(rates)]
     text += [*whole_job(out), *installed(out), *profile(out, rates)]
-    text += [*ablation(out), *own(out), *scaling(out)]
+    text += [*elsewhere(out), *ablation(out), *own(out), *scaling(out)]
     _figure(out, "rates", draw_rates(rates))
     text += ["## Roofline", "", "![Roofline](roofline.png)", "", ROOFLINE, ""]
     _figure(out, "roofline", draw_roofline(rates))
@@ -199,6 +200,41 @@ def profile(out: Path, rates: dict[str, pd.DataFrame]) -> list[str]:
 def told_csv(out: Path, name: str) -> pd.DataFrame | None:
     path = out / f"{name}.csv"
     return pd.read_csv(path) if path.exists() else None
+
+
+def elsewhere(out: Path) -> list[str]:
+    """The rates on other machines, a section each."""
+    text = []
+    for place in sorted(out.glob("*/provenance.json")):
+        facts, rows = json.loads(place.read_text())["rates"], []
+        for work in WORKS:
+            if (found := told_csv(place.parent, f"rates_{work}")) is None:
+                continue
+            found = found.drop(columns="Unnamed: 0")
+            peer = best_peer(found)
+            ratio = float((found[OURS] / found[peer]).median()) if peer else np.nan
+            middles = found.median()
+            rates = [f"{middles[name]:,.0f}" for name in (OURS, peer) if name]
+            floor = FLOORS[work][0]
+            said = "floor met" if ratio >= floor else "**below the floor**"
+            gigaflop, share = f"{middles[SGEMM] / 1e9:.0f}", ""
+            if work in OF_SGEMM:
+                direct = flop_an_image(WORKS[work])
+                share = f"{float((found[OURS] / found[SGEMM]).median()) * direct:.0%}"
+            rows.append((work, *rates, peer, f"{ratio:.2f}x", f"{floor:.3g}x", said))
+            rows[-1] += (gigaflop, share)
+        columns = ["work", "ours", "best PyTorch", "which", "ratio", "floor", "", "sgemm, GF/s"]
+        met = sum(row[6] == "floor met" for row in rows)
+        text += [f"## On another machine: {facts['processor']}", ""]
+        text += [
+            f"The rates alone, measured in turn as above in one go ({facts['seconds'] / 60:.0f} minutes, "
+            f"commit {facts['git_commit'][:12]}): {met} of {len(rows)} floors are met there. "
+            f"{facts.get('note', '')}",
+            "",
+            markdown(pd.DataFrame(rows, columns=[*columns, "share of it"])),
+            "",
+        ]
+    return text
 
 
 def ablation(out: Path) -> list[str]:

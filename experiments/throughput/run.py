@@ -160,6 +160,16 @@ def save(frame: pd.DataFrame, path: Path, *, index: bool = True) -> None:
     write_text(path, frame.to_csv(index=index, float_format="%.6g"))
 
 
+def elsewhere(out: Path, name: str, words: str, *, tiny: bool) -> None:
+    """The rates on a machine other than that of the tables in `out`, in a folder of its own."""
+    folder, began = out / name, time.perf_counter()
+    folder.mkdir(exist_ok=True)
+    rates(folder, tiny=tiny)
+    took = {"seconds": round(time.perf_counter() - began, 1)}
+    facts = {"rates": {**took, **environment(), "processor": words}}
+    write_text(folder / "provenance.json", json.dumps(facts, indent=2) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="a minute, to see that all runs")
@@ -178,8 +188,14 @@ def main() -> None:
     parser.add_argument(
         "--before", type=Path, metavar="TREE", help="an older checkout: its report and compare, too"
     )
+    parser.add_argument(
+        "--machine",
+        nargs=2,
+        metavar=("NAME", "WORDS"),
+        help="measure the rates alone, for a section on this machine: a folder's name, what it is",
+    )
     given = parser.parse_args()
-    chosen = given.only
+    chosen = given.only if not given.machine else []
     if chosen is None:
         # the others are whole commands, which the tests run; logging trains as scaling does
         chosen = ["rates", "scaling"] if given.tiny else TABLE
@@ -194,6 +210,8 @@ def main() -> None:
         PARTS[name](out, tiny=given.tiny, **more)
         facts[name] = {"seconds": round(time.perf_counter() - began, 1), **environment()}
         write_text(known, json.dumps(facts, indent=2) + "\n")
+    if given.machine:
+        elsewhere(out, *given.machine, tiny=given.tiny)
     if given.works:
         began = time.perf_counter()
         rates(out, tiny=False, works=given.works)
