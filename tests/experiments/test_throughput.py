@@ -24,6 +24,7 @@ def test_floors_forms_and_ablation(report):
         report.ablation(RESULTS),
         report.whole_job(RESULTS),
         report.installed(RESULTS),
+        report.elsewhere(RESULTS),
     ):
         assert "\n".join(part) in written
 
