@@ -79,6 +79,7 @@ def _network(text: str | None) -> dict[str, Any]:
     if text is None:
         return explanation.small_network()
     from kernelstudy.comparison import run_directory
+    from kernelstudy.config.arm_words import words_by_name
     from kernelstudy.runs import read_settings
     from kernelstudy.runs.opening import open_run
 
@@ -86,7 +87,7 @@ def _network(text: str | None) -> dict[str, Any]:
     if len(parts) > 1:
         raise InputError(f"--run: after the run comes an arm, no more: {':'.join(parts)}")
     run, study = open_run(path, measures=True), read_settings(path)
-    arms = {arm.name: arm.words for arm in study.arms}
+    arms = words_by_name(study.arms)
     arm = parts[0] if parts else next(iter(arms))
     if arm not in arms:
         raise InputError(f"--run: {path} has no arm {arm!r}, but {', '.join(arms)}")

@@ -48,7 +48,7 @@ def overview(found: StudyRuns, groups: dict[str, list[str]], base: str) -> Figur
         of_w.fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
         for panel, title in zip(
             panels,
-            ("kernels W: start → end", "update W − W₀", f"accuracy less {base}'s, points"),
+            ("kernels W: start → end", "update W − W₀", f"accuracy, less {base}'s"),
             strict=True,
         ):
             panel.set_title(title)
@@ -59,7 +59,7 @@ def overview(found: StudyRuns, groups: dict[str, list[str]], base: str) -> Figur
                 panel.axhline(place - 0.5, color="#bbbbbb", lw=0.8)
         figure.legend(*of_w.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         figure.suptitle(
-            f"{METRIC_WORDS[metric]}, and accuracy (right of the line: better), by initialisation",
+            f"{METRIC_WORDS[metric]}, and accuracy in points (right of the line: better), by initialisation",
             x=0.01,
             ha="left",
         )

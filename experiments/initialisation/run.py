@@ -72,7 +72,7 @@ def answer(found: StudyRuns) -> Answer:
         parts=parts,
         sentence=f"{kept(arms(found.networks))}. {added(arms(found.networks))}.",
         numbers=NUMBERS,
-        tables={"drift_of_a": drifts},
+        tables={"drift_of_a": drifts, "ladder": found.ladder},
         figures=[
             Drawn(
                 "overview",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -66,6 +68,23 @@ def words_of(arm: Arm) -> str:
         *(f"{words} {value:g}" for words, value in rates if value is not None),
     ]
     return ", ".join(parts)
+
+
+def words_by_name(arms: Iterable[Arm]) -> dict[str, str]:
+    """`words_of` every arm by its name. Where several would be called alike, each says which it is: 'random
+    start (he_normal)', 'random start (orthogonal)'."""
+    by_name = {name_of(arm): arm for arm in arms}
+    count = Counter(map(words_of, by_name.values()))
+
+    def told(name: str, arm: Arm) -> str:
+        words = words_of(arm)
+        if count[words] == 1:
+            return words
+        if arm.starts_random:
+            return words.replace("random start", f"random start ({arm.init})", 1)
+        return f"{words} ({name})"
+
+    return {name: told(name, arm) for name, arm in by_name.items()}
 
 
 def run_and_arm(path: str) -> tuple[str, str]:

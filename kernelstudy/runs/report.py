@@ -11,6 +11,7 @@ import xarray as xr
 
 from kernelstudy.analysis.kernels import DELTA, Bank, usable_bank
 from kernelstudy.config import Study
+from kernelstudy.config.arm_words import words_by_name
 from kernelstudy.config.network_words import network_words
 from kernelstudy.reporting import (
     curves,
@@ -150,7 +151,9 @@ def draw(findings: Findings, bank: Bank, folder: Path, save: Save) -> None:
 
 def names_of(study: Study) -> dict[str, str]:
     """What people call the arms: arm -> words."""
-    return {arm.name: arm.init if study.recorded else arm.words for arm in study.arms}
+    if study.recorded:
+        return {arm.name: arm.init for arm in study.arms}
+    return words_by_name(study.arms)
 
 
 def compose(findings: Findings) -> Page:

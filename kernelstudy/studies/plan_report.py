@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import pandas as pd
 
 from kernelstudy import runs
 from kernelstudy.config import Arm
+from kernelstudy.config.arm_words import words_by_name
 from kernelstudy.reporting import page, style
 from kernelstudy.reporting.page import Figure, Page
 from kernelstudy.studies import plan_words
@@ -164,15 +164,8 @@ def _page(answer: Answer, tables: dict[str, pd.DataFrame], provenance: dict[str,
 
 
 def arm_words(plan: Plan) -> dict[str, str]:
-    """What people call the planned arms, and of random starts that are alike otherwise which: arm -> words."""
-    arms = [Arm(**given) for given in plan.settings["arms"]]
-    count = Counter(arm.words for arm in arms)
-    return {
-        arm.name: arm.words
-        if count[arm.words] == 1
-        else arm.words.replace("random start", f"random start ({arm.init})", 1)
-        for arm in arms
-    }
+    """What people call the planned arms: arm -> words."""
+    return words_by_name(Arm(**given) for given in plan.settings["arms"])
 
 
 def compose(

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kernelstudy.analysis.intervals import bootstrap_t_interval
+from kernelstudy.config.arm_words import words_by_name
 from kernelstudy.reporting.curves import OF_KERNELS, OF_UPDATE, steps_to
 from kernelstudy.reporting.measure_words import likeness
 from kernelstudy.reporting.style import CHANCE, colour_of, styled
@@ -161,7 +162,7 @@ def lead_label(sweep: Sweep) -> str:
 def arm_names(sweep: Sweep) -> dict[str, str]:
     """What people call the arms of all runs that were read: arm -> words."""
     done = [member for member in sweep.members if not member.reason]
-    return {arm.name: arm.words for member in done for arm in member.settings.arms}
+    return words_by_name(arm for member in done for arm in member.settings.arms)
 
 
 def _combinations(sweep: Sweep, keys: list[int]) -> list[tuple[int, ...]]:

@@ -6,6 +6,7 @@ import pytest
 
 from kernelstudy import config, runs
 from kernelstudy.config import Arm, Model, checks, compose, hints
+from kernelstudy.config.arm_words import words_by_name
 from kernelstudy.config.study import GIVEN_INITS, NEUTRAL
 from kernelstudy.system.errors import ConfigError
 from tests.config.test_config import composed, study
@@ -58,9 +59,27 @@ CALLED = [
 @pytest.mark.parametrize(("arm", "name", "words"), CALLED)
 def test_names_and_words(arm, name, words):
     assert (arm.name, arm.words) == (name, words)
+
     assert ":" not in name  # which ends an arm in RUN:arm:seed
     assert name.isprintable()
     checks.check(study(arms=[arm], optim=config.Optim("adamw")))
+
+
+def test_arms_that_would_be_called_alike_say_which_they_are():
+    arms = [
+        Arm("he_normal"),
+        Arm("orthogonal"),
+        Arm("he_normal", weight_decay=1),
+        Arm("he_normal"),
+        Arm("sobel"),
+    ]
+    assert words_by_name(arms) == {
+        "he_normal": "random start (he_normal)",
+        "orthogonal": "random start (orthogonal)",
+        "he_normal/wd=1": "random start, weight decay 1",
+        "sobel": "started as Sobel",
+    }
+    assert words_by_name(arms[:1]) == {"he_normal": "random start"}
 
 
 def test_an_arm_that_somebody_called_a_file_keeps_its_name():
