@@ -82,6 +82,30 @@ def splits(results) -> Iterator[tuple[str, str]]:
     )
 
 
+def long_training(results) -> Iterator[tuple[str, str]]:
+    ends = results("long_training/tables/ends.csv")
+    if ends is None:
+        return
+    arms = {
+        "he_normal/lr=0.003": "without decay",
+        "he_normal/wd=0.1": "with a decay of 0.1",
+        "he_normal/lr=0.003/wd=1": "with a decay of 1",
+        "sobel/lr=0.003/wd=1": "with that decay from Sobel's kernels",
+    }
+    for data, mine in ends.groupby("data", sort=False):
+        told = [
+            f"{words} {row.memory_half:.0%} to {row.memory_end:.0%} (R² {row.value_half:.2f} to "
+            f"{row.value_end:.2f}, a {row.a_half:.2f} to {row.a_end:.2f})"
+            for arm, words in arms.items()
+            for row in mine[mine["arm"] == arm].itertuples()
+        ]
+        yield (
+            f"On {data}, from step 4,007 to step 8,000, the share of the kernels' energy that is their start's "
+            f"goes {', '.join(told)}.",
+            "long_training/tables/ends.csv",
+        )
+
+
 def datasets(results) -> Iterator[tuple[str, str]]:
     """A sentence and its table; nothing where the study is not there. So for all below."""
     nets, correlations = (results(f"datasets/tables/{name}.csv") for name in ("a", "correlations"))
@@ -229,6 +253,7 @@ def replication(results) -> Iterator[tuple[str, str]]:
 SMALL_STUDIES = (
     batch_norm_depth,
     derived_labels,
+    long_training,
     splits,
     datasets,
     kernel_size,

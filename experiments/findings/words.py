@@ -15,7 +15,7 @@ METRIC, UPDATE = "r2_sobel_centered", "delta_r2_sobel_centered"
 STUDIES = (
     *("regimes", "initialisation", "why", "why_forgetting"),
     *("learned_vs_handcrafted", "learned_forgetting"),
-    *("batch_norm_depth", "splits", "derived_labels"),
+    *("batch_norm_depth", "splits", "derived_labels", "long_training"),
     *("datasets", "kernel_size", "deeper_layers", "fixed_banks", "redrawn", "replication"),
 )
 SMALL, FORGOTTEN = "he_normal*0.1", "he_normal/wd=2"

@@ -53,5 +53,5 @@ def over_steps(
             first.plot([], [], dashes, color=style.colour_of(number), label=names[arm])
         first.fill_between([], [], color=style.CHANCE, alpha=0.3, label=marks.CHANCE_LABEL)
         handles = first.get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower center", ncols=2)
+        figure.legend(*handles, loc="outside lower center", ncols=len(half_way))
     return figure
