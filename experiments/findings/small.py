@@ -94,14 +94,14 @@ def long_training(results) -> Iterator[tuple[str, str]]:
     }
     for data, mine in ends.groupby("data", sort=False):
         told = [
-            f"{words} {row.memory_half:.0%} to {row.memory_end:.0%} (R² {row.value_half:.2f} to "
-            f"{row.value_end:.2f}, a {row.a_half:.2f} to {row.a_end:.2f})"
+            f"{words} from {row.memory_half:.0%} to {row.memory_end:.0%} (R² {row.value_half:.2f} to "
+            f"{row.value_end:.2f})"
             for arm, words in arms.items()
             for row in mine[mine["arm"] == arm].itertuples()
         ]
         yield (
-            f"On {data}, from step 4,007 to step 8,000, the share of the kernels' energy that is their start's "
-            f"goes {', '.join(told)}.",
+            f"On {data}, between step {mine['step_half'].iloc[0]:,} and step {mine['step_end'].iloc[0]:,}, the "
+            f"share of the kernels' energy that is their start's goes {', '.join(told)}.",
             "long_training/tables/ends.csv",
         )
 

@@ -54,7 +54,7 @@ def answer(found: StudyRuns) -> Answer:
         runs=found,
         parts=[part for data in seen.half_way for part in tested(found, seen, data)],
         tables={"course": means(seen.course), "a": seen.a, "ends": ends, "ladder": found.ladder},
-        shown={"Half way and at the end": shown(ends, names)},
+        shown={"Half way and at the end": shown(found, ends, names)},
         measure="W",
         sentence=in_one(ends),
         terms=TERMS,
@@ -71,7 +71,8 @@ def answer(found: StudyRuns) -> Answer:
         readings=[
             f"Half way is step {', '.join(f'{step:,}' for step in sorted(set(seen.half_way.values())))}, the "
             "log point nearest to 4,000.",
-            "a of a network is that of all its kernels together, those that are no edges with them.",
+            "a of a network is that of all its kernels together, those that are no edges with them; the table "
+            "has none where W is not above random kernels.",
             "'Forgotten' and 'kept' are read off an arm's mean memory at the end; arms between the two have no "
             "part in what is said of the start's length (hypothesis 7).",
         ],
@@ -99,7 +100,12 @@ def at_the_end(seen: Course) -> pd.DataFrame:
     of_a = seen.a.groupby(["data", "arm"])[["half_way", "end"]].median()
     for (data, arm), mine in means(seen.course).groupby(["data", "arm"], sort=False):
         at = mine.set_index("step")
-        row = {"data": data, "arm": arm}
+        row = {
+            "data": data,
+            "arm": arm,
+            "step_half": seen.half_way[str(data)],
+            "step_end": at.index[-1],
+        }
         for name in ("memory", "start_left", "value", "edges", "low_pass"):
             row[f"{name}_half"] = at.loc[seen.half_way[str(data)], name]
             row[f"{name}_end"] = at[name].iloc[-1]
@@ -108,8 +114,14 @@ def at_the_end(seen: Course) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def shown(ends: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    """`at_the_end` as the page shows it: 'half way → end'."""
+def shown(found: StudyRuns, ends: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """`at_the_end` as the page shows it: 'half way → end'; a where W is above random kernels, else it is that
+    of noise."""
+    rungs = [
+        rung(found.ladder, row.arm, "W", "N0", data=row.data)
+        for row in ends[["data", "arm"]].itertuples()
+    ]
+    above_random = [step is not None and bool(step.passed) for step in rungs]
 
     def both(name: str, form: str) -> list[str]:
         pairs = zip(ends[f"{name}_half"], ends[f"{name}_end"], strict=True)
@@ -124,7 +136,10 @@ def shown(ends: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
             "likeness (R²)": both("value", ".2f"),
             "edge detectors": both("edges", ".1f"),
             "low-pass": both("low_pass", ".1f"),
-            "a (median)": both("a", ".2f"),
+            "a (median)": [
+                words if known else "none"
+                for words, known in zip(both("a", ".2f"), above_random, strict=True)
+            ],
         }
     )
 
@@ -170,7 +185,8 @@ def lead(ends: pd.DataFrame) -> str:
             ("and of 1 from Sobel's kernels", SOBEL),
         )
     )
-    return f"What is left of the start's energy after 8,000 steps: {', '.join(left)}"
+    steps = ends["step_end"].max()
+    return f"What is left of the start's energy after {steps:,} steps: {', '.join(left)}"
 
 
 def tested(found: StudyRuns, seen: Course, data: str) -> list[Claim]:

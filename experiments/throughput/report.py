@@ -228,8 +228,7 @@ def elsewhere(out: Path) -> list[str]:
         text += [f"## On another machine: {facts['processor']}", ""]
         text += [
             f"The rates alone, measured in turn as above in one go ({facts['seconds'] / 60:.0f} minutes, "
-            f"commit {facts['git_commit'][:12]}): {met} of {len(rows)} floors are met there. "
-            f"{facts.get('note', '')}",
+            f"commit {facts['git_commit'][:12]}): {met} of {len(rows)} floors are met there.",
             "",
             markdown(pd.DataFrame(rows, columns=[*columns, "share of it"])),
             "",

@@ -111,21 +111,20 @@ def kind_agreement(kernels: ArrayLike) -> KindAgreement:
     live = counts.sum(axis=1).astype(int)
 
     def shared(at_least: np.ndarray) -> np.ndarray:
-        """(net, net), from how likely each has so many of a kind at least: (net, kind, channel)."""
+        """(net,): what each shares with all others together, from how likely each has so many of a kind at
+        least: (net, kind, channel)."""
         flat = at_least.reshape(n, -1)  # the smaller of two counts: how many numbers both reach
-        return flat @ flat.T / channels
+        return (flat @ flat.sum(axis=0) - np.sum(flat**2, axis=1)) / channels
 
     def expected(rates: np.ndarray) -> float:
         tail = special.bdtrc(wanted - 1, live[:, None, None], rates[:, None])
-        return float(shared(np.nan_to_num(tail))[pairs].mean())
+        return float(shared(np.nan_to_num(tail)).sum() / (n * (n - 1)))
 
-    pairs = np.triu_indices(n, 1)
     found = shared((counts[..., None] >= wanted).astype(float))
-    np.fill_diagonal(found, 0)
     share = found.sum() / (n * (n - 1))
     ci_low = ci_high = np.nan
     if n > 2:
-        without = (found.sum() - 2 * found.sum(axis=0)) / ((n - 1) * (n - 2))
+        without = (found.sum() - 2 * found) / ((n - 1) * (n - 2))
         low, high = t_interval(n * share - (n - 1) * without)
         ci_low, ci_high = float(max(low, 0)), float(min(high, 1))
     pooled = counts.sum(axis=0) / max(1, counts.sum())

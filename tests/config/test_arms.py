@@ -59,7 +59,6 @@ CALLED = [
 @pytest.mark.parametrize(("arm", "name", "words"), CALLED)
 def test_names_and_words(arm, name, words):
     assert (arm.name, arm.words) == (name, words)
-
     assert ":" not in name  # which ends an arm in RUN:arm:seed
     assert name.isprintable()
     checks.check(study(arms=[arm], optim=config.Optim("adamw")))

@@ -298,3 +298,29 @@ def test_labels_are_those_of_the_packages_own_responses(name):
     best = np.asarray(correlate(noise, np.stack(steered))).max((1, 2)).argmax(axis=1)
     found = images.direction(noise, images.OPERATORS[name])
     assert np.mean(found == best) > 0.99
+
+
+def test_half_way_and_end_are_read_off_their_steps():
+    measures = script("long_training", "measures")
+    over_time = [
+        {
+            "data": "mnist5k",
+            "arm": "he_normal/wd=0.1",
+            "seed": seed,
+            "step": step,
+            **{"value": step / 100 + seed, "memory": 1 - step / 100, "start_left": 0.5},
+            **{"edges": 4.0, "low_pass": step / 10},
+        }
+        for seed in (0, 1)
+        for step in (0, 30, 40, 80)
+    ]
+    who = {"data": "mnist5k", "arm": "he_normal/wd=0.1"}
+    of_a = [{**who, "seed": seed, "half_way": 1.0 + seed, "end": 2.0} for seed in (0, 1)]
+    seen = measures.Course(pd.DataFrame(over_time), pd.DataFrame(of_a), {"mnist5k": 40})
+    (row,) = script("long_training").at_the_end(seen).to_dict("records")
+    assert (row["step_half"], row["step_end"]) == (40, 80)
+    assert (row["memory_half"], row["memory_end"]) == pytest.approx((0.6, 0.2))
+    assert (row["value_half"], row["value_end"]) == pytest.approx((0.9, 1.3))
+    assert (row["a_half"], row["a_end"]) == (1.5, 2.0)
+    ends = measures.by_seed(seen.course, "value", "mnist5k", "he_normal/wd=0.1", 80)
+    assert ends.to_dict() == pytest.approx({0: 0.8, 1: 1.8})
