@@ -43,7 +43,7 @@ def sized(browser, width: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
 
-def waited(condition, seconds: float = 30):
+def waited(condition, seconds: float = 240):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "waited in vain"

@@ -224,7 +224,7 @@ def test_a_process_ends_with_the_status_and_the_sentence(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert told.returncode == 2
     assert len(told.stderr.splitlines()) == 1
@@ -255,7 +255,7 @@ def test_a_directory_that_is_read_only(tmp_path, within):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     directory.chmod(0o755)
     assert told.returncode == 2, told.stderr
@@ -275,7 +275,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=600,
     )
     if "unshare" in process.stderr or "mount" in process.stderr:
         pytest.skip("this system mounts nothing for its users")
@@ -303,7 +303,7 @@ def test_a_signal_ends_it_with_a_checkpoint_and_the_command(tmp_path, number, st
     time.sleep(0.5)
     process.send_signal(number)
     try:
-        _, told = process.communicate(timeout=120)
+        _, told = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode == status

@@ -1,13 +1,14 @@
 """Files and servers that mean harm, each given to the command that reads it, in a process of its own.
 
-Right is one sentence and exit status 2 (or, from `status`, a row), in a minute, with nothing run and nothing
-outside read.
+Right is one sentence and exit status 2 (or, from `status`, a row), in a minute of computing, with nothing
+run and nothing outside read.
 """
 
 import gzip
 import http.server
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -69,7 +70,7 @@ os.execv(sys.executable, [sys.executable, "-m", *sys.argv[2:]])"""
 def ask(case: Case, here: Path, run: Path) -> Tried:
     """What a command answers, with an address space of `MOST_BYTES`."""
     words = case.words(here, run)
-    began = time.monotonic()
+    began, computed = time.monotonic(), _computed()
     try:
         done = subprocess.run(
             [sys.executable, "-c", LIMITED, str(MOST_BYTES), *words],
@@ -77,7 +78,7 @@ def ask(case: Case, here: Path, run: Path) -> Tried:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=2 * MOST_SECONDS,
+            timeout=10 * MOST_SECONDS,  # a slow machine, or one that is busy, is no fault
             env=os.environ
             | {"KERNELSTUDY_DATA_DIR": str(here / "data"), "OPENBLAS_NUM_THREADS": "1"},
             check=False,
@@ -86,14 +87,23 @@ def ask(case: Case, here: Path, run: Path) -> Tried:
     except subprocess.TimeoutExpired:
         status, out, err = -1, "", "does not end"
     seconds = time.monotonic() - began
-    lines = err.strip().splitlines()
-    right = status == case.status and seconds < MOST_SECONDS and case.said in out + err
+    # where a command that takes long is, it says every half a minute
+    lines = [line for line in err.strip().splitlines() if not line.endswith(" by now")]
+    right = (
+        status == case.status and _computed() - computed < MOST_SECONDS and case.said in out + err
+    )
     right = right and len(lines) == (1 if status else 0) and "\x1b" not in out + err
     right = right and not any(SECRET in text for text in (out, err, *pages(here)))
     right = right and not (here / "pwned").exists()
     said = (lines or out.strip().splitlines() or [""])[-1]
     command = " ".join(words[:1]).removeprefix("kernelstudy.")
     return Tried(case.input, command, status, seconds, right, said.replace(f"{here}/", "")[:200])
+
+
+def _computed() -> float:
+    """Seconds that processes which have ended took of a core."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def pages(here: Path) -> Iterator[str]:

@@ -36,6 +36,7 @@ STARTED = b"Ray runtime started"  # what a node says when it is
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
+    "RAY_worker_niceness": "0",  # its default, 15, starves jobs where the machine is busy
 }
 
 

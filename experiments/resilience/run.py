@@ -178,8 +178,8 @@ def report(
         f"with status 2, {separate['left something']} left something.",
         "",
         f"- **{len(harmful)} hostile inputs tried, {int((~harmful['right']).sum())} not as they should be.** "
-        "Right is one sentence and the exit status in the table, in a minute, with nothing executed and "
-        "nothing read outside.",
+        "Right is one sentence and the exit status in the table, in a minute of computing, with nothing "
+        "executed and nothing read outside.",
         "",
         "![When each process was hit, and from where the same command went on](figures/faults.png)",
         "",

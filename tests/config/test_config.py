@@ -397,10 +397,10 @@ def test_log_steps_are_those_of_the_plain_search():
 
 
 def test_every_step_logged_takes_no_time():
-    began = time.perf_counter()
+    began = time.process_time()
     assert Study(steps=5_000, log_points=5_001).log_steps == list(range(5_001))
     assert len(Study(steps=5_000, log_points=4_000).log_steps) == 4_000
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 60  # seconds: quadratic it would be hours
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def sweep(place, *words, environment=None):
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=600,
     )
 
 

@@ -55,19 +55,22 @@ def test_a_process_killed_loses_nothing(reference, tmp_path):
     assert found.resumed_at.startswith("step ")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The same in a process of its own, and how long it takes."""
+    import faults
+
+    return faults.undisturbed(tmp_path_factory.mktemp("undisturbed"), WORDS)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
-def test_five_at_random_moments(tmp_path, seed, monkeypatch):
-    """Of all twenty four are suspended and taken over from; experiments/resilience has a hundred, of longer
+@pytest.mark.parametrize("seed", range(2))
+def test_five_at_random_moments(undisturbed, tmp_path, seed):
+    """Of the ten two are suspended and taken over from; experiments/resilience has a hundred of longer
     runs."""
     import faults
 
-    # One program in many processes, which find it compiled: better compiled well.
-    monkeypatch.delenv("XLA_FLAGS")
-
-    words = (*WORDS, "steps=200", "log_points=8")
-    run, lasted = faults.undisturbed(tmp_path / "reference", words)
-    found = list(faults.at_random(tmp_path, run, lasted, 5, seed=seed, words=words))
+    found = list(faults.at_random(tmp_path, *undisturbed, 5, seed=seed, words=WORDS))
     assert [outcome for outcome in found if not outcome.identical] == []
 
 
@@ -76,7 +79,7 @@ def test_stopped_just_before_a_call(tmp_path, monkeypatch):
     """Before some of its calls on its run's files; experiments/resilience has one of every kind."""
     import stepped
 
-    monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setattr(stepped, "WORDS", WORDS)
     found = stepped.takeovers(tmp_path, tiny=True)
     assert len(found) > 2
     assert [outcome for outcome in found if not outcome.identical] == []
@@ -163,7 +166,7 @@ def test_a_job_started_again_waits_until_its_first_machine_counts_as_dead(tmp_pa
     _elsewhere(tmp_path, lock.DEAD_AFTER - 1)
     began = time.monotonic()
     lock.outlast(tmp_path, told.append)
-    assert 0.5 < time.monotonic() - began < 20
+    assert time.monotonic() - began > 0.5
     assert len(told) == 1
     assert "process 1 on elsewhere, since then: waiting up to 60 s" in told[0]
     with lock.held(tmp_path):

@@ -92,7 +92,7 @@ def test_it_opens_without_network_and_without_complaint(opened, built):
     drawn = "return document.querySelectorAll('.js-plotly-plot').length"
     assert opened.execute_script(drawn) == 2
     opened.execute_script("document.getElementById('more').open = true")
-    waited(lambda: opened.execute_script(drawn) == 5, 10)
+    waited(lambda: opened.execute_script(drawn) == 5)
 
 
 def test_it_is_short_and_kernels_and_maps_are_on_one_screen(opened):
@@ -146,7 +146,7 @@ def test_figures_have_a_dark_form_a_narrow_one_and_fold(opened):
     sized(opened, 1280)
     light = opened.execute_script("return document.getElementById('png-answer').src")
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    waited(lambda: shown() == light, 10)
+    waited(lambda: shown() == light)
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
     assert len(forms) == 4
     folded = "return [...document.querySelectorAll('details')].filter(e => !e.open).length"
@@ -231,7 +231,7 @@ def test_the_keyboard_is_enough(opened):
     assert opened.execute_script("return window.kernelstudy.state.channel") == 1
     assert "channel 1" in opened.find_element("id", "history-title").text
     opened.find_element("id", "play").send_keys(Keys.ENTER)
-    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 3, 10)
+    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 3)
 
 
 def test_a_channels_history(opened, trajectory):
@@ -362,8 +362,8 @@ def test_a_view_can_be_passed_on_and_opens_where_something_happens(opened, built
     waited(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
     assert opened.execute_script("return window.kernelstudy.state.step") == 3
     opened.execute_script("document.getElementById('kernels').scrollIntoView({block: 'center'})")
-    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 0, 10)
-    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 3, 10)
+    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 0)
+    waited(lambda: opened.execute_script("return window.kernelstudy.state.step") == 3)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -421,9 +421,9 @@ def test_pictures_have_words_and_downloads_are_the_files(opened, built, tmp_path
         button = opened.find_element("css selector", f"button[data-file='{name}']")
         opened.execute_script("arguments[0].click()", button)
         path = tmp_path / name
-        waited(path.is_file, 10)
+        waited(path.is_file)
         expected = (built / source / name).read_bytes()
-        waited(lambda path=path, expected=expected: path.read_bytes() == expected, 10)
+        waited(lambda path=path, expected=expected: path.read_bytes() == expected)
 
 
 def test_the_policy_allows_no_other_script(built):

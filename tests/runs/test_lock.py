@@ -89,7 +89,7 @@ def _takes_over(tmp_path, process):
     with lock.held(tmp_path) as hold:
         assert hold.fence > former
         process.send_signal(signal.SIGCONT)
-        told, _ = process.communicate("\n", timeout=20)
+        told, _ = process.communicate("\n", timeout=120)
         assert process.returncode == 1
         assert f"taken over by process {os.getpid()} on" in told
         assert len(told.splitlines()) == 1
@@ -366,7 +366,7 @@ def test_a_process_suspended_before_any_call_changes_nothing_when_it_wakes(tmp_p
         there = content(run)
         assert set(there.values()) <= by("winner"), (at, there)
         process.send_signal(signal.SIGCONT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=240)
         assert "Traceback" not in told, (at, told)
         found = content(run)
         if process.returncode:  # or it had done all, or nothing, and its turn came after

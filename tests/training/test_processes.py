@@ -62,7 +62,7 @@ def _address() -> str:
 
 
 def _hashes(process: subprocess.Popen[str]) -> list[str]:
-    out, errors = process.communicate(timeout=240)
+    out, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     return [line for line in out.split() if len(line) == 64]
 

@@ -392,24 +392,27 @@ def test_a_reader_that_takes_too_much_is_ended(tmp_path, monkeypatch):
     path = tmp_path / "good.npy"
     np.save(path, np.ones((3, 3, 1, 8), "f4"))
     hungry = isolated._START.replace("isolated.serve()", "bytearray(2**33); isolated.serve()")
-    for start, told in (
+    for start, told, waited in (
         (
             hungry.replace(
                 "bytearray", "__import__('resource').setrlimit(9, (2**30,) * 2) or bytearray"
             ),
             "its reader ended",
+            isolated.WAITED,
         ),
         (
-            isolated._START.replace("isolated.serve()", "__import__('time').sleep(60)"),
+            isolated._START.replace("isolated.serve()", "__import__('time').sleep(600)"),
             "takes more than",
+            1.0 - isolated.SECONDS,
         ),
         (
             isolated._START.replace("isolated.serve()", "__import__('os').abort()"),
             "its reader ended",
+            isolated.WAITED,
         ),
     ):
         monkeypatch.setattr(isolated, "_START", start)
-        monkeypatch.setattr(isolated, "WAITED", -14.0)
+        monkeypatch.setattr(isolated, "WAITED", waited)
         with pytest.raises(WeightsError, match=told):
             isolated.read_isolated(path, Limits(2**26), layout="hwio")
 
