@@ -12,6 +12,12 @@ from numpy.typing import ArrayLike
 ROUNDING = 1e-12
 
 
+def wrapped(angles: ArrayLike, period: float) -> np.ndarray:
+    """Angles brought into [0, period): what `np.mod` rounds up to the period itself is 0."""
+    angles = np.mod(np.asarray(angles, dtype=np.float64), period)
+    return np.where(angles >= period, 0.0, angles)
+
+
 def as_kernels(kernels: ArrayLike) -> np.ndarray:
     """Kernels as float64 (..., kh, kw); ValueError for fewer than two axes or no taps."""
     kernels = np.asarray(kernels, dtype=np.float64)

@@ -21,6 +21,7 @@ from .representation import (
 )
 from .tuning import (
     circular_variance,
+    direction_of,
     kind_index,
     on_off,
     orientation_selectivity,
@@ -112,9 +113,7 @@ def _channels(
     for kind in ("edge", "bar"):
         held.append(resultant(np.maximum(peaks[..., kinds == kind], 0), direction[kinds == kind]))
     lasting = np.mean(np.nan_to_num(held), axis=0)
-    measures["orientation"] = np.where(
-        lasting == 0, np.nan, np.rad2deg(np.angle(lasting)) / 2 % 180
-    )
+    measures["orientation"] = np.where(lasting == 0, np.nan, direction_of(lasting))
     indices = np.stack([np.abs(lasting), *of_kinds], axis=-1)
     # an edge detector answers to the edges of a bar as well
     bar = peaks[..., kinds == "bar"].max(-1) > rules.BAR * peaks[..., kinds == "edge"].max(-1)

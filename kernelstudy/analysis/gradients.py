@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import as_kernels, moderate
+from .arrays import as_kernels, moderate, wrapped
 
 # The named members, by a.
 OPERATORS = {
@@ -53,8 +53,7 @@ def a_of_phi(phi: ArrayLike) -> np.ndarray:
 
 def wrap_phi(phi: ArrayLike) -> np.ndarray:
     """phi brought into (-pi/2, pi/2]."""
-    phi = np.asarray(phi, dtype=np.float64)
-    return np.pi / 2 - np.mod(np.pi / 2 - phi, np.pi)
+    return np.pi / 2 - wrapped(np.pi / 2 - np.asarray(phi, dtype=np.float64), np.pi)
 
 
 def gradient_matrix(kernels: ArrayLike) -> np.ndarray:

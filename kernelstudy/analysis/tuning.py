@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arrays import wrapped
+
 
 def resultant(responses: ArrayLike, angles: ArrayLike) -> np.ndarray:
     """sum R exp(2 i angle) / sum R over the last axis: (..., orientation) -> (...), complex.
@@ -28,14 +30,17 @@ def circular_variance(responses: ArrayLike, angles: ArrayLike) -> np.ndarray:
 
 
 def preferred_orientation(responses: ArrayLike, angles: ArrayLike) -> np.ndarray:
-    """Direction of the resultant in degrees, from 0 up to 180: (..., orientation) -> (...).
+    """Direction of the resultant in degrees, in [0, 180): (..., orientation) -> (...).
 
     It is the direction in which brightness changes; an edge runs at right angles to it. Meaningless
     where the circular variance is near 1.
     """
-    found = resultant(responses, angles)
-    degrees = np.rad2deg(np.angle(found)) / 2 % 180
-    return np.where(np.isnan(found), np.nan, degrees)
+    return direction_of(resultant(responses, angles))
+
+
+def direction_of(resultants: ArrayLike) -> np.ndarray:
+    """Direction of complex resultants in degrees, in [0, 180); NaN of those that are NaN."""
+    return wrapped(np.rad2deg(np.angle(resultants)) / 2, 180)
 
 
 def orientation_selectivity(responses: ArrayLike) -> np.ndarray:

@@ -93,6 +93,9 @@ def test_phi_and_a_are_one_scale():
     np.testing.assert_allclose(analysis.phi_of_a(a), np.arctan2(2**0.5 * a, 2))
     assert analysis.a_of_phi(-np.pi / 2) == np.inf
     assert analysis.wrap_phi(-np.pi / 2) == np.pi / 2
+    beyond = analysis.wrap_phi(np.nextafter(np.pi / 2, [0, 4]) * np.array([[1], [-1]]))
+    assert (np.abs(beyond) <= np.pi / 2).all()
+    assert (beyond > -np.pi / 2).all()
 
 
 def planted(a, snr, rng, nets=10, channels=16):

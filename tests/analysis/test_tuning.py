@@ -6,6 +6,7 @@ import pytest
 from kernelstudy import handcrafted
 from kernelstudy.analysis.tuning import (
     circular_variance,
+    direction_of,
     kind_index,
     on_off,
     orientation_selectivity,
@@ -39,6 +40,14 @@ def test_a_turned_curve_has_the_turned_orientation(turn):
     from scipy.special import iv
 
     assert circular_variance(curve, ANGLES) == pytest.approx(1 - iv(1, 1) / iv(0, 1), abs=1e-9)
+
+
+@pytest.mark.parametrize("below", [1e-17, 1e-16, 1e-15, 1e-9])
+def test_an_orientation_next_to_0_is_never_180(below):
+    curve = 1 + np.cos(2 * (ANGLES + below))
+    assert 0 <= preferred_orientation(curve, ANGLES) < 180
+    assert 0 <= direction_of(np.exp(-2j * below)) < 180
+    assert np.isnan(direction_of(np.nan))
 
 
 def test_preferred_frequency_and_its_curve():

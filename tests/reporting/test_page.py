@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kernelstudy import runs
+from kernelstudy.analysis.deep import measure_channels
 from kernelstudy.analysis.kernels import usable_bank
 from kernelstudy.analysis.sectors import SECTORS
 from kernelstudy.analysis.trajectory import final_matches, measure_trajectory, spatial_kernels
@@ -270,6 +271,10 @@ def test_a_channels_history(opened, trajectory):
     said = opened.find_elements("css selector", "#history-patches figcaption")
     values = trajectory["top_value_2"].values[1, 0, 3, :, 1].astype(float)
     np.testing.assert_allclose([float(e.text) for e in said], values, rtol=0.05)
+    channels = measure_channels(trajectory, [True, False])
+    directions = channels["orientation_2"].values[1, 0, 3]  # of channels
+    told = opened.find_element("id", "history-now").text
+    assert f"brightness changes along {round(directions[1]) % 180}°," in told
     start = -3  # a 3 x 3 kernel after a pool after a 3 x 3 kernel: 8 pixels from 2 i - 3 on
     inside = [(i, j) for i in range(8) for j in range(8)]
     seen = 0

@@ -447,8 +447,9 @@ async function explore(data) {
       text, data.steps.map((_, s) => measure(layer, channel, s, name)), { line: { color: data.layer_colours[i], dash: dashes[i] } },
     )), overSteps({ range: [0, 1.02] }), options);
     const now = (name) => format(measure(layer, channel, state.step, name), 2);
+    const direction = Math.round(measure(layer, channel, state.step, "orientation")) % 180; // 180° is 0°
     byId("history-now").textContent =
-      `At step ${data.steps[state.step]}: brightness changes along ${now("orientation")}°, ${now("frequency")} cycles a pixel, ` +
+      `At step ${data.steps[state.step]}: brightness changes along ${format(direction)}°, ${now("frequency")} cycles a pixel, ` +
       `selectivity index ${now("osi")}, circular variance ${format(1 - measure(layer, channel, state.step, "selectivity"), 2)}, ` +
       `on-off ${now("on_off")}, class selectivity ${now("class_selectivity")}.`;
     patches(info, layer, channel);
