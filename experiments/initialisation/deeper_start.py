@@ -1,4 +1,4 @@
-"""python experiments/initialisation/deeper_start.py [--tiny]: does the start of deeper layers matter for the first?
+"""python experiments/initialisation/deeper_start.py [--tiny]: does the start of deeper layers move the first?
 
 The network of `+exp=mnist`, written as one of one's own, with all layers but the first started from LeCun's
 normal distribution (Flax's default, and the built-in network's) and from He's. Networks are paired by seed:

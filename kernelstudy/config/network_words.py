@@ -16,7 +16,7 @@ _STAGES = {
 
 
 def network_words(model: Model) -> str:
-    """'A 3 x 3 convolution of 16 kernels, then a 3 x 3 convolution to 32 channels, ...', one sentence."""
+    """'The network: a 3 x 3 convolution of 16 kernels, ...', and how its other layers start."""
     first = _FIRST[model.first].format(k=model.kernel_size)
     stride = f" with a stride of {model.first_stride}" if model.first_stride > 1 else ""
     what = "maps" if model.first == "dense" else "kernels"
@@ -40,4 +40,5 @@ def network_words(model: Model) -> str:
         *(["the mean over pixels"] if model.family in ("resnet", "convnext") else []),
         "one dense layer to the classes",
     ]
-    return f"The network: {', '.join(parts)}."
+    start = "Where an arm does not say otherwise, layers after the first start from LeCun's normal distribution"
+    return f"The network: {', '.join(parts)}. {start}, biases from 0."

@@ -432,4 +432,6 @@ def test_arms_that_are_none(word, tmp_path):
     ],
 )
 def test_the_network_in_words(model, said):
-    assert network_words(model) == said
+    network, start = network_words(model).split(" Where ")
+    assert network == said
+    assert "layers after the first start from LeCun's normal distribution" in start

@@ -24,8 +24,7 @@ QUICKLY = {"xla_backend_optimization_level": 0}  # to compile; the values are th
 SHAPE = (13, 12, 3)
 
 
-def network(**changes) -> CNN:
-    """With no value at zero or one, where errors would not show."""
+def untrained(**changes) -> CNN:
     settings = {
         "image_shape": SHAPE,
         "classes": 4,
@@ -36,7 +35,12 @@ def network(**changes) -> CNN:
         "activation": "relu",
         "first_init": nnx.initializers.he_normal(),
     }
-    model = CNN(**(settings | changes), rngs=nnx.Rngs(0))
+    return CNN(**(settings | changes), rngs=nnx.Rngs(0))
+
+
+def network(**changes) -> CNN:
+    """With no value at zero or one, where errors would not show."""
+    model = untrained(**changes)
     graph, params, rest = nnx.split(model, nnx.Param, ...)
     rng = np.random.default_rng(0)
     moved = jax.tree.map(lambda v: v + 0.1 * rng.standard_normal(v.shape).astype(v.dtype), params)
@@ -156,6 +160,20 @@ def test_a_convnext_is_pytorchs(ops):
         x = x + in_torch(torch.nn.functional.gelu(y, approximate="tanh"), stage.project)
     logits = x.mean((2, 3)).numpy() @ np.asarray(model.dense.kernel[...]) + model.dense.bias[...]
     np.testing.assert_allclose(model(jnp.asarray(images()), ops), logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["plain", "resnet", "vgg", "convnext"])
+def test_layers_after_the_first_start_from_lecuns_distribution(family):
+    """As reports say: a variance of 1 / fan in, and biases of 0."""
+    net = untrained(family=family, depth=3, width=32, deep_width=64)
+    first = net.convs[0].kernel[...].shape
+    params = [leaf[...] for _, leaf in nnx.to_flat_state(nnx.state(net, nnx.Param))]
+    others = [p for p in params if p.ndim > 1 and p.size > 2000 and p.shape != first]
+    assert len(others) >= 2
+    for kernel in others:
+        fan_in = kernel.size // kernel.shape[-1]
+        assert float(jnp.var(kernel)) * fan_in == pytest.approx(1, rel=0.15)
+    assert not net.dense.bias[...].any()
 
 
 def test_a_depthwise_first_layer_gives_each_colour_its_own_kernels():
