@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # small matrices: threads only co
 
 import false_positives
 import figures
+import kinds
 import mean_intervals
 import mean_tests
 import mixtures
@@ -51,6 +52,10 @@ def parts(*, tiny: bool, studies: int) -> dict:
         "training_control": control,
         "mixtures": lambda: {"mixtures": mixtures.run(studies)},
         "mean_tests": lambda: {"mean_tests": mean_tests.run(4 * studies)},
+        "kinds": lambda: {
+            "kinds": kinds.chance(studies, CACHE, sizes=sizes, steps=steps),
+            "kinds_planted": kinds.mixtures(studies),
+        },
     }
 
 
@@ -110,6 +115,7 @@ def render(out: Path, facts: dict) -> None:
     names = (
         *("false_positives", "power", "coverage", "mean_intervals"),
         *("training_control", "training_paths", "mixtures", "mean_tests"),
+        *("kinds", "kinds_planted"),
     )
     tables = {name: pd.read_csv(out / f"{name}.csv") for name in names}
     figures.save(figures.false_positives(tables["false_positives"]), out, "false_positives")
