@@ -39,6 +39,7 @@ def facts() -> dict[str, str]:
         **_zoo(),
         **_speed(),
         **_splits(),
+        **_deeper_start(),
     }
 
 
@@ -83,6 +84,21 @@ def _splits() -> dict[str, str]:
     table = pd.read_csv(RESULTS / "splits" / "tables" / "variance.csv")
     of_r2 = table[(table.measure == "value") & table.arm.str.contains("wd=")]
     return {"wider": f"{of_r2.wider.item():.1f}"}
+
+
+def _deeper_start() -> dict[str, str]:
+    """What changes where all layers but the first start from He's distribution in place of LeCun's."""
+    table = pd.read_csv(RESULTS / "initialisation" / "tables" / "deeper_start.csv")
+    rows = table.set_index(["arm", "measure"])
+    found = {}
+    for name, arm in (("kept", "he_normal"), ("forgot", "he_normal/wd=2")):
+        moved, r2 = rows.loc[(arm, "movement")], rows.loc[(arm, "r2_sobel_centered")]
+        found[f"moved_lecun_{name}"] = f"{moved.lecun:.0%}"
+        found[f"moved_he_{name}"] = f"{moved.he:.0%}"
+        found[f"r2_less_{name}"] = f"{r2.he_less_lecun:+.2f}".replace("-", "−")
+        for end in ("low", "high"):
+            found[f"r2_less_{end}_{name}"] = f"{r2[f'ci_{end}']:+.2f}".replace("-", "−")
+    return found
 
 
 def _speed() -> dict[str, str]:
