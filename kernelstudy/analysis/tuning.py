@@ -40,7 +40,7 @@ def preferred_orientation(responses: ArrayLike, angles: ArrayLike) -> np.ndarray
 
 def direction_of(resultants: ArrayLike) -> np.ndarray:
     """Direction of complex resultants in degrees, in [0, 180); NaN of those that are NaN."""
-    return wrapped(np.rad2deg(np.angle(resultants)) / 2, 180)
+    return wrapped(np.rad2deg(np.angle(np.asarray(resultants))) / 2, 180)
 
 
 def orientation_selectivity(responses: ArrayLike) -> np.ndarray:
