@@ -52,10 +52,8 @@ def parts(*, tiny: bool, studies: int) -> dict:
         "training_control": control,
         "mixtures": lambda: {"mixtures": mixtures.run(studies)},
         "mean_tests": lambda: {"mean_tests": mean_tests.run(4 * studies)},
-        "kinds": lambda: {
-            "kinds": kinds.chance(studies, CACHE, sizes=sizes, steps=steps),
-            "kinds_planted": kinds.mixtures(studies),
-        },
+        "kinds": lambda: {"kinds": kinds.chance(studies, CACHE, sizes=sizes, steps=steps)},
+        "kinds_planted": lambda: {"kinds_planted": kinds.mixtures(studies)},
     }
 
 

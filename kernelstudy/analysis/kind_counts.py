@@ -11,7 +11,7 @@ from scipy import special
 
 from .arrays import as_kernels, rows
 from .inference import benjamini_hochberg
-from .intervals import t_interval
+from .intervals import bootstrap_t_interval
 from .kinds import KINDS, MIXED, count_kinds, kind_of
 from .ladder import Rung, compare, within_family
 from .layer import live_kernels
@@ -98,9 +98,11 @@ def kind_agreement(kernels: ArrayLike) -> KindAgreement:
 
     Two networks share the sum over `ALL_KINDS` of the smaller of their counts, over the number of channels.
     Above `drawn`, networks are more alike than draws from one mixture; below it, they differ as wholes. Both
-    expectations are exact given the rates of the kinds, for counts are binomial. The interval is the
-    jackknife's of a U-statistic (Arvesen 1969, Ann. Math. Stat. 40:2076), with Student's t. Networks that are
-    not finite are left out. Blind to: which kernel is of which kind, and how far it is.
+    expectations are exact given the rates of the kinds, for counts are binomial. The interval is of the
+    jackknife's pseudo-values of a U-statistic (Arvesen 1969, Ann. Math. Stat. 40:2076), which are skewed where
+    nearly all kernels pair off (`bootstrap_t_interval`); there it still covers somewhat less than it says
+    (results/calibration). Networks that are not finite are left out. Blind to: which kernel is of which kind,
+    and how far it is; networks of a rare sort of which none is among these.
     """
     kernels = as_kernels(kernels)
     kernels = kernels[np.isfinite(kernels).all(axis=(1, 2, 3))]
@@ -125,8 +127,8 @@ def kind_agreement(kernels: ArrayLike) -> KindAgreement:
     ci_low = ci_high = np.nan
     if n > 2:
         without = (found.sum() - 2 * found) / ((n - 1) * (n - 2))
-        low, high = t_interval(n * share - (n - 1) * without)
-        ci_low, ci_high = float(max(low, 0)), float(min(high, 1))
+        low, high = bootstrap_t_interval(n * share - (n - 1) * without, support=(0, 1))
+        ci_low, ci_high = float(low), float(high)
     pooled = counts.sum(axis=0) / max(1, counts.sum())
     random = expected(isotropic_rates(kernels.shape[-1]))
     return KindAgreement(n, float(share), ci_low, ci_high, random, expected(pooled))
