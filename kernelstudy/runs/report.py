@@ -366,7 +366,7 @@ def _method(study: Study, entries: str) -> list[str]:
         "holds more than half of its energy (of a grating three quarters). Kinds are low-pass, edge (a "
         "first derivative), line (a second), blob, checker and grating; else it is mixed. Chance by the "
         "same nulls; q is over arms and parts, kind by kind. Two networks agree on as many kernels as can be "
-        "paired off with one of the same kind; mean over pairs, with an interval over networks (bootstrap-t of the jackknife's pseudo-values).",
+        "paired off with one of the same kind; mean over pairs, with a bootstrap-t interval over networks.",
         "Arms are paired: seed s sees the same batches and starts with the same other layers in every arm"
         f"{own}.",
         "Sector shares weigh kernels by their energy; other measures are means over live kernels (at least "
