@@ -63,11 +63,16 @@ def _calibration() -> dict[str, str]:
     if not held.holds.all():
         raise ValueError("docs/statistics.md says that all rates keep to their nominal level")
     sobel = table[(table.claim == "Sobel") & is_asked]
+    kinds = pd.read_csv(RESULTS / "calibration" / "kinds.csv")
+    if not kinds.holds.all():
+        raise ValueError("docs/statistics.md says that counts of kinds keep to their nominal level")
     return {
         "studies_of_chance": f"{sobel.studies.sum():,}",
         "called_sobel": f"{sobel['count'].sum():,}",
         "rates": str(len(held)),
         "worst_rate": f"{held.rate.max():.1%}",
+        "worst_kind": f"{kinds.rate.max():.1%}",
+        "kind_rates": str(int(kinds.rate.notna().sum())),
         "nominal": f"{held.nominal.iloc[0]:.1%}",
     }
 
