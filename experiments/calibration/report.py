@@ -264,13 +264,16 @@ def planted_kinds(found: pd.DataFrame) -> str:
     clear = three[three["snr"] >= 5]
     away = (clear["counted"] - clear["expected"]).abs().max()
     missed = three[(three["snr"] >= 2) & (three["planted"] > 0) & (three["said"] < 0.95)]
-    of_missed = ", ".join(f"{r['kind']} {r['said']:.0%}" for _, r in missed.iterrows()) or "none"
+    of_missed = (
+        ", ".join(f"{r['kind']} {r['said']:.0%} at {r['snr']:g}" for _, r in missed.iterrows())
+        or "none"
+    )
     least = three.loc[three["covers"].idxmin()]
     low, high = percent(least["covers_low"]), percent(least["covers_high"])
     headers = ["size", "ratio", "counted of 16 (expected)", "said to be above N0"]
     return "\n".join(
         [
-            f"- At 3x3 and ratios of 5 and above counts are within {away:.1f} kernels of what is expected.",
+            f"- At 3x3 and ratios of 5 and above counts are within {away:.2f} kernels of what is expected.",
             "- Planted, and said to be above N0 in less than 95% of the studies, at ratios of 2 and above: "
             f"{of_missed}.",
             f"- The interval of agreement covers least at a ratio of {least['snr']:g}: "
