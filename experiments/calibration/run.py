@@ -53,7 +53,9 @@ def parts(*, tiny: bool, studies: int) -> dict:
         "mixtures": lambda: {"mixtures": mixtures.run(studies)},
         "mean_tests": lambda: {"mean_tests": mean_tests.run(4 * studies)},
         "kinds": lambda: {"kinds": kinds.chance(studies, CACHE, sizes=sizes, steps=steps)},
-        "kinds_planted": lambda: {"kinds_planted": kinds.mixtures(studies)},
+        "kinds_planted": lambda: {
+            "kinds_planted": kinds.mixtures(studies, sizes=(3,) if tiny else (3, 7))
+        },
     }
 
 
