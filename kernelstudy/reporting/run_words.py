@@ -103,6 +103,7 @@ def sentence(
     if turned:
         arm = max(turned, key=lambda name: _edges(kinds, name)[0])
         verdict, (edges, total, by_chance) = of_kernels[arm], _edges(kinds, arm)
+        low, low_chance = _low_pass(kinds, arm)
         operator = verdict.operator if _names_operator(verdict) else "no single textbook operator"
         resemble = f" They resemble {operator}." if verdict.a is not None else ""
         same = (
@@ -131,7 +132,7 @@ def sentence(
         )
         return (
             f"Training made first-layer kernels derivative-like ({names.get(arm, arm)}): {edges:.0f} of "
-            f"{total:.0f} are edge detectors, where random kernels have {by_chance:.0f}."
+            f"{total:.0f} are edge detectors{low}, where random kernels have {by_chance:.0f}{low_chance}."
             f"{resemble}{images}{rest}"
         )
     updates = [
@@ -160,6 +161,15 @@ def _edges(kinds: pd.DataFrame, arm: str) -> tuple[float, float, float]:
     if not len(edges):
         return 0.0, 0.0, 0.0
     return float(edges["value"].iloc[0]), float(rows["value"].sum()), float(edges["chance"].iloc[0])
+
+
+def _low_pass(kinds: pd.DataFrame, arm: str) -> tuple[str, str]:
+    """' and 8 low-pass' and ' and 0' of random ones, where they are more than of random ones; else nothing."""
+    rows = kinds[(kinds["arm"] == arm) & (kinds["part"] == "W") & (kinds["null"] == "N0")]
+    low = rows[(rows["kind"] == "low-pass") & rows["passed"].eq(True)]
+    if not len(low):
+        return "", ""
+    return f" and {low['value'].iloc[0]:.0f} low-pass", f" and {low['chance'].iloc[0]:.0f}"
 
 
 def headline(verdicts: Verdicts, learning: list[str], kinds: pd.DataFrame) -> list[str]:

@@ -144,6 +144,17 @@ def test_the_sentence_accounts_for_every_arm(learned, kinds):
     assert all(len(part.split()) < 45 for part in said.split(". "))
 
 
+def test_the_sentence_counts_low_pass_kernels_where_they_are_more_than_chance(learned, kinds):
+    verdicts = {("he_normal", "W"): learned[1]["he_normal", "W"]}
+    of_low = (kinds["arm"] == "he_normal") & (kinds["part"] == "W") & (kinds["kind"] == "low-pass")
+    for passed, told in ((True, True), (False, False), (float("nan"), False)):
+        table = kinds.astype({"passed": object})
+        table.loc[of_low, ["value", "chance", "passed"]] = [4.6, 0.4, passed]
+        said = run_words.sentence(verdicts, table, {}, ["he_normal"])
+        assert (" and 5 low-pass, where random kernels have " in said) == told
+        assert (" and 0. " in said) == told
+
+
 def test_kernels_that_were_so_from_the_start_are_not_called_chance(learned, kinds):
     verdict = learned[1]["he_normal", "W"]
     from_start = verdict._replace(
