@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from inspect import signature
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,7 +67,14 @@ def kernel(name: str, size: int | None = None, **parameters: float) -> st.Kernel
     if size not in sizes:
         allowed = ", ".join(map(str, sizes))
         raise ValueError(f"{name} does not exist at size {size!r}: allowed is {allowed}")
-    return operator.members[name](size, **parameters)
+    make = operator.members[name]
+    preset = getattr(make, "keywords", {})
+    known = [p for p in list(signature(make).parameters)[1:] if p not in preset]
+    if unknown := [p for p in parameters if p not in known]:
+        raise TypeError(
+            f"{name} has no parameter {unknown[0]!r}: it has {', '.join(known) or 'none'}"
+        )
+    return make(size, **parameters)
 
 
 def bank(group: str | Iterable[str] = "all", size: int = 3) -> dict[str, st.Kernel]:

@@ -345,3 +345,16 @@ def test_info_is_complete_and_states_the_symmetry():
     assert info("kirsch_1").symmetry == "even under transposition"
     assert info("laplacian8").symmetry.count("even") == 4
     assert {name for op in OPERATORS.values() for name in op.members} >= set(names())
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "has"),
+    [
+        ("gaussian", "sigma", "none"),
+        ("gauss_dx", "nx", "sigma"),
+        ("gabor", "lambda", "theta, wavelength, sigma, gamma, phase"),
+    ],
+)
+def test_a_parameter_that_a_kernel_does_not_have_is_told_with_those_it_has(name, parameter, has):
+    with pytest.raises(TypeError, match=f"^{name} has no parameter '{parameter}': it has {has}$"):
+        kernel(name, 7 if name == "gabor" else None, **{parameter: 1.0})
