@@ -13,7 +13,7 @@ from kernelstudy.analysis.kind_counts import ALL_KINDS, isotropic_rates, kinds_b
 from kernelstudy.handcrafted import family, kernel
 
 WIDTH = 16
-NOISES = 60  # networks' worth of kernels a cell, in tens
+DRAWS = 60  # of ten networks, where shares are counted and no verdict is asked
 # Of which null model each source is a draw, so that no kind may be more frequent than in it.
 TRUE_NULLS = {
     "normal noise": ("N0", "N1", "N2", "N3"),
@@ -42,7 +42,7 @@ def chance(studies: int, cache: Path, *, sizes=(3, 5, 7), steps: int = 150) -> p
         for index, (source, draw) in enumerate(null_draws(size, trained, basis).items()):
             rng = np.random.default_rng([9, size, index])
             shares = np.mean(
-                [count_kinds(draw(rng, WIDTH)[0]).mean(0) / WIDTH for _ in range(NOISES)], axis=0
+                [count_kinds(draw(rng, WIDTH)[0]).mean(0) / WIDTH for _ in range(DRAWS)], axis=0
             )
             rows += [
                 {"source": source, "size": size, "kind": kind, "share": share, "isotropic": rate}
@@ -89,7 +89,7 @@ def mixtures(studies: int, *, sizes=(3, 7)) -> pd.DataFrame:
         expected = counts + (WIDTH - sum(counts)) * isotropic_rates(size)
         for number, snr in enumerate(SNRS):
             rng = np.random.default_rng([11, size, number])
-            drawn = [layer(rng, size, snr) for _ in range(studies if size == 3 else NOISES)]
+            drawn = [layer(rng, size, snr) for _ in range(studies if size == 3 else DRAWS)]
             found = np.concatenate([count_kinds(kernels) for kernels in drawn])
             cell = {"size": size, "snr": snr, "studies": len(drawn)}
             power = {}

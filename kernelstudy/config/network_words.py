@@ -41,4 +41,5 @@ def network_words(model: Model) -> str:
         "one dense layer to the classes",
     ]
     start = "Where an arm does not say otherwise, layers after the first start from LeCun's normal distribution"
-    return f"The network: {', '.join(parts)}. {start}, biases from 0."
+    scaled = ", the dense layer's scaled for its width" if model.parametrization == "mup" else ""
+    return f"The network: {', '.join(parts)}. {start}{scaled}, biases from 0."

@@ -154,9 +154,14 @@ def sentence(
     )
 
 
+def _beside_random(kinds: pd.DataFrame, arm: str) -> pd.DataFrame:
+    """A row a kind: how many of an arm's kernels W are of it, and of random ones."""
+    return kinds[(kinds["arm"] == arm) & (kinds["part"] == "W") & (kinds["null"] == "N0")]
+
+
 def _edges(kinds: pd.DataFrame, arm: str) -> tuple[float, float, float]:
     """Edge detectors a network, all kernels, and edge detectors among random ones."""
-    rows = kinds[(kinds["arm"] == arm) & (kinds["part"] == "W") & (kinds["null"] == "N0")]
+    rows = _beside_random(kinds, arm)
     edges = rows[rows["kind"] == "edge"]
     if not len(edges):
         return 0.0, 0.0, 0.0
@@ -165,7 +170,7 @@ def _edges(kinds: pd.DataFrame, arm: str) -> tuple[float, float, float]:
 
 def _low_pass(kinds: pd.DataFrame, arm: str) -> tuple[str, str]:
     """' and 8 low-pass' and ' and 0' of random ones, where they are more than of random ones; else nothing."""
-    rows = kinds[(kinds["arm"] == arm) & (kinds["part"] == "W") & (kinds["null"] == "N0")]
+    rows = _beside_random(kinds, arm)
     low = rows[(rows["kind"] == "low-pass") & rows["passed"].eq(True)]
     if not len(low):
         return "", ""
