@@ -311,7 +311,8 @@ def write(out: Path, tables: dict[str, pd.DataFrame], facts: dict) -> None:
 The question, the hypotheses and the nominal levels were stated before the run:
 [experiments/calibration](../../experiments/calibration/README.md). Every number below is read from
 the tables beside this file; all simulated studies go through what also writes a run's report:
-`kernelstudy.analysis.judge`, in part 7 `kinds_by_chance` and `kind_agreement`. `python experiments/calibration/run.py`, {seconds:.0f} s on one core.
+`kernelstudy.analysis.judge`, in part 7 `kinds_by_chance` and `kind_agreement`.
+`python experiments/calibration/run.py`, {seconds:.0f} s on one core.
 
 ## 1. False positives: chance stays chance
 
